@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * invalidate.c - the one inner invalidation: tables and spaces change under the table lock, then ugen moves, then the ports drain, then
+ * observers hear. Native entries are decoded in descriptor_vtd.c. Protocols: space.h, binding.h, unit.h.
+ */
+#include "invalidate.h"
+
+#include <stdlib.h>
+
+enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id) {
+    (void)add_seq_cst(&unit->ugen, 1); /* pairs with enter */
+    yield_point(CIOMMU_YIELD_BEFORE_DRAIN);
+    if (MUTANT(NO_DRAIN)) {
+        return CIOMMU_OK;
+    }
+    (void)add_relaxed(&unit->drains, 1);
+    enum ciommu_status status = ciommu_ports_drain(&unit->ports, port_id);
+    if (status != CIOMMU_OK) {
+        (void)add_relaxed(&unit->drain_timeouts, 1);
+    }
+    return status;
+}
+
+void ciommu_unit_change_tables(struct ciommu_unit *unit, const struct ciommu_invalidation *what) {
+    store_seq_cst(&unit->tablegen, unit->tablegen + 1); /* odd: no resolver publishes */
+    ciommu_bindings_remove(&unit->bindings, what);
+    store_seq_cst(&unit->tablegen, unit->tablegen + 1);
+}
+
+static enum ciommu_status check(const struct ciommu_invalidation *what) {
+    bool known = what->kind >= CIOMMU_INVALIDATE_CONTEXT && what->kind <= CIOMMU_INVALIDATE_DEVICE_TLB;
+    bool stages = what->kind != CIOMMU_INVALIDATE_TRANSLATIONS ||
+                  (what->stages != 0 && (what->stages & ~(CIOMMU_STAGES_FIRST | CIOMMU_STAGES_SECOND)) == 0);
+    return known && stages && what->first <= what->last ? CIOMMU_OK : CIOMMU_INVALID_ARGUMENT;
+}
+
+enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_port *port,
+                                     const struct ciommu_invalidation *what, uint32_t *port_id) {
+    if (port != NULL && port_is_inside(port)) {
+        return CIOMMU_IN_SECTION;
+    }
+    enum ciommu_status status = CIOMMU_OK;
+    (void)add_relaxed(&unit->invalidations, 1);
+    if (what->kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
+        pthread_mutex_lock(&unit->table_lock);
+        if (what->kind == CIOMMU_INVALIDATE_TRANSLATIONS) {
+            ciommu_spaces_invalidate(&unit->spaces, what);
+        } else {
+            ciommu_unit_change_tables(unit, what);
+        }
+        pthread_mutex_unlock(&unit->table_lock);
+        status = ciommu_unit_settle(unit, port_id);
+    }
+    ciommu_observers_tell(unit, what);
+    return status;
+}
+
+enum ciommu_status ciommu_invalidate(struct ciommu_unit *unit, struct ciommu_port *port,
+                                     const struct ciommu_invalidation *invalidation) {
+    if (unit == NULL || invalidation == NULL || invalidation->size < sizeof *invalidation ||
+        (port != NULL && port->unit != unit)) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    enum ciommu_status status = check(invalidation);
+    return status != CIOMMU_OK ? status : ciommu_unit_apply(unit, port, invalidation, NULL);
+}

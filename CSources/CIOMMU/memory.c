@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * memory.c - building, publishing and searching memory maps. The protocol stands in memory.h.
+ */
+#include "memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_MASK UINT64_C(4095)
+#define HOST_ALIGNMENT 8u
+
+static void free_map(struct rcu_head *head) {
+    ciommu_rcu_callback_begins();
+    free(caa_container_of(head, struct memory_map, rcu));
+}
+
+static struct memory_map *map_allocate(uint32_t count) {
+    struct memory_map *map = malloc(sizeof *map + count * sizeof map->ranges[0]);
+    if (map != NULL) {
+        map->count = count;
+    }
+    return map;
+}
+
+enum ciommu_status ciommu_memory_create(struct ciommu_memory **out) {
+    if (out == NULL) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    struct ciommu_memory *memory = calloc(1, sizeof *memory);
+    struct memory_map *map = map_allocate(0);
+    if (memory == NULL || map == NULL || pthread_mutex_init(&memory->lock, NULL) != 0) {
+        free(map);
+        free(memory);
+        return CIOMMU_NO_MEMORY;
+    }
+    ciommu_rcu_prepare();
+    memory->map = map;
+    *out = memory;
+    return CIOMMU_OK;
+}
+
+enum ciommu_status ciommu_memory_destroy(struct ciommu_memory *memory) {
+    if (memory == NULL) {
+        return CIOMMU_OK;
+    }
+    pthread_mutex_lock(&memory->lock);
+    bool used = memory->users != NULL;
+    pthread_mutex_unlock(&memory->lock);
+    if (used) {
+        return CIOMMU_IN_USE;
+    }
+    ciommu_rcu_barrier();
+    pthread_mutex_destroy(&memory->lock);
+    for (struct memory_dirty_log *log = memory->dirty_log, *older; log != NULL; log = older) {
+        older = log->older;
+        free(log);
+    }
+    free(memory->map);
+    free(memory);
+    return CIOMMU_OK;
+}
+
+void ciommu_memory_join(struct ciommu_memory *memory, struct memory_user *user) {
+    pthread_mutex_lock(&memory->lock);
+    user->next = memory->users;
+    memory->users = user;
+    pthread_mutex_unlock(&memory->lock);
+}
+
+void ciommu_memory_part(struct ciommu_memory *memory, struct memory_user *user) {
+    pthread_mutex_lock(&memory->lock);
+    struct memory_user **link = &memory->users;
+    while (*link != user) {
+        link = &(*link)->next;
+    }
+    *link = user->next;
+    pthread_mutex_unlock(&memory->lock);
+}
+
+/* Index of the first range whose last address is at or above `address`; count if there is none. */
+static uint32_t lower_bound(const struct memory_map *map, uint64_t address) {
+    uint32_t low = 0;
+    uint32_t high = map->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (map->ranges[middle].last < address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+const struct memory_range *ciommu_memory_find(const struct memory_map *map, uint64_t address) {
+    uint32_t index = lower_bound(map, address);
+    if (index == map->count || map->ranges[index].first > address) {
+        return NULL;
+    }
+    return &map->ranges[index];
+}
+
+/* Tells every user; the first bad answer wins, but all are told. Under lock. */
+static enum ciommu_status tell_users(struct ciommu_memory *memory) {
+    enum ciommu_status status = CIOMMU_OK;
+    for (struct memory_user *user = memory->users; user != NULL; user = user->next) {
+        enum ciommu_status answer = user->changed(user);
+        status = status == CIOMMU_OK ? answer : status;
+    }
+    return status;
+}
+
+/* Under lock: swaps the map in, tells the users, lets the old one go after a grace period. */
+static enum ciommu_status publish(struct ciommu_memory *memory, struct memory_map *map) {
+    struct memory_map *old = memory->map;
+    store_release(&memory->map, map); /* pairs with ciommu_memory_host */
+    enum ciommu_status status = tell_users(memory);
+    ciommu_rcu_defer(&old->rcu, free_map);
+    return status;
+}
+
+static enum ciommu_status check_range(const struct ciommu_memory_range *range) {
+    const uint32_t legal = CIOMMU_READ | CIOMMU_WRITE;
+    if (range == NULL || range->size < sizeof *range || range->length == 0 || range->host == NULL ||
+        (range->rights & CIOMMU_READ) == 0 || (range->rights & ~legal) != 0) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    if (((range->address | range->length) & PAGE_MASK) != 0 || (uintptr_t)range->host % HOST_ALIGNMENT != 0) {
+        return CIOMMU_MISALIGNED;
+    }
+    if (range->length - 1 > UINT64_MAX - range->address) {
+        return CIOMMU_WRAPS;
+    }
+    return CIOMMU_OK;
+}
+
+static struct memory_range as_range(const struct ciommu_memory_range *range) {
+    return (struct memory_range){range->address, range->address + (range->length - 1), range->host, range->rights};
+}
+
+static enum ciommu_status add_locked(struct ciommu_memory *memory, struct memory_range range) {
+    const struct memory_map *old = memory->map;
+    uint32_t index = lower_bound(old, range.first);
+    if (index < old->count && old->ranges[index].first <= range.last) {
+        return CIOMMU_OVERLAP;
+    }
+    struct memory_map *map = map_allocate(old->count + 1);
+    if (map == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    memcpy(map->ranges, old->ranges, index * sizeof range);
+    map->ranges[index] = range;
+    memcpy(&map->ranges[index + 1], &old->ranges[index], (old->count - index) * sizeof range);
+    return publish(memory, map);
+}
+
+/* Index of the range that is exactly first...last, or count. */
+static uint32_t exact(const struct memory_map *map, uint64_t first, uint64_t last) {
+    uint32_t index = lower_bound(map, first);
+    if (index < map->count && map->ranges[index].first == first && map->ranges[index].last == last) {
+        return index;
+    }
+    return map->count;
+}
+
+static enum ciommu_status replace_locked(struct ciommu_memory *memory, struct memory_range range) {
+    const struct memory_map *old = memory->map;
+    uint32_t index = exact(old, range.first, range.last);
+    if (index == old->count) {
+        return CIOMMU_NOT_FOUND;
+    }
+    struct memory_map *map = map_allocate(old->count);
+    if (map == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    memcpy(map->ranges, old->ranges, old->count * sizeof range);
+    map->ranges[index] = range;
+    return publish(memory, map);
+}
+
+static enum ciommu_status remove_locked(struct ciommu_memory *memory, uint64_t first, uint64_t last) {
+    const struct memory_map *old = memory->map;
+    uint32_t index = exact(old, first, last);
+    if (index == old->count) {
+        return CIOMMU_NOT_FOUND;
+    }
+    struct memory_map *map = map_allocate(old->count - 1);
+    if (map == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    memcpy(map->ranges, old->ranges, index * sizeof old->ranges[0]);
+    memcpy(&map->ranges[index], &old->ranges[index + 1], (old->count - index - 1) * sizeof old->ranges[0]);
+    return publish(memory, map);
+}
+
+enum ciommu_status ciommu_memory_add(struct ciommu_memory *memory, const struct ciommu_memory_range *range) {
+    enum ciommu_status status = memory == NULL ? CIOMMU_INVALID_ARGUMENT : check_range(range);
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    pthread_mutex_lock(&memory->lock);
+    status = add_locked(memory, as_range(range));
+    pthread_mutex_unlock(&memory->lock);
+    return status;
+}
+
+enum ciommu_status ciommu_memory_replace(struct ciommu_memory *memory, const struct ciommu_memory_range *range) {
+    enum ciommu_status status = memory == NULL ? CIOMMU_INVALID_ARGUMENT : check_range(range);
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    pthread_mutex_lock(&memory->lock);
+    status = replace_locked(memory, as_range(range));
+    pthread_mutex_unlock(&memory->lock);
+    return status;
+}
+
+enum ciommu_status ciommu_memory_remove(struct ciommu_memory *memory, uint64_t address, uint64_t length) {
+    if (memory == NULL || length == 0) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    if (length - 1 > UINT64_MAX - address) {
+        return CIOMMU_WRAPS;
+    }
+    pthread_mutex_lock(&memory->lock);
+    enum ciommu_status status = remove_locked(memory, address, address + (length - 1));
+    pthread_mutex_unlock(&memory->lock);
+    return status;
+}
+
+enum ciommu_status ciommu_memory_drain(struct ciommu_memory *memory) {
+    if (memory == NULL) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    enum ciommu_status status = CIOMMU_OK;
+    pthread_mutex_lock(&memory->lock);
+    for (struct memory_user *user = memory->users; user != NULL; user = user->next) {
+        enum ciommu_status answer = user->drain(user);
+        status = status == CIOMMU_OK ? answer : status;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return status;
+}
+
+enum ciommu_status ciommu_memory_set_dirty_log(struct ciommu_memory *memory, ciommu_dirty_log log, void *context) {
+    if (memory == NULL) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    struct memory_dirty_log *fresh = malloc(sizeof *fresh);
+    if (fresh == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    fresh->log = log;
+    fresh->context = context;
+    enum ciommu_status status = CIOMMU_OK;
+    pthread_mutex_lock(&memory->lock);
+    fresh->older = memory->dirty_log;
+    store_seq_cst(&memory->dirty_log, fresh); /* pairs with ciommu_memory_dirty_log */
+    for (struct memory_user *user = memory->users; user != NULL; user = user->next) {
+        enum ciommu_status answer = user->quiesce(user);
+        status = status == CIOMMU_OK ? answer : status;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return status;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * port.c - sections, resynchronisation, the drain, dirty notes and the fault ring. Protocols: port.h and ciommu_inline.h.
+ */
+#define _GNU_SOURCE
+#include "port.h"
+#include "unit.h"
+
+#include <assert.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static_assert(sizeof(struct ciommu_first_level_entry) == 64, "one cache line");
+static_assert(sizeof(struct walk_entry) == 64, "one cache line");
+static_assert(offsetof(struct ciommu_port, head) == 0, "the fixed prefix comes first");
+
+#define EMPTY UINT64_MAX
+
+struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_t *ugen, uint32_t id,
+                                         const struct port_sizes *sizes) {
+    struct ciommu_port *port = aligned_alloc(64, sizeof *port);
+    if (port == NULL) {
+        return NULL;
+    }
+    memset(port, 0, sizeof *port);
+    /* Without a first level one entry stays, for ever empty, so that the hit path needs no test. */
+    uint32_t first_level = sizes->first_level == 0 ? 1 : sizes->first_level;
+    port->head.first_level = aligned_alloc(64, first_level * sizeof *port->head.first_level);
+    port->head.first_level_mask = first_level - 1;
+    port->walks = sizes->walks == 0 ? NULL : aligned_alloc(64, sizes->walks * sizeof *port->walks);
+    port->walk_mask = sizes->walks == 0 ? 0 : sizes->walks - 1;
+    port->ring = calloc(sizes->faults, sizeof *port->ring);
+    port->ring_mask = sizes->faults - 1;
+    if (port->head.first_level == NULL || (sizes->walks != 0 && port->walks == NULL) || port->ring == NULL) {
+        ciommu_port_free(port);
+        return NULL;
+    }
+    port->head.ugen = ugen;
+    port->unit = unit;
+    port->id = id;
+    port->random = UINT64_C(0x9e3779b97f4a7c15) * (id + 1);
+    ciommu_port_flush(port);
+    return port;
+}
+
+void ciommu_port_free(struct ciommu_port *port) {
+    if (port != NULL) {
+        free(port->head.first_level);
+        free(port->walks);
+        free(port->ring);
+        free(port);
+    }
+}
+
+static void forget_bindings(struct ciommu_port *port) {
+    for (uint32_t slot = 0; slot < BINDING_SLOTS; slot++) {
+        port->bindings[slot].requester = EMPTY;
+    }
+}
+
+static void forget_host_pointers(struct ciommu_port *port) {
+    for (uint32_t window = 0; window < WINDOWS; window++) {
+        port->windows[window] = MEMORY_NO_WINDOW;
+    }
+    if (port->walks != NULL) {
+        for (uint64_t entry = 0; entry <= port->walk_mask; entry++) {
+            port->walks[entry].key = EMPTY;
+        }
+    }
+}
+
+void ciommu_port_flush(struct ciommu_port *port) {
+    for (uint64_t entry = 0; entry <= port->head.first_level_mask; entry++) {
+        port->head.first_level[entry].requester = EMPTY;
+        port->head.first_level[entry].page = EMPTY;
+    }
+    forget_bindings(port);
+    forget_host_pointers(port);
+    port->head.seen_ugen = EMPTY; /* the first enter resynchronises */
+}
+
+void ciommu_port_resynchronise(struct ciommu_port *port) {
+    struct ciommu_unit *unit = port->unit;
+    /* ugen first: what moves after this load moves ugen again. tablegen and mapgen before anything that they guard is touched. */
+    port->head.seen_ugen = load_seq_cst(port->head.ugen);
+    port->head.epoch++;
+    uint64_t tablegen = load_seq_cst(&unit->tablegen);
+    uint64_t mapgen = load_seq_cst(&unit->mapgen);
+    if (tablegen != port->seen_tablegen && !MUTANT(IGNORE_TABLEGEN)) {
+        forget_bindings(port);
+        port->floor = port->head.epoch;
+    }
+    if (mapgen != port->seen_mapgen && !MUTANT(IGNORE_MAPGEN)) {
+        forget_host_pointers(port);
+        port->floor = port->head.epoch;
+    }
+    port->seen_tablegen = tablegen;
+    port->seen_mapgen = mapgen;
+}
+
+bool ciommu_port_revalidate(struct ciommu_port *port, struct ciommu_first_level_entry *entry) {
+    if (entry->epoch < port->floor) {
+        entry->requester = EMPTY;
+        return false;
+    }
+    const struct ciommu_space *space = &port->unit->spaces.pool[entry->space];
+    if (load_acquire(&space->generation) != entry->generation && !MUTANT(NO_REVALIDATE)) {
+        entry->requester = EMPTY;
+        return false;
+    }
+    entry->epoch = port->head.epoch;
+    return true;
+}
+
+void ciommu_port_enter(struct ciommu_port *port) {
+#ifdef CIOMMU_INTERNAL_CHECKS
+    struct ciommu_port_head *head = &port->head;
+    if (head->depth++ != 0) {
+        return;
+    }
+    if (MUTANT(PLAIN_ENTER)) {
+        store_relaxed(&head->state, head->state + 1);
+    } else {
+        (void)exchange_seq_cst(&head->state, head->state + 1);
+    }
+    yield_point(CIOMMU_YIELD_ENTERED);
+    uint64_t ugen = MUTANT(PLAIN_ENTER) ? load_relaxed(head->ugen) : load_seq_cst(head->ugen);
+    if (ugen != head->seen_ugen) {
+        ciommu_port_resynchronise(port);
+    }
+#else
+    ciommu_enter(port);
+#endif
+}
+
+void ciommu_port_leave(struct ciommu_port *port) {
+    if (port->head.depth == 1) {
+        yield_point(CIOMMU_YIELD_LEAVING);
+    }
+    ciommu_leave(port);
+}
+
+uint32_t ciommu_port_id(const struct ciommu_port *port) {
+    return port->id;
+}
+
+void ciommu_port_note_write(struct ciommu_port *port, uint64_t address, uint64_t length) {
+    uint64_t last = address + (length - 1);
+    port->head.leave_work = 1;
+    for (uint32_t slot = port->dirty_count; slot-- > 0;) {
+        struct dirty_range *range = &port->dirty[slot];
+        if (address >= range->first && last <= range->last) {
+            return;
+        }
+        if (address == range->last + 1) {
+            range->last = last;
+            return;
+        }
+    }
+    if (port->dirty_count < DIRTY_SLOTS) {
+        port->dirty[port->dirty_count++] = (struct dirty_range){address, last};
+        return;
+    }
+    /* Full: the last slot becomes one range over everything further. More than was written, never less. */
+    struct dirty_range *range = &port->dirty[DIRTY_SLOTS - 1];
+    range->first = address < range->first ? address : range->first;
+    range->last = last > range->last ? last : range->last;
+}
+
+void ciommu_port_after_leave(struct ciommu_port *port) {
+    struct dirty_range dirty[DIRTY_SLOTS];
+    uint32_t count = port->dirty_count;
+    memcpy(dirty, port->dirty, count * sizeof dirty[0]); /* the hook may use the port */
+    port->dirty_count = 0;
+    port->head.leave_work = 0;
+    bool outermost = (port->reporting & 1) == 0;
+    if (outermost) {
+        (void)exchange_seq_cst(&port->reporting, port->reporting + 1); /* pairs with ciommu_ports_quiesce */
+    }
+    const struct memory_dirty_log *log = ciommu_memory_dirty_log(port->unit->memory);
+    if (log != NULL && log->log != NULL) {
+        for (uint32_t range = 0; range < count; range++) {
+            log->log(log->context, dirty[range].first, dirty[range].last - dirty[range].first + 1);
+        }
+    }
+    if (outermost) {
+        store_release(&port->reporting, port->reporting + 1);
+    }
+}
+
+void ciommu_port_record(struct ciommu_port *port, struct ciommu_fault *fault) {
+    uint64_t head = port->ring_head;
+    fault->sequence = head + port->ring_lost;
+    if (head - load_acquire(&port->ring_tail) > port->ring_mask) {
+        count_owned(&port->ring_lost);
+        return;
+    }
+    fault->flags |= CIOMMU_FAULT_RECORDED;
+    port->ring[head & port->ring_mask] = *fault;
+    store_release(&port->ring_head, head + 1); /* pairs with ciommu_port_take_faults */
+}
+
+uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct ciommu_fault *faults, uint32_t capacity,
+                                 uint64_t *lost) {
+    uint64_t tail = port->ring_tail;
+    uint64_t head = load_acquire(&port->ring_head);
+    uint32_t taken = 0;
+    while (tail != head && taken < capacity) {
+        uint32_t size = faults[taken].size;
+        const struct ciommu_fault *record = &port->ring[tail++ & port->ring_mask];
+        memcpy(&faults[taken], record, size < sizeof *record ? size : sizeof *record);
+        faults[taken].size = size;
+        taken++;
+    }
+    store_release(&port->ring_tail, tail); /* pairs with ciommu_port_record */
+    if (lost != NULL) {
+        *lost = load_relaxed(&port->ring_lost);
+    }
+    return taken;
+}
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
+}
+
+/* Waits until `word` is no longer the odd value `seen`. `*deadline` is 0 until the first time the clock is needed. */
+static bool wait_for_move(const uint64_t *word, uint64_t seen, uint64_t timeout, uint64_t *deadline) {
+    for (uint32_t spins = 1; load_acquire(word) == seen; spins++) {
+        if (spins % 64 != 0) {
+            cpu_relax();
+            continue;
+        }
+        uint64_t time = now();
+        if (*deadline == 0) {
+            *deadline = time + timeout < time ? UINT64_MAX : time + timeout;
+        }
+        if (time >= *deadline) {
+            return load_acquire(word) != seen;
+        }
+        sched_yield();
+    }
+    return true;
+}
+
+enum ciommu_status ciommu_ports_drain(const struct ports *ports, uint32_t *port_id) {
+    /* All seq_cst, like the bump of ugen before: either the section sees the new ugen, or we see its state odd (or the port is so new
+     * that its first enter sees the new ugen). */
+    uint32_t count = load_seq_cst(&ports->count);
+    uint64_t deadline = 0;
+    enum ciommu_status status = CIOMMU_OK;
+    for (uint32_t slot = 0; slot < count; slot++) {
+        const struct ciommu_port *port = load_acquire(&ports->slots[slot]);
+        uint64_t seen = load_seq_cst(&port->head.state); /* pairs with enter and leave */
+        if ((seen & 1) == 0 || wait_for_move(&port->head.state, seen, ports->timeout, &deadline)) {
+            continue;
+        }
+        if (status == CIOMMU_OK && port_id != NULL) {
+            *port_id = port->id;
+        }
+        status = CIOMMU_TIMED_OUT;
+    }
+    return status;
+}
+
+enum ciommu_status ciommu_ports_quiesce(const struct ports *ports) {
+    uint32_t count = load_seq_cst(&ports->count);
+    uint64_t deadline = 0;
+    enum ciommu_status status = CIOMMU_OK;
+    for (uint32_t slot = 0; slot < count; slot++) {
+        const struct ciommu_port *port = load_acquire(&ports->slots[slot]);
+        uint64_t seen = load_seq_cst(&port->reporting);
+        if ((seen & 1) != 0 && !wait_for_move(&port->reporting, seen, ports->timeout, &deadline)) {
+            status = CIOMMU_TIMED_OUT;
+        }
+    }
+    return status;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * space.c - the pool of address spaces and their invalidation. The protocol stands in space.h.
+ */
+#include "space.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Implementation: a range of more pages than this is dropped as a whole space, because a fresh tag costs one store and clearing costs a
+ * stripe per page and size. */
+#define RANGE_PAGES_MOST 256u
+
+enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, struct iotlb *iotlb, pthread_mutex_t *lock) {
+    memset(spaces, 0, sizeof *spaces);
+    uint32_t count = limit + 1;
+    uint32_t buckets = 16;
+    while (buckets < count && buckets < 65536) {
+        buckets *= 2;
+    }
+    spaces->iotlb = iotlb;
+    spaces->lock = lock;
+    spaces->count = count;
+    spaces->bucket_mask = buckets - 1;
+    spaces->pool = aligned_alloc(64, count * sizeof *spaces->pool);
+    spaces->buckets = calloc(buckets, sizeof *spaces->buckets);
+    if (spaces->pool == NULL || spaces->buckets == NULL) {
+        ciommu_spaces_fini(spaces);
+        return CIOMMU_NO_MEMORY;
+    }
+    memset(spaces->pool, 0, count * sizeof *spaces->pool);
+    for (uint32_t index = count; index-- > 1;) {
+        struct ciommu_space *space = &spaces->pool[index];
+        space->index = index;
+        space->owner = spaces;
+        space->free_next = spaces->free;
+        spaces->free = space;
+    }
+    spaces->next_tag = 1;
+    spaces->pool[0].alive = true;
+    spaces->pool[0].references = 1;
+    spaces->pool[0].generation = 1;
+    return CIOMMU_OK;
+}
+
+void ciommu_spaces_fini(struct spaces *spaces) {
+    free(spaces->pool);
+    free(spaces->buckets);
+    memset(spaces, 0, sizeof *spaces);
+}
+
+static struct ciommu_space **bucket_of(struct spaces *spaces, uint32_t domain) {
+    return &spaces->buckets[(domain ^ domain >> 16) & spaces->bucket_mask];
+}
+
+/* Tags are finite. When they run out every space loses its tag (0 = keep away from the IOTLB), the IOTLB is emptied, and only then the
+ * tags are dealt out anew: whoever still looks for a tag that is now somebody else's finds, after the hit, that its own has
+ * changed (translate.c). */
+static void renew_tags(struct spaces *spaces) {
+    for (uint32_t index = 1; index < spaces->count; index++) {
+        store_seq_cst(&spaces->pool[index].tag, 0);
+        (void)add_seq_cst(&spaces->pool[index].generation, 1);
+    }
+    ciommu_iotlb_clear(spaces->iotlb);
+    spaces->next_tag = 1;
+    for (uint32_t index = 1; index < spaces->count; index++) {
+        struct ciommu_space *space = &spaces->pool[index];
+        if (space->alive) {
+            store_relaxed(&space->tag, spaces->next_tag++);
+        }
+        (void)add_seq_cst(&space->generation, 1);
+    }
+}
+
+static void fresh_tag(struct spaces *spaces, struct ciommu_space *space) {
+    if (spaces->next_tag > IOTLB_TAG_MAX) {
+        renew_tags(spaces);
+        return; /* this space has got one like every other that is alive */
+    }
+    store_relaxed(&space->tag, spaces->next_tag++); /* published by the generation bump that follows */
+}
+
+static struct ciommu_space *find(struct spaces *spaces, const struct space_shape *shape) {
+    struct ciommu_space *space = *bucket_of(spaces, shape->domain);
+    while (space != NULL && memcmp(&space->shape, shape, sizeof *shape) != 0) {
+        space = space->domain_next;
+    }
+    return space;
+}
+
+static struct ciommu_space *make(struct spaces *spaces, const struct space_shape *shape, struct ciommu_space *parent) {
+    struct ciommu_space *space = spaces->free;
+    if (space == NULL) {
+        return NULL;
+    }
+    spaces->free = space->free_next;
+    spaces->used++;
+    space->alive = true;
+    space->references = 0;
+    space->shape = *shape;
+    space->parent = parent;
+    space->children = NULL;
+    store_relaxed(&space->sizes, 0);
+    store_release(&space->walk_generation, space->walk_generation + 1);
+    fresh_tag(spaces, space);
+    (void)add_seq_cst(&space->generation, 1);
+    struct ciommu_space **bucket = bucket_of(spaces, shape->domain);
+    space->domain_next = *bucket;
+    *bucket = space;
+    if (parent != NULL) {
+        parent->references++;
+        space->sibling_next = parent->children;
+        parent->children = space;
+    }
+    return space;
+}
+
+/* The shape of a nested space's second stage on its own. */
+static struct space_shape parent_shape(const struct space_shape *shape) {
+    struct space_shape parent;
+    memset(&parent, 0, sizeof parent);
+    parent.kind = SPACE_SECOND;
+    parent.domain = shape->domain;
+    parent.second = shape->second;
+    return parent;
+}
+
+struct ciommu_space *ciommu_spaces_acquire(struct spaces *spaces, const struct space_shape *shape) {
+    if (shape->kind == SPACE_IDENTITY) {
+        return &spaces->pool[0];
+    }
+    struct ciommu_space *space = find(spaces, shape);
+    if (space == NULL) {
+        struct ciommu_space *parent = NULL;
+        if (shape->kind == SPACE_NESTED) {
+            struct space_shape second = parent_shape(shape);
+            parent = ciommu_spaces_acquire(spaces, &second);
+            if (parent == NULL) {
+                return NULL;
+            }
+        }
+        space = make(spaces, shape, parent);
+        if (parent != NULL) {
+            ciommu_spaces_release(spaces, parent); /* the child holds its own reference */
+        }
+    }
+    if (space != NULL) {
+        space->references++;
+    }
+    return space;
+}
+
+static void slot_returns(struct rcu_head *head) {
+    ciommu_rcu_callback_begins();
+    struct ciommu_space *space = caa_container_of(head, struct ciommu_space, rcu);
+    struct spaces *spaces = space->owner;
+    pthread_mutex_lock(spaces->lock);
+    space->free_next = spaces->free;
+    spaces->free = space;
+    spaces->used--;
+    pthread_mutex_unlock(spaces->lock);
+}
+
+static void unlink_from(struct ciommu_space **link, struct ciommu_space *space, bool sibling) {
+    while (*link != space) {
+        link = sibling ? &(*link)->sibling_next : &(*link)->domain_next;
+    }
+    *link = sibling ? space->sibling_next : space->domain_next;
+}
+
+void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space) {
+    if (space->index == 0 || --space->references != 0) {
+        return;
+    }
+    unlink_from(bucket_of(spaces, space->shape.domain), space, false);
+    struct ciommu_space *parent = space->parent;
+    if (parent != NULL) {
+        unlink_from(&parent->children, space, true);
+    }
+    space->alive = false;
+    (void)add_seq_cst(&space->birth, 1);      /* pairs with translate.c: a binding that names the old life is dead */
+    (void)add_seq_cst(&space->generation, 1); /* and so is every first-level entry */
+    ciommu_rcu_defer(&space->rcu, slot_returns);
+    if (parent != NULL) {
+        ciommu_spaces_release(spaces, parent);
+    }
+}
+
+/* Everything that rests on this space's second stage: a parent address selects no child address, so children die whole. */
+static void invalidate_children(struct spaces *spaces, struct ciommu_space *parent) {
+    if (MUTANT(NO_CHILDREN)) {
+        return;
+    }
+    for (struct ciommu_space *child = parent->children; child != NULL; child = child->sibling_next) {
+        store_release(&child->walk_generation, child->walk_generation + 1);
+        fresh_tag(spaces, child);
+        (void)add_seq_cst(&child->generation, 1);
+    }
+}
+
+/* Clears a page range at every size that is in use. False when clearing page by page would be too long. */
+static bool clear_range(struct spaces *spaces, struct ciommu_space *space, uint64_t first, uint64_t last) {
+    uint64_t sizes = load_seq_cst(&space->sizes); /* after the bump; pairs with the inserter's fence */
+    if ((last - first) >> 12 >= RANGE_PAGES_MOST) {
+        return false;
+    }
+    uint32_t tag = space->tag;
+    for (uint32_t page_lg2 = 12; page_lg2 < 64 && sizes >> page_lg2 != 0; page_lg2++) {
+        if ((sizes >> page_lg2 & 1) == 0) {
+            continue;
+        }
+        uint64_t step = UINT64_C(1) << page_lg2;
+        uint64_t page = first & ~(step - 1);
+        ciommu_iotlb_clear_page(spaces->iotlb, tag, page, page_lg2);
+        while (last - page >= step) {
+            page += step;
+            ciommu_iotlb_clear_page(spaces->iotlb, tag, page, page_lg2);
+        }
+    }
+    return true;
+}
+
+static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) {
+    store_release(&space->walk_generation, space->walk_generation + 1);
+    fresh_tag(spaces, space);
+    store_relaxed(&space->sizes, 0); /* nothing carries the new tag yet */
+    (void)add_seq_cst(&space->generation, 1);
+    fence_seq_cst();
+}
+
+static void invalidate_range(struct spaces *spaces, struct ciommu_space *space, uint64_t first, uint64_t last,
+                             bool leaf_only) {
+    if (!leaf_only && !MUTANT(KEEP_WALKGEN)) {
+        store_release(&space->walk_generation, space->walk_generation + 1);
+    }
+    if (!MUTANT(BUMP_AFTER_SCAN)) {
+        (void)add_seq_cst(&space->generation, 1);
+    }
+    fence_seq_cst();
+    yield_point(CIOMMU_YIELD_BUMPED);
+    if (MUTANT(CHILD_FIRST)) {
+        invalidate_children(spaces, space);
+        yield_point(CIOMMU_YIELD_PARENT_DONE);
+    }
+    if (spaces->iotlb->entries != NULL && !clear_range(spaces, space, first, last)) {
+        invalidate_whole(spaces, space);
+    }
+    yield_point(CIOMMU_YIELD_CLEARED);
+    if (!MUTANT(ONE_BUMP)) {
+        (void)add_seq_cst(&space->generation, 1);
+    }
+}
+
+static void invalidate(struct spaces *spaces, struct ciommu_space *space, const struct ciommu_invalidation *what) {
+    bool whole = what->first == 0 && what->last == UINT64_MAX;
+    bool from_below = (what->stages & CIOMMU_STAGES_SECOND) != 0 && space->shape.kind != SPACE_SECOND;
+    if (whole || from_below) {
+        invalidate_whole(spaces, space);
+    } else {
+        invalidate_range(spaces, space, what->first, what->last, what->leaf_only != 0);
+    }
+    if (space->children != NULL && !MUTANT(CHILD_FIRST)) {
+        yield_point(CIOMMU_YIELD_PARENT_DONE);
+        invalidate_children(spaces, space);
+    }
+}
+
+static bool covers(const struct ciommu_invalidation *what, const struct ciommu_space *space) {
+    if (what->domain != CIOMMU_ANY && space->shape.domain != what->domain) {
+        return false;
+    }
+    if (space->shape.kind == SPACE_SECOND) {
+        return (what->stages & CIOMMU_STAGES_SECOND) != 0;
+    }
+    /* A change of the second stage reaches every space that may rest on it, whatever its PASID. */
+    bool pasid = what->pasid == CIOMMU_ANY || space->shape.pasid == what->pasid;
+    return pasid || what->stages == CIOMMU_STAGES_SECOND;
+}
+
+void ciommu_spaces_invalidate(struct spaces *spaces, const struct ciommu_invalidation *what) {
+    if (what->domain != CIOMMU_ANY) {
+        for (struct ciommu_space *space = *bucket_of(spaces, what->domain); space != NULL; space = space->domain_next) {
+            if (covers(what, space)) {
+                invalidate(spaces, space, what);
+            }
+        }
+        return;
+    }
+    for (uint32_t index = 1; index < spaces->count; index++) {
+        struct ciommu_space *space = &spaces->pool[index];
+        if (space->alive && covers(what, space)) {
+            invalidate(spaces, space, what);
+        }
+    }
+}

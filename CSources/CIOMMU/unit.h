@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * unit.h - one IOMMU: what its ports share.
+ *
+ * Protocol (generations)
+ *   ugen      moves after every change that a section may have to notice; sections compare it when they begin.
+ *   tablegen  moves before and after bindings are unlinked (odd while that happens); table lock.
+ *   mapgen    moves when the memory map has changed.
+ *   Order     tablegen and mapgen, and the spaces' generations, move before ugen; then the ports are drained. All seq_cst.
+ */
+#ifndef CIOMMU_UNIT_H
+#define CIOMMU_UNIT_H
+
+#include "binding.h"
+#include "vtd_caps.h"
+
+#include <pthread.h>
+
+struct observer {
+    struct observer *next;
+    ciommu_observer call;
+    void *context;
+    uint32_t id;
+    uint32_t running; /* calls in progress; observers_lock */
+    bool removed;
+};
+
+struct ciommu_unit {
+    /* Read by every section; written by changers. */
+    uint64_t ugen __attribute__((aligned(64)));
+    uint64_t tablegen;
+    uint64_t mapgen;
+    uint64_t root;    /* RTADDR as latched; seq_cst by changers */
+    uint32_t enabled; /* translation */
+
+    /* Constant after creation (their contents have their own protocols). */
+    struct vtd_caps caps __attribute__((aligned(64)));
+    struct ciommu_memory *memory;
+    struct iotlb iotlb;
+    struct spaces spaces;
+    struct bindings bindings;
+    struct ports ports;
+    struct port_sizes port_sizes;
+    uint32_t pool_ports; /* the first slots of `ports` */
+    struct memory_user memory_user;
+
+    pthread_mutex_t table_lock; /* spaces, bindings, tablegen, root, enabled */
+    pthread_mutex_t ports_lock; /* creation and destruction of ports */
+    pthread_mutex_t observers_lock;
+    struct observer *observers;
+    uint32_t next_observer;
+
+    uint64_t invalidations; /* relaxed counters */
+    uint64_t drains;
+    uint64_t drain_timeouts;
+};
+
+/* The end of every change: ugen++ and drain. Outside the table lock. */
+enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id);
+
+#endif

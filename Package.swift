@@ -1,0 +1,68 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: LGPL-2.1-or-later
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// Release builds of C drop assertions; debug builds carry the protocol's test switches (see debug.h).
+let cSettings: [CSetting] = [
+    .define("NDEBUG", .when(configuration: .release)),
+    .define("CIOMMU_INTERNAL_CHECKS", .when(configuration: .debug)),
+]
+
+let package = Package(
+    name: "swift-iommu",
+    products: [
+        .library(name: "IOMMU", targets: ["IOMMU"]),
+        .library(name: "IOMMUCapture", targets: ["IOMMUCapture"]),
+        .library(name: "ciommu", type: .static, targets: ["CIOMMU"]),
+        .executable(name: "iommu", targets: ["IOMMUTool"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CLibURCU", path: "CSources/CLibURCU", pkgConfig: "liburcu-bp",
+            providers: [.apt(["liburcu-dev"])]),
+        .systemLibrary(
+            name: "CZlib", path: "CSources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(
+            name: "CIOMMU", dependencies: ["CLibURCU"], path: "CSources/CIOMMU", cSettings: cSettings),
+
+        .target(name: "IOMMUCore", dependencies: ["CIOMMU"], swiftSettings: swiftSettings),
+        .target(name: "IOMMU", dependencies: ["IOMMUCore"], swiftSettings: swiftSettings),
+        .target(name: "IOMMUCapture", dependencies: ["CZlib"], swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "IOMMUTool",
+            dependencies: [
+                "IOMMU", "IOMMUCapture", "IOMMUReplay",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            resources: [.copy("Captures")],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "IOMMUReplay", dependencies: ["IOMMU", "IOMMUCapture"], swiftSettings: swiftSettings),
+
+        .target(
+            name: "CIOMMUProbe", dependencies: ["CIOMMU", "CLibURCU"], path: "Tests/CIOMMUProbe",
+            cSettings: cSettings + [.headerSearchPath("../../CSources/CIOMMU")]),
+        .target(
+            name: "IOMMUTestSupport", dependencies: ["IOMMU"], path: "Tests/IOMMUTestSupport",
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "IOMMUCoreTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "CIOMMUTests", dependencies: ["CIOMMU", "CIOMMUProbe"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "IOMMUStressTests", dependencies: ["CIOMMU", "CIOMMUProbe"], swiftSettings: swiftSettings),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c17
+)

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// IOMMU - the module that hosts import: re-exports the library's modules and adds nothing.
+
+@_exported public import IOMMUCore

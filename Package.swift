@@ -46,6 +46,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(
             name: "IOMMUReplay", dependencies: ["IOMMU", "IOMMUCapture"], swiftSettings: swiftSettings),
+        .executableTarget(name: "IOMMUExample", dependencies: ["IOMMU"], swiftSettings: swiftSettings),
 
         .target(
             name: "CIOMMUProbe", dependencies: ["CIOMMU", "CLibURCU"], path: "Tests/CIOMMUProbe",

@@ -78,7 +78,8 @@ static bool resolve_legacy_context(struct resolution *r, const uint64_t entry[2]
     }
     r->resolved->domain = domain;
     r->resolved->device_tlb = type == 1;
-    if (type == 2) {
+    bool translated = (r->request->flags & CIOMMU_TRANSLATED) != 0; /* it names an output address */
+    if (type == 2 || translated) {
         r->shape->kind = SPACE_IDENTITY;
         r->shape->domain = domain;
         return true;

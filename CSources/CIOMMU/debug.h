@@ -17,7 +17,7 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_BUMP_AFTER_SCAN,     /* the only bump comes after the scan */
     CIOMMU_MUTANT_PLAIN_ENTER,         /* section entered with a plain store, no full barrier */
     CIOMMU_MUTANT_NO_DRAIN,            /* invalidation does not wait for sections */
-    CIOMMU_MUTANT_CHILD_FIRST,         /* children bumped before the parent's ways are cleared */
+    CIOMMU_MUTANT_CHILD_FIRST,         /* children bumped before the parent's generations and ways */
     CIOMMU_MUTANT_IGNORE_TABLEGEN,     /* a port keeps its bindings and first level over a table change */
     CIOMMU_MUTANT_IGNORE_MAPGEN,       /* a port keeps host pointers over a memory-map change */
     CIOMMU_MUTANT_PUBLISH_UNCHECKED,   /* a binding is published although the tables changed meanwhile */

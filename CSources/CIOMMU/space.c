@@ -10,7 +10,7 @@
 
 /* Implementation: a range of more pages than this is dropped as a whole space, because a fresh tag costs one store and clearing costs a
  * stripe per page and size. */
-#define RANGE_PAGES_MOST 256u
+#define RANGE_PAGES_MOST 512u
 
 enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, struct iotlb *iotlb, pthread_mutex_t *lock) {
     memset(spaces, 0, sizeof *spaces);
@@ -202,7 +202,7 @@ static void invalidate_children(struct spaces *spaces, struct ciommu_space *pare
 /* Clears a page range at every size that is in use. False when clearing page by page would be too long. */
 static bool clear_range(struct spaces *spaces, struct ciommu_space *space, uint64_t first, uint64_t last) {
     uint64_t sizes = load_seq_cst(&space->sizes); /* after the bump; pairs with the inserter's fence */
-    if ((last - first) >> 12 >= RANGE_PAGES_MOST) {
+    if ((last - first) >> 12 >= RANGE_PAGES_MOST) { /* the difference is one short of the size */
         return false;
     }
     uint32_t tag = space->tag;
@@ -239,10 +239,6 @@ static void invalidate_range(struct spaces *spaces, struct ciommu_space *space, 
     }
     fence_seq_cst();
     yield_point(CIOMMU_YIELD_BUMPED);
-    if (MUTANT(CHILD_FIRST)) {
-        invalidate_children(spaces, space);
-        yield_point(CIOMMU_YIELD_PARENT_DONE);
-    }
     if (spaces->iotlb->entries != NULL && !clear_range(spaces, space, first, last)) {
         invalidate_whole(spaces, space);
     }
@@ -254,6 +250,10 @@ static void invalidate_range(struct spaces *spaces, struct ciommu_space *space, 
 
 static void invalidate(struct spaces *spaces, struct ciommu_space *space, const struct ciommu_invalidation *what) {
     bool whole = what->first == 0 && what->last == UINT64_MAX;
+    if (MUTANT(CHILD_FIRST)) {
+        invalidate_children(spaces, space);
+        yield_point(CIOMMU_YIELD_PARENT_DONE);
+    }
     bool from_below = (what->stages & CIOMMU_STAGES_SECOND) != 0 && space->shape.kind != SPACE_SECOND;
     if (whole || from_below) {
         invalidate_whole(spaces, space);
@@ -270,12 +270,16 @@ static bool covers(const struct ciommu_invalidation *what, const struct ciommu_s
     if (what->domain != CIOMMU_ANY && space->shape.domain != what->domain) {
         return false;
     }
-    if (space->shape.kind == SPACE_SECOND) {
-        return (what->stages & CIOMMU_STAGES_SECOND) != 0;
+    bool second = (what->stages & CIOMMU_STAGES_SECOND) != 0;
+    switch (space->shape.kind) {
+    case SPACE_SECOND:
+        return second;
+    case SPACE_NESTED:
+        /* A change of the second stage reaches it through its parent, whatever its PASID. */
+        return !second && (what->pasid == CIOMMU_ANY || space->shape.pasid == what->pasid);
+    default:
+        return what->stages == CIOMMU_STAGES_SECOND || what->pasid == CIOMMU_ANY || space->shape.pasid == what->pasid;
     }
-    /* A change of the second stage reaches every space that may rest on it, whatever its PASID. */
-    bool pasid = what->pasid == CIOMMU_ANY || space->shape.pasid == what->pasid;
-    return pasid || what->stages == CIOMMU_STAGES_SECOND;
 }
 
 void ciommu_spaces_invalidate(struct spaces *spaces, const struct ciommu_invalidation *what) {

@@ -318,6 +318,7 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
     struct ciommu_space *space = path->resolved.space;
     uint32_t tag = 0;
     walker->shape = path->shape;
+    walker->complete = true; /* what the IOTLB holds is */
     if (space != NULL) {
         *generation = load_acquire(&space->generation);
         yield_point(CIOMMU_YIELD_GENERATION_READ);
@@ -333,7 +334,6 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
             return true;
         }
     }
-    walker->complete = true;
     count_owned(&port->page_walks);
     bool found = format_of(path->shape)->walk(walker, lookup->iova, leaf);
     yield_point(CIOMMU_YIELD_WALKED);

@@ -2,12 +2,6 @@
 //
 // CaptureFile - one file of a capture folder as bytes, compressed or not. It knows nothing of what the bytes mean.
 
-#if canImport(FoundationEssentials)
-internal import FoundationEssentials
-#else
-internal import Foundation
-#endif
-
 /// A file of a recording, uncompressed, with the name it has on disk.
 struct CaptureFile {
     /// Most bytes of one file, uncompressed: far more than a recording needs, and less than would exhaust a machine.
@@ -40,11 +34,6 @@ struct CaptureFile {
         self.damage = damage
     }
 
-    /// An error that means the file as a whole.
-    func error(_ message: String) -> CaptureError {
-        CaptureError(file: name, message)
-    }
-
     /// Reads the file with `body`. If the compressed form is damaged, that is the error, at the line where the good part ends,
     /// unless `body` found something wrong before.
     func parse<Result>(
@@ -71,17 +60,15 @@ struct CaptureFile {
 
     /// Nil if there is no such file.
     private static func contents(of name: String, in folder: String) throws(CaptureError) -> [UInt8]? {
-        let path = folder + "/" + name
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
-        do {
-            let attributes = try FileManager.default.attributesOfItem(atPath: path)
-            let size = (attributes[.size] as? NSNumber)?.intValue ?? 0
-            guard size <= limit else { throw CaptureError(file: name, "is larger than \(limit) bytes") }
-            return [UInt8](try Data(contentsOf: URL(filePath: path)))
-        } catch let error as CaptureError {
-            throw error
+        do throws(FileContents.Failure) {
+            return try FileContents.read(folder + "/" + name, limit: limit)
         } catch {
-            throw CaptureError(file: name, "cannot be read: \(error.localizedDescription)")
+            switch error {
+            case .missing: return nil
+            case .notRegular: throw CaptureError(file: name, "is not a regular file")
+            case .tooLarge: throw CaptureError(file: name, "is larger than \(limit) bytes")
+            case .system(let reason): throw CaptureError(file: name, "cannot be read: \(reason)")
+            }
         }
     }
 }

@@ -24,10 +24,10 @@ struct GzipInflater {
     ///   - limit: Most bytes that it may inflate to.
     static func inflate(_ input: [UInt8], limit: Int) -> Inflated {
         // zlib remembers the address of its stream.
-        let stream = unsafe UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
+        let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
         unsafe stream.initialize(to: z_stream())
         defer { unsafe stream.deallocate() }
-        let size = Int32(MemoryLayout<z_stream>.size)
+        let size = Int32(unsafe MemoryLayout<z_stream>.size)
         guard unsafe inflateInit2_(stream, gzipWindowBits, ZLIB_VERSION, size) == Z_OK else {
             return Inflated(damage: "zlib cannot start")
         }

@@ -52,7 +52,7 @@ struct LineReader {
     /// Takes `text`, literally.
     mutating func expect(_ text: StaticString) throws(CaptureError) {
         let length = text.utf8CodeUnitCount
-        let matches = unsafe bytes.count - position >= length
+        let matches = bytes.count - position >= length
             && (0..<length).allSatisfy { unsafe bytes[position + $0] == text.utf8Start[$0] }
         guard matches else { throw unexpected("\"\(text)\"") }
         position += length

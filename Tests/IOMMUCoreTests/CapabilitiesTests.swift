@@ -10,16 +10,18 @@ import Testing
     static let fields: [(String, UInt64, UInt64)] = [
         ("CAP.ND", 0, 3), ("CAP.AFL", 3, 1), ("CAP.RWBF", 4, 1), ("CAP.PLMR", 5, 1), ("CAP.PHMR", 6, 1),
         ("CAP.CM", 7, 1), ("CAP.SAGAW", 8, 5), ("CAP.MGAW", 16, 6), ("CAP.ZLR", 22, 1), ("CAP.FRO", 24, 10),
-        ("CAP.SSLPS", 34, 4), ("CAP.PSI", 39, 1), ("CAP.NFR", 40, 8), ("CAP.MAMV", 48, 6), ("CAP.DWD", 54, 1), ("CAP.DRD", 55, 1),
-        ("CAP.FS1GP", 56, 1), ("CAP.PI", 59, 1), ("CAP.FS5LP", 60, 1), ("CAP.ECMDS", 61, 1), ("CAP.ESIRTPS", 62, 1),
-        ("CAP.ESRTPS", 63, 1),
+        ("CAP.SSLPS", 34, 4), ("CAP.PSI", 39, 1), ("CAP.NFR", 40, 8), ("CAP.MAMV", 48, 6), ("CAP.DWD", 54, 1),
+        ("CAP.DRD", 55, 1), ("CAP.FS1GP", 56, 1), ("CAP.PI", 59, 1), ("CAP.FS5LP", 60, 1), ("CAP.ECMDS", 61, 1),
+        ("CAP.ESIRTPS", 62, 1), ("CAP.ESRTPS", 63, 1),
         ("ECAP.C", 0, 1), ("ECAP.QI", 1, 1), ("ECAP.DT", 2, 1), ("ECAP.IR", 3, 1), ("ECAP.EIM", 4, 1),
         ("ECAP.PT", 6, 1), ("ECAP.SC", 7, 1), ("ECAP.IRO", 8, 10), ("ECAP.MHMV", 20, 4), ("ECAP.ECS", 24, 1),
-        ("ECAP.MTS", 25, 1), ("ECAP.NEST", 26, 1), ("ECAP.DIS", 27, 1), ("ECAP.PRS", 29, 1), ("ECAP.ERS", 30, 1), ("ECAP.SRS", 31, 1),
-        ("ECAP.POT", 32, 1), ("ECAP.NWFS", 33, 1), ("ECAP.EAFS", 34, 1), ("ECAP.PSS", 35, 5), ("ECAP.PASID", 40, 1),
-        ("ECAP.DIT", 41, 1), ("ECAP.PDS", 42, 1), ("ECAP.SMTS", 43, 1), ("ECAP.VCS", 44, 1), ("ECAP.SSADS", 45, 1),
-        ("ECAP.SSTS", 46, 1), ("ECAP.FSTS", 47, 1), ("ECAP.SMPWCS", 48, 1), ("ECAP.RPS", 49, 1), ("ECAP.TDXIO", 50, 1),
-        ("ECAP.PMS", 51, 1), ("ECAP.ADMS", 52, 1), ("ECAP.RPRIVS", 53, 1), ("ECAP.SMS", 58, 1),
+        ("ECAP.MTS", 25, 1), ("ECAP.NEST", 26, 1), ("ECAP.DIS", 27, 1), ("ECAP.PRS", 29, 1),
+        ("ECAP.ERS", 30, 1), ("ECAP.SRS", 31, 1), ("ECAP.POT", 32, 1), ("ECAP.NWFS", 33, 1),
+        ("ECAP.EAFS", 34, 1), ("ECAP.PSS", 35, 5), ("ECAP.PASID", 40, 1), ("ECAP.DIT", 41, 1),
+        ("ECAP.PDS", 42, 1), ("ECAP.SMTS", 43, 1), ("ECAP.VCS", 44, 1), ("ECAP.SSADS", 45, 1),
+        ("ECAP.SSTS", 46, 1), ("ECAP.FSTS", 47, 1), ("ECAP.SMPWCS", 48, 1), ("ECAP.RPS", 49, 1),
+        ("ECAP.TDXIO", 50, 1), ("ECAP.PMS", 51, 1), ("ECAP.ADMS", 52, 1), ("ECAP.RPRIVS", 53, 1),
+        ("ECAP.SMS", 58, 1),
     ]
 
     @Test func everyFieldLiesWhereTheSpecificationSays() throws {

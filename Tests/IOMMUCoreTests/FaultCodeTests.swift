@@ -83,6 +83,8 @@ final class FaultScene {
 
     /// What a guest does after it changed anything anywhere.
     func invalidateEverything() throws {
+        // In a mode that does not exist there is no queue either; setting it dropped everything.
+        if bench.reference.rootRegister & 0x800 != 0 { return }
         try bench.invalidate(.contextGlobal)
         if !tables.mode.isLegacy { try bench.invalidate(.pasidCacheGlobal) }
         try bench.invalidate(.iotlbGlobal)

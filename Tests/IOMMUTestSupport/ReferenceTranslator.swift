@@ -61,9 +61,9 @@ struct ReferenceWalk {
     /// FPD of every entry read so far, absent ones included.
     var isSilenced = false
     /// What the request needs, after what its kind and the revision make of it.
-    var needsRead: Bool
+    let needsRead: Bool
     let needsWrite: Bool
-    var needsExecute: Bool
+    let needsExecute: Bool
     var isPrivileged = false
 
     var model: UnitModel { unit.model }
@@ -76,8 +76,9 @@ struct ReferenceWalk {
         self.request = request
         // Revision 4 knows no execute request, and a request without PASID cannot carry the attribute: both are reads.
         let isExecute = request.access.contains(.execute)
-        needsExecute = isExecute && unit.model.revision == 3 && request.explicitPASID != nil
-        needsRead = request.access.contains(.read) || isExecute
+        let isChecked = isExecute && unit.model.revision == 3 && request.explicitPASID != nil
+        needsExecute = isChecked
+        needsRead = request.access.contains(.read) || (isExecute && !isChecked)
         needsWrite = request.access.contains(.write)
     }
 

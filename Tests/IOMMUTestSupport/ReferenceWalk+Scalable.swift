@@ -133,6 +133,8 @@ extension ReferenceWalk {
         // 9. Supervisor and execute requests must be enabled.
         let isSupervisorEnabled = bit(entry[2], 0)
         let isExecuteEnabled = isRevision3 && bit(entry[2], 1)
+        // Choice: the right to execute is reported to requests that can carry the attribute, those with PASID.
+        let reportsExecute = isExecuteEnabled && request.explicitPASID != nil
         if type == 1 || type == 3, isPrivileged && !isSupervisorEnabled { throw Stop(0x5d) }
         if type != 4, needsExecute && !isExecuteEnabled { throw Stop(0x5c) }
         // 10. By translation type.
@@ -142,14 +144,14 @@ extension ReferenceWalk {
             entry, isNested: type == 3, canWriteMarks: canWriteMarks, isRevision3: isRevision3)
         if type == 2 {
             let result = try walkSecondStage(request.iova, second, needs: ownNeeds)
-            let isExecutable = isExecuteEnabled && result.execute
+            let isExecutable = reportsExecute && result.execute
             return .mapped(
                 MappedAnswer(
                     address: result.address, pageSizeLog2: result.sizeLog2,
                     rights: rights(read: result.read, write: result.write, execute: isExecutable)))
         }
         let first = FirstStageTables(
-            entry, second: type == 3 ? second : nil, canWriteMarks: canWriteMarks, reportsExecute: isExecuteEnabled)
+            entry, second: type == 3 ? second : nil, canWriteMarks: canWriteMarks, reportsExecute: reportsExecute)
         return .mapped(try walkFirstStage(request.iova, first))
     }
 }

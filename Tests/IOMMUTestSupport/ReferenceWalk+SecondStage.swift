@@ -98,7 +98,8 @@ extension ReferenceWalk {
             // 7. The leaf decides: nothing left, then write, read, execute.
             if !canRead && !canWrite { throw stop(needs.write ? 0x05 : 0x06, 0x79, level: level) }
             if needs.write && !canWrite { throw stop(0x05, 0x85, level: level) }
-            if needs.read && !canRead { throw stop(0x06, 0x86, level: level) }
+            let needsRead = needs.read || (needs.execute && !tables.hasExecute)
+            if needsRead && !canRead { throw stop(0x06, 0x86, level: level) }
             if needs.execute && tables.hasExecute && !canExecute { throw Stop(0x82, tables.stage, level: level) }
             // 8. The interrupt range is no memory.
             let base = (bits(entry, 12...51) << 12) & ~(1 << shift - 1)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Two commands for everybody:   make run    make test
+# For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
+# For developers:               make lint   make format   make tsan   make asan   make ubsan   make check
+#
+# Swift builds go to SCRATCH, everything else to build/.
+
+VERSION := 0.1.0
+SO_MAJOR := 0
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+
+SWIFT ?= swift
+SCRATCH ?= .build
+BUILD := build
+
+# `cc` is missing where Swift's clang is the only compiler.
+ifeq ($(origin CC),default)
+CC := $(shell command -v cc || command -v gcc || command -v clang || echo cc)
+endif
+AR ?= ar
+CFLAGS ?= -O2
+
+SHARED := libciommu.so.$(VERSION)
+SONAME := libciommu.so.$(SO_MAJOR)
+HEADERS := CSources/CIOMMU/include/ciommu.h CSources/CIOMMU/include/ciommu_inline.h
+SOURCES := $(wildcard CSources/CIOMMU/*.c)
+OBJECTS := $(SOURCES:CSources/CIOMMU/%.c=$(BUILD)/obj/%.o)
+# Looked up when a rule runs, not before: `deps` may have to install what it asks for.
+URCU_CFLAGS = $(shell pkg-config --cflags liburcu-bp)
+URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
+LIBRARY_CFLAGS = -std=c17 -DNDEBUG -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
+	-ICSources/CIOMMU/include $(URCU_CFLAGS)
+
+.PHONY: help run test deps c-deps need-swift tsan asan ubsan lint format clang-format check-readme lib \
+	check install uninstall c-example clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# \{0,1\}//; 3,7p' Makefile
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The two commands
+
+run: deps need-swift
+	$(SWIFT) build -c release --scratch-path $(SCRATCH) --product iommu
+	$(SWIFT) run -c release --scratch-path $(SCRATCH) --skip-build iommu replay
+
+test: deps need-swift check-readme
+	$(SWIFT) build --scratch-path $(SCRATCH)
+	$(SWIFT) test --scratch-path $(SCRATCH)
+	$(SWIFT) run --scratch-path $(SCRATCH) --skip-build IOMMUExample
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What must be there
+
+# $(call ensure,module=package ...): what pkg-config does not know is installed through apt, or named.
+define ensure
+@set -eu; missing=; \
+for pair in $(1); do \
+	pkg-config --exists "$${pair%%=*}" 2>/dev/null || missing="$$missing $${pair#*=}"; \
+done; \
+command -v pkg-config >/dev/null || missing="pkg-config$$missing"; \
+command -v "$(firstword $(CC))" >/dev/null || missing="$$missing gcc libc6-dev"; \
+if [ -z "$$missing" ]; then exit 0; fi; \
+if ! command -v apt-get >/dev/null; then \
+	echo "missing (names of the Debian packages): $$missing" >&2; exit 1; \
+fi; \
+if [ "$$(id -u)" = 0 ]; then root=; \
+elif command -v sudo >/dev/null; then root=sudo; \
+else echo "missing; install as root: apt-get install $$missing" >&2; exit 1; fi; \
+echo "installing:$$missing"; \
+$$root apt-get update -q; \
+$$root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
+endef
+
+deps:
+	$(call ensure,liburcu-bp=liburcu-dev zlib=zlib1g-dev)
+
+c-deps:
+	$(call ensure,liburcu-bp=liburcu-dev)
+
+need-swift:
+	@command -v $(SWIFT) >/dev/null || { echo "Swift 6.2 or later is missing: https://www.swift.org/install" >&2; exit 1; }
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sanitizers. ThreadSanitizer runs what has threads; the others run everything.
+
+TSAN_SUITES ?= IOMMUStressTests|CIOMMUTests
+
+tsan: deps need-swift
+	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --filter '$(TSAN_SUITES)'
+
+asan: deps need-swift
+	$(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan
+
+ubsan: deps need-swift
+	$(SWIFT) test --scratch-path .build-ubsan -Xcc -fsanitize=undefined -Xcc -fsanitize-trap=undefined \
+		-Xcc -fsanitize-ignorelist=$(CURDIR)/.ci/ubsan-ignore
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Format
+
+CLANG_FORMAT_VERSION := 21.1.2
+CLANG_FORMAT_VENV := $(BUILD)/clang-format
+SWIFT_FILES := Sources Tests Package.swift
+C_FILES = $(shell find CSources Tests -name '*.[ch]')
+
+# The one on the path if it is the right version, else one from PyPI, else none.
+define find_clang_format
+tool=clang-format; \
+is_right() { "$$tool" --version 2>/dev/null | grep -q 'version $(CLANG_FORMAT_VERSION)'; }; \
+if ! is_right; then \
+	tool=$(CLANG_FORMAT_VENV)/bin/clang-format; \
+	if ! is_right; then \
+		rm -rf $(CLANG_FORMAT_VENV); \
+		python3 -m venv $(CLANG_FORMAT_VENV) >/dev/null 2>&1 && \
+		$(CLANG_FORMAT_VENV)/bin/pip install -q --disable-pip-version-check \
+			clang-format==$(CLANG_FORMAT_VERSION) || true; \
+		is_right || tool=; \
+	fi; \
+fi
+endef
+
+lint: need-swift check-readme
+	$(SWIFT) format lint --strict --recursive $(SWIFT_FILES)
+	@set -eu; $(find_clang_format); \
+	if [ -z "$$tool" ]; then \
+		echo "skipped: the format of C, for want of clang-format $(CLANG_FORMAT_VERSION) (no python3-venv or no network?)"; \
+	else \
+		"$$tool" --dry-run --Werror $(C_FILES); \
+		echo "the format of C is fine"; \
+	fi
+
+format: need-swift
+	$(SWIFT) format --in-place --recursive $(SWIFT_FILES)
+	@set -eu; $(find_clang_format); \
+	if [ -z "$$tool" ]; then echo "clang-format $(CLANG_FORMAT_VERSION) is missing" >&2; exit 1; fi; \
+	"$$tool" -i $(C_FILES)
+
+# The examples in README.md are the compiled ones, word for word.
+check-readme:
+	@.ci/check-readme README.md
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The C library
+
+lib: $(BUILD)/libciommu.a $(BUILD)/$(SHARED)
+
+$(BUILD)/obj/%.o: CSources/CIOMMU/%.c | c-deps
+	@mkdir -p $(@D)
+	$(CC) $(LIBRARY_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+-include $(OBJECTS:.o=.d)
+
+$(BUILD)/libciommu.a: $(OBJECTS)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/$(SHARED): $(OBJECTS) CSources/ciommu.map
+	$(CC) -shared -pthread $(LDFLAGS) -Wl,-soname,$(SONAME) -Wl,--version-script=CSources/ciommu.map -Wl,-z,defs \
+		$(OBJECTS) $(URCU_LIBS) -o $@
+	ln -sf $(SHARED) $(BUILD)/$(SONAME)
+	ln -sf $(SONAME) $(BUILD)/libciommu.so
+
+# The shared library exports exactly the functions that the public headers declare.
+check: $(BUILD)/$(SHARED)
+	@.ci/check-exports $(BUILD)/$(SHARED) '$(CC)' $(HEADERS)
+
+install: lib
+	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR)
+	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 $(BUILD)/libciommu.a $(DESTDIR)$(LIBDIR)
+	install -m 755 $(BUILD)/$(SHARED) $(DESTDIR)$(LIBDIR)
+	ln -sf $(SHARED) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libciommu.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@VERSION@|$(VERSION)|' CSources/ciommu.pc.in > $(DESTDIR)$(PKGCONFIGDIR)/ciommu.pc
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/,$(notdir $(HEADERS)))
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libciommu.a libciommu.so $(SONAME) $(SHARED))
+	rm -f $(DESTDIR)$(PKGCONFIGDIR)/ciommu.pc
+
+# Installs to a place of its own, and builds and runs the example there as a user of the library would.
+EXAMPLE_PREFIX := $(CURDIR)/$(BUILD)/prefix
+
+c-example: check
+	rm -rf $(EXAMPLE_PREFIX)
+	$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(EXAMPLE_PREFIX) LIBDIR=$(EXAMPLE_PREFIX)/lib \
+		INCLUDEDIR=$(EXAMPLE_PREFIX)/include PKGCONFIGDIR=$(EXAMPLE_PREFIX)/lib/pkgconfig
+	@.ci/c-example $(EXAMPLE_PREFIX) $(BUILD)/c-example
+
+clean:
+	rm -rf $(BUILD) $(SCRATCH) .build-tsan .build-asan .build-ubsan

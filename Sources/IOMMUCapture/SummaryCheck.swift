@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// SummaryCheck - summary.json: the recorder's counts against what the other files hold. A key that is not there is not
+// checked; recorders differ in what they count.
+
+/// Compares the counts of `summary.json` with the files.
+struct SummaryCheck {
+    let file: String
+    let document: JSONValue
+
+    /// Throws at the first count that differs.
+    func check(_ capture: Capture, _ parts: Capture.Parts) throws(CaptureError) {
+        guard document.members != nil else { throw CaptureError(file: file, line: document.line, "is not a JSON object") }
+        try compare("spaces", capture.contexts.count, "rows of contexts.csv")
+        try compare("kinds", Self.counts(capture.contexts.map(\.kind)), "rows of contexts.csv")
+        try compare("pages", capture.image.pages.count, "pages of pages.idx")
+        try compare("roles", Self.counts(capture.image.pages.map(\.role)), "pages of pages.idx")
+        if parts.contains(.mappings) {
+            try compare("mappings", capture.mappings.count, "rows of \(capture.mappingsFile)")
+            try compare("by", Self.counts(capture.mappings.map(Self.label)), "rows of \(capture.mappingsFile)")
+        }
+        if parts.contains(.probes) {
+            try checkProbes(capture)
+        }
+        if parts.contains(.events) {
+            let events = capture.events
+            try compare("replay_events", events.lineCounts, "lines of \(events.file)")
+            // The recorder leaves out its hits on entries that lack the right.
+            var sources: [UInt16: Int] = [:]
+            for translation in events.translations where !translation.answer.lacksRight(forWrite: translation.isWrite) {
+                sources[translation.source, default: 0] += 1
+            }
+            let named = sources.map { (Self.name(of: $0.key), $0.value) }
+            try compare(
+                "replay_translations_by_device", Dictionary(uniqueKeysWithValues: named), "lines of \(events.file)")
+        }
+    }
+
+    private func checkProbes(_ capture: Capture) throws(CaptureError) {
+        guard let probes = document["probes"] else { return }
+        let source = "rows of \(capture.probesFile)"
+        let faults = capture.probes.filter { $0.answer.fault != 0 }
+        try compare("total", in: probes, capture.probes.count, source)
+        try compare("fault", in: probes, faults.count, source)
+        try compare("xlat", in: probes, capture.probes.count - faults.count, source)
+        let codes = Self.counts(faults.map { "0x" + String($0.answer.fault, radix: 16) })
+        try compare("faults", in: probes, codes, source)
+    }
+
+    private func compare(_ key: String, _ count: Int, _ source: String) throws(CaptureError) {
+        try compare(key, in: document, count, source)
+    }
+
+    private func compare(_ key: String, _ counts: [String: Int], _ source: String) throws(CaptureError) {
+        try compare(key, in: document, counts, source)
+    }
+
+    private func compare(
+        _ key: String, in object: JSONValue, _ count: Int, _ source: String
+    ) throws(CaptureError) {
+        guard let value = object[key] else { return }
+        guard value.integer == count else {
+            throw CaptureError(file: file, line: value.line, "\"\(key)\" is not \(count), the number of \(source)")
+        }
+    }
+
+    private func compare(
+        _ key: String, in object: JSONValue, _ counts: [String: Int], _ source: String
+    ) throws(CaptureError) {
+        guard let value = object[key] else { return }
+        guard let members = value.members else {
+            throw CaptureError(file: file, line: value.line, "\"\(key)\" is not an object")
+        }
+        for member in members {
+            let count = counts[member.key] ?? 0
+            guard let stated = member.value.integer, stated == count else {
+                throw CaptureError(
+                    file: file, line: member.value.line,
+                    "\"\(key)\", \"\(member.key)\" is not \(count), the number of \(source)")
+            }
+        }
+        let keys = Set(members.map(\.key))
+        if let missing = counts.keys.sorted().first(where: { !keys.contains($0) }) {
+            throw CaptureError(
+                file: file, line: value.line, "\"\(key)\" lacks \"\(missing)\", which \(source) have")
+        }
+    }
+
+    private static func counts(_ names: [String]) -> [String: Int] {
+        names.reduce(into: [:]) { $0[$1, default: 0] += 1 }
+    }
+
+    /// How the recorder groups mappings: `00:07.0 2M RW`.
+    private static func label(of row: MappingRow) -> String {
+        let sizes: [UInt64: String] = [1 << 12: "4K", 1 << 21: "2M", 1 << 30: "1G"]
+        let size = sizes[row.size] ?? String(row.size, radix: 16)
+        return "\(name(of: row.source)) \(size) \(row.readable ? "R" : "")\(row.writable ? "W" : "")"
+    }
+
+    /// A source id as a PCI address.
+    private static func name(of source: UInt16) -> String {
+        let bus = String(source >> 8, radix: 16)
+        let device = String(source >> 3 & 31, radix: 16)
+        let padded = [bus, device].map { $0.count == 1 ? "0" + $0 : $0 }
+        return "\(padded[0]):\(padded[1]).\(source & 7)"
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// ReplayOptions - how to replay.
+
+public import IOMMU
+
+/// How a recording is replayed.
+public struct ReplayOptions: Hashable, Sendable {
+    /// Threads, each with a port of its own, that share the translations between two state changes.
+    public var threads = 1
+    /// How often the stream is replayed, each time with a fresh unit.
+    public var repeats = 1
+    /// Sizes of the unit; its ports are raised to what the threads need.
+    public var configuration = RemappingUnit.Configuration()
+    /// Runs shorter than this stay on the calling thread, on each port in turn: a hand-over costs more than they do.
+    public var shortestSharedRun = 64
+    /// How many unexplained deviations are kept with a walk; the others are counted.
+    public var keptDeviations = 20
+
+    /// Greatest number of threads.
+    public static let greatestThreadCount = 256
+
+    /// One thread, one pass, the engine's own sizes.
+    public init() {}
+}

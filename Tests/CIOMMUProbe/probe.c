@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * probe.c - names and switches of the mutants, and the deterministic probes of single mechanisms.
+ */
+#define _GNU_SOURCE
+#include "probe.h"
+#include "unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE UINT64_C(4096)
+
+static const char *const mutant_names[] = {
+    [CIOMMU_MUTANT_NONE] = "none",
+    [CIOMMU_MUTANT_ONE_BUMP] = "one bump instead of two",
+    [CIOMMU_MUTANT_LATE_GENERATION] = "generation loaded late",
+    [CIOMMU_MUTANT_BUMP_AFTER_SCAN] = "bump only after the scan",
+    [CIOMMU_MUTANT_PLAIN_ENTER] = "plain-store enter",
+    [CIOMMU_MUTANT_NO_DRAIN] = "no drain",
+    [CIOMMU_MUTANT_CHILD_FIRST] = "child bumped before the parent",
+    [CIOMMU_MUTANT_IGNORE_TABLEGEN] = "bindings kept over a table change",
+    [CIOMMU_MUTANT_IGNORE_MAPGEN] = "host pointers kept over a memory-map change",
+    [CIOMMU_MUTANT_PUBLISH_UNCHECKED] = "binding published after an unlink",
+    [CIOMMU_MUTANT_RIGHTS_WITHOUT_D] = "rights granted without D",
+    [CIOMMU_MUTANT_TORN_ENTRY] = "torn IOTLB entries",
+    [CIOMMU_MUTANT_INSERT_UNCHECKED] = "IOTLB insertion without a second check",
+    [CIOMMU_MUTANT_SIZES_LATE] = "page size announced after the insertion",
+    [CIOMMU_MUTANT_KEEP_WALKGEN] = "walk caches kept over a table change",
+    [CIOMMU_MUTANT_NO_CHILDREN] = "parent changes do not reach children",
+    [CIOMMU_MUTANT_NO_REVALIDATE] = "first level not checked after an invalidation",
+};
+
+static const char *const world_names[PROBE_WORLDS] = {
+    "pages", "tables", "superpages", "bindings", "memory", "nested", "nested tables", "crowd",
+};
+
+const char *probe_world_name(uint32_t world) {
+    return world < PROBE_WORLDS ? world_names[world] : "";
+}
+
+bool probe_has_mutants(void) {
+#ifdef CIOMMU_INTERNAL_CHECKS
+    return true;
+#else
+    return false;
+#endif
+}
+
+uint32_t probe_mutant_count(void) {
+    return CIOMMU_MUTANT_COUNT;
+}
+
+const char *probe_mutant_name(uint32_t mutant) {
+    return mutant < CIOMMU_MUTANT_COUNT ? mutant_names[mutant] : "";
+}
+
+void probe_set_mutant(uint32_t mutant) {
+#ifdef CIOMMU_INTERNAL_CHECKS
+    __atomic_store_n(&ciommu_mutant, mutant, __ATOMIC_RELAXED);
+#else
+    (void)mutant;
+#endif
+}
+
+/* ---- A little first-stage world ---- */
+
+struct little {
+    uint64_t *ram;
+    struct ciommu_memory *memory;
+    struct ciommu_unit *unit;
+    struct ciommu_port *port;
+};
+
+#define LITTLE_BYTES (64 * PAGE)
+#define LITTLE_LEAF (7 * PAGE) /* leaf table; page 0 of the input space */
+
+/* Scalable mode, PASIDs 0...7 (implied by RID_PASID) share one first stage; each has domain 1 + pasid. */
+static bool little_create(struct little *little, const struct ciommu_unit_config *config) {
+    memset(little, 0, sizeof *little);
+    little->ram = aligned_alloc(PAGE, LITTLE_BYTES);
+    if (little->ram == NULL) {
+        return false;
+    }
+    memset(little->ram, 0, LITTLE_BYTES);
+    uint64_t *ram = little->ram;
+    ram[1 * PAGE / 8] = 2 * PAGE | 1;              /* root: contexts */
+    for (uint64_t device = 0; device < 8; device++) {
+        ram[(2 * PAGE + device * 32) / 8] = 3 * PAGE | 1;
+        ram[(2 * PAGE + device * 32) / 8 + 1] = device; /* RID_PASID */
+        uint64_t *entry = &ram[(8 * PAGE + device * 64) / 8];
+        entry[1] = (1 + device) | UINT64_C(1) << 23;    /* DID, PWSNP */
+        entry[2] = 4 * PAGE;
+        entry[0] = 1 << 6 | 1;
+    }
+    ram[3 * PAGE / 8] = 8 * PAGE | 1;              /* directory: PASID table */
+    ram[4 * PAGE / 8] = 5 * PAGE | 0x27;           /* four levels, A set */
+    ram[5 * PAGE / 8] = 6 * PAGE | 0x27;
+    ram[6 * PAGE / 8] = LITTLE_LEAF | 0x27;
+    struct ciommu_memory_range range = {sizeof range, CIOMMU_READ | CIOMMU_WRITE, 0, LITTLE_BYTES, ram};
+    return ciommu_memory_create(&little->memory) == CIOMMU_OK &&
+           ciommu_memory_add(little->memory, &range) == CIOMMU_OK &&
+           ciommu_unit_create(config, little->memory, &little->unit) == CIOMMU_OK &&
+           ciommu_port_create(little->unit, &little->port) == CIOMMU_OK &&
+           ciommu_unit_set_root(little->unit, 1 * PAGE | 1 << 10) == CIOMMU_OK &&
+           ciommu_unit_set_translation(little->unit, true) == CIOMMU_OK;
+}
+
+static void little_destroy(struct little *little) {
+    (void)ciommu_port_destroy(little->port);
+    (void)ciommu_unit_destroy(little->unit);
+    (void)ciommu_memory_destroy(little->memory);
+    free(little->ram);
+}
+
+bool probe_dirty_bit_precedes_write(void) {
+    struct ciommu_unit_config config;
+    ciommu_unit_config_init(&config);
+    struct little little;
+    bool dirty = false;
+    if (little_create(&little, &config)) {
+        struct ciommu_result result = {.size = sizeof result};
+        little.ram[LITTLE_LEAF / 8] = 9 * PAGE | 0x07; /* A and D clear */
+        bool fine = ciommu_translate(little.unit, little.port, 0, CIOMMU_NO_PASID, 0, CIOMMU_READ, 0, &result) == CIOMMU_OK;
+        fine = fine && ciommu_translate(little.unit, little.port, 0, CIOMMU_NO_PASID, 0, CIOMMU_WRITE, 0, &result) == CIOMMU_OK;
+        dirty = fine && result.outcome == CIOMMU_TRANSLATED_OK && (little.ram[LITTLE_LEAF / 8] & 0x40) != 0;
+    }
+    little_destroy(&little);
+    return dirty;
+}
+
+double probe_iotlb_crowding(uint32_t entries, uint32_t pages, uint64_t stride, bool portable) {
+    struct iotlb iotlb;
+    if (ciommu_iotlb_init(&iotlb, entries, portable) != CIOMMU_OK) {
+        return -1;
+    }
+    uint64_t sets = iotlb.set_mask + 1;
+    uint32_t *counts = calloc(sets, sizeof *counts);
+    uint32_t most = 0;
+    for (uint32_t page = 0; counts != NULL && page < pages; page++) {
+        uint64_t set = ciommu_iotlb_set(&iotlb, 5, page * stride * PAGE, 12);
+        counts[set]++;
+        most = counts[set] > most ? counts[set] : most;
+    }
+    free(counts);
+    ciommu_iotlb_fini(&iotlb);
+    double mean = (double)pages / (double)sets;
+    return (double)most / (mean < 1 ? 1 : mean);
+}
+
+uint64_t probe_tag_renewal_errors(uint32_t renewals) {
+    struct ciommu_unit_config config;
+    ciommu_unit_config_init(&config);
+    config.first_level_entries = 0;
+    struct little little;
+    uint64_t errors = 0;
+    if (!little_create(&little, &config)) {
+        little_destroy(&little);
+        return UINT64_MAX;
+    }
+    for (uint64_t page = 0; page < 8; page++) {
+        little.ram[LITTLE_LEAF / 8 + page] = (10 + page) * PAGE | 0x67;
+    }
+    for (uint32_t round = 0; round < renewals; round++) {
+        pthread_mutex_lock(&little.unit->table_lock);
+        little.unit->spaces.next_tag = IOTLB_TAG_MAX; /* the next fresh tag but one renews them all */
+        pthread_mutex_unlock(&little.unit->table_lock);
+        for (uint32_t device = 0; device < 8; device++) {
+            uint64_t words[4] = {6 | 2 << 4 | (uint64_t)(1 + device) << 16 | (uint64_t)device << 32, 0, 0, 0};
+            struct ciommu_descriptor_result told = {.size = sizeof told};
+            errors += ciommu_invalidate_descriptor(little.unit, NULL, words, true, &told) != CIOMMU_OK;
+            for (uint64_t page = 0; page < 8; page++) {
+                struct ciommu_result result = {.size = sizeof result};
+                errors += ciommu_translate(little.unit, little.port, device, CIOMMU_NO_PASID, page * PAGE, CIOMMU_READ, 0,
+                                           &result) != CIOMMU_OK;
+                errors += result.address != (10 + page) * PAGE;
+            }
+        }
+        errors += little.unit->spaces.next_tag > 1000; /* they were renewed */
+    }
+    little_destroy(&little);
+    return errors;
+}

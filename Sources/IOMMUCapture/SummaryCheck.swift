@@ -23,17 +23,56 @@ struct SummaryCheck {
             try checkProbes(capture)
         }
         if parts.contains(.events) {
-            let events = capture.events
-            try compare("replay_events", events.lineCounts, "lines of \(events.file)")
-            // The recorder leaves out its hits on entries that lack the right.
-            var sources: [UInt16: Int] = [:]
-            for translation in events.translations where !translation.answer.lacksRight(forWrite: translation.isWrite) {
-                sources[translation.source, default: 0] += 1
-            }
-            let named = sources.map { (Self.name(of: $0.key), $0.value) }
-            try compare(
-                "replay_translations_by_device", Dictionary(uniqueKeysWithValues: named), "lines of \(events.file)")
+            try checkEvents(capture.events)
         }
+    }
+
+    private func checkEvents(_ events: EventStream) throws(CaptureError) {
+        let source = "lines of \(events.file)"
+        try compare("replay_events", events.lineCounts, source)
+        // The recorder leaves out its hits on entries that lack the right.
+        var sources: [UInt16: Int] = [:]
+        for translation in events.translations where !translation.answer.lacksRight(forWrite: translation.isWrite) {
+            sources[translation.source, default: 0] += 1
+        }
+        let named = sources.map { (Self.name(of: $0.key), $0.value) }
+        try compare("replay_translations_by_device", Dictionary(uniqueKeysWithValues: named), source)
+        if let trace = document["trace_events"] {
+            for (key, count) in Self.traceCounts(events).sorted(by: { $0.key < $1.key }) {
+                try compare(key, in: trace, count, source)
+            }
+        }
+        if let model = document["replay_check_uncached_model"], let members = model.members {
+            let sum = members.reduce(0) { $0 &+ ($1.value.integer ?? 0) }
+            guard sum == events.translations.count else {
+                throw CaptureError(
+                    file: file, line: model.line,
+                    "\"replay_check_uncached_model\" adds up to \(sum), not to the \(events.translations.count) translations")
+            }
+        }
+    }
+
+    /// What the recorder's own trace counted, as far as the stream says it too.
+    private static func traceCounts(_ events: EventStream) -> [String: Int] {
+        let lines = events.lineCounts
+        var counts: [String: Int] = [
+            "vtd_reg_read": lines["R", default: 0], "vtdx_reg_read": lines["R", default: 0],
+            "vtd_reg_write": lines["W", default: 0], "vtdx_inv_desc": lines["D", default: 0],
+            "vtdx_mw": lines["S", default: 0], "vtdx_xlat": lines["T", default: 0],
+            "vtd_irq_generate": lines["G", default: 0], "vtd_ir_remap_msi_req": lines["I", default: 0],
+            "vtd_iotlb_page_hit": events.translations.count { $0.isHit },
+            "vtd_dmar_fault": events.translations.count { $0.answer.fault != 0 },
+        ]
+        let types: [UInt64: String] = [
+            1: "context-cache", 2: "iotlb", 3: "device", 4: "iec", 5: "wait", 6: "p-iotlb",
+        ]
+        let granularities: [UInt64: String] = [1: "cc", 2: "iotlb", 6: "p-iotlb"]
+        for descriptor in events.descriptors {
+            let q0 = descriptor.words.q0
+            if let type = types[q0 & 0xe0f] { counts["desc " + type, default: 0] += 1 }
+            if let kind = granularities[q0 & 0xe0f] { counts["\(kind) gran \(q0 >> 4 & 3)", default: 0] += 1 }
+        }
+        return counts
     }
 
     private func checkProbes(_ capture: Capture) throws(CaptureError) {
@@ -45,6 +84,12 @@ struct SummaryCheck {
         try compare("xlat", in: probes, capture.probes.count - faults.count, source)
         let codes = Self.counts(faults.map { "0x" + String($0.answer.fault, radix: 16) })
         try compare("faults", in: probes, codes, source)
+        if let same = probes["equal_to_walker"]?.integer, let different = probes["different"]?.integer {
+            guard same &+ different == capture.probes.count else {
+                throw CaptureError(
+                    file: file, line: probes.line, "\"equal_to_walker\" and \"different\" do not add up to the rows")
+            }
+        }
     }
 
     private func compare(_ key: String, _ count: Int, _ source: String) throws(CaptureError) {

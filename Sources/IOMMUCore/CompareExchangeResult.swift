@@ -9,5 +9,5 @@ public struct CompareExchangeResult<Value: FixedWidthInteger & UnsignedInteger &
     /// What was found in memory; nil if the access was refused.
     public let original: Value?
     /// Complete, or what refused the access.
-    public let progress: Progress
+    public let progress: CopyProgress
 }

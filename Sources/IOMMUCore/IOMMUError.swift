@@ -60,11 +60,11 @@ public struct IOMMUError: Error, Sendable {
     public static let unsupported = IOMMUError(.unsupported)
     /// Capability fields contradict each other.
     public static let inconsistent = IOMMUError(.inconsistent)
-    /// No registered memory backs an output address. Copy helpers report this as ``Progress/End/noHostMemory`` instead.
+    /// No registered memory backs an output address. Copy helpers report this as ``CopyProgress/End/noHostMemory`` instead.
     public static let noHostMemory = IOMMUError(.noHostMemory)
-    /// Memory is registered as read-only. Copy helpers report this as ``Progress/End/readOnly`` instead.
+    /// Memory is registered as read-only. Copy helpers report this as ``CopyProgress/End/readOnly`` instead.
     public static let readOnly = IOMMUError(.readOnly)
-    /// A DMA faulted. Copy helpers report this as ``Progress/End/fault(_:)`` instead.
+    /// A DMA faulted. Copy helpers report this as ``CopyProgress/End/fault(_:)`` instead.
     public static let faulted = IOMMUError(.faulted)
     /// An invalidation descriptor was refused; nothing changed. ``detail`` and ``invalidationQueueError`` say why.
     public static let badDescriptor = IOMMUError(.badDescriptor)

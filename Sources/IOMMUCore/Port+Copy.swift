@@ -19,7 +19,7 @@ extension Port {
     public func read(
         into destination: inout MutableRawSpan, from iova: IOVA, source: SourceID, pasid: PASID? = nil,
         access: AccessRights = [], options: RequestOptions = []
-    ) throws(IOMMUError) -> Progress {
+    ) throws(IOMMUError) -> CopyProgress {
         try unsafe destination.withUnsafeMutableBytes { bytes throws(IOMMUError) in
             try unsafe read(
                 into: bytes, from: iova, source: source, pasid: pasid, access: access, options: options)
@@ -30,7 +30,7 @@ extension Port {
     public func read(
         into destination: inout MutableSpan<UInt8>, from iova: IOVA, source: SourceID, pasid: PASID? = nil,
         access: AccessRights = [], options: RequestOptions = []
-    ) throws(IOMMUError) -> Progress {
+    ) throws(IOMMUError) -> CopyProgress {
         try unsafe destination.withUnsafeMutableBytes { bytes throws(IOMMUError) in
             try unsafe read(
                 into: bytes, from: iova, source: source, pasid: pasid, access: access, options: options)
@@ -42,13 +42,13 @@ extension Port {
     public func read(
         into destination: UnsafeMutableRawBufferPointer, from iova: IOVA, source: SourceID, pasid: PASID? = nil,
         access: AccessRights = [], options: RequestOptions = []
-    ) throws(IOMMUError) -> Progress {
+    ) throws(IOMMUError) -> CopyProgress {
         var request = ciommu_request(
             Request(
                 source: source, pasid: pasid, iova: iova, count: destination.count, access: access, options: options))
         var progress = ciommu_progress.empty
         let status = unsafe ciommu_read(handle, &request, destination.baseAddress, &progress)
-        return try Progress(status, progress, of: request)
+        return try CopyProgress(status, progress, of: request)
     }
 
     /// Writes bytes to guest memory.
@@ -65,7 +65,7 @@ extension Port {
     public func write(
         _ bytes: RawSpan, to iova: IOVA, source: SourceID, pasid: PASID? = nil, access: AccessRights = [],
         options: RequestOptions = []
-    ) throws(IOMMUError) -> Progress {
+    ) throws(IOMMUError) -> CopyProgress {
         try unsafe bytes.withUnsafeBytes { bytes throws(IOMMUError) in
             try unsafe write(bytes, to: iova, source: source, pasid: pasid, access: access, options: options)
         }
@@ -75,7 +75,7 @@ extension Port {
     public func write(
         _ bytes: Span<UInt8>, to iova: IOVA, source: SourceID, pasid: PASID? = nil, access: AccessRights = [],
         options: RequestOptions = []
-    ) throws(IOMMUError) -> Progress {
+    ) throws(IOMMUError) -> CopyProgress {
         try unsafe bytes.withUnsafeBytes { bytes throws(IOMMUError) in
             try unsafe write(bytes, to: iova, source: source, pasid: pasid, access: access, options: options)
         }
@@ -86,12 +86,12 @@ extension Port {
     public func write(
         _ bytes: UnsafeRawBufferPointer, to iova: IOVA, source: SourceID, pasid: PASID? = nil,
         access: AccessRights = [], options: RequestOptions = []
-    ) throws(IOMMUError) -> Progress {
+    ) throws(IOMMUError) -> CopyProgress {
         var request = ciommu_request(
             Request(source: source, pasid: pasid, iova: iova, count: bytes.count, access: access, options: options))
         var progress = ciommu_progress.empty
         let status = unsafe ciommu_write(handle, &request, bytes.baseAddress, &progress)
-        return try Progress(status, progress, of: request)
+        return try CopyProgress(status, progress, of: request)
     }
 
     /// Compares a value in guest memory and exchanges it if it is equal, in one atomic step with sequentially consistent order. Needs
@@ -122,7 +122,7 @@ extension Port {
         var exchanged = false
         let status = unsafe ciommu_compare_exchange(
             handle, &request, &found, UInt64(desired), &exchanged, &progress)
-        let report = try Progress(status, progress, of: request)
+        let report = try CopyProgress(status, progress, of: request)
         return CompareExchangeResult(
             exchanged: report.isComplete && exchanged,
             original: report.isComplete ? Value(truncatingIfNeeded: found) : nil,

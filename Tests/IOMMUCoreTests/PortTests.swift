@@ -260,7 +260,7 @@ import Testing
         guest.map(1, to: 0x1_0000)
         let port = try guest.unit.makePort()
         let sent = (0..<0x1000).map { UInt8(truncatingIfNeeded: $0 * 31) }
-        #expect(try port.write(sent.span, to: 0x800, source: source) == Progress(count: 0x1000, end: .complete))
+        #expect(try port.write(sent.span, to: 0x800, source: source) == CopyProgress(count: 0x1000, end: .complete))
         #expect(unsafe guest.ram[0x1_0000] == sent[0x800])
         var received = [UInt8](repeating: 0, count: 0x1000)
         var span = received.mutableSpan

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// Progress - how far a copy came and what ended it. Whatever the guest can cause is here; only the host's misuse is an error.
+// CopyProgress - how far a copy came and what ended it. Whatever the guest can cause is here; only the host's misuse is an error.
 
 internal import CIOMMU
 
 /// How far a copy helper of a ``Port`` came.
-public struct Progress: Hashable, Sendable {
+public struct CopyProgress: Hashable, Sendable {
     /// What ended a transfer.
     public enum End: Hashable, Sendable {
         /// Every byte was transferred.
@@ -40,7 +40,7 @@ public struct Progress: Hashable, Sendable {
     }
 }
 
-extension Progress {
+extension CopyProgress {
     /// Reads what a copy helper of C answered; throws what only the host can have caused.
     init(_ status: ciommu_status, _ progress: ciommu_progress, of request: ciommu_request) throws(IOMMUError) {
         let end: End

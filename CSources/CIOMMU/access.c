@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * access.c - requests of many bytes: scatter lists and the copy helpers built on them. Everything goes through ciommu_lookup_answer.
+ * access.c - requests of many bytes: scatter lists and the copy helpers built on them. Everything
+ * goes through ciommu_lookup_answer.
  */
 #include "translate.h"
 
@@ -8,7 +9,8 @@
 
 #define COPY_SEGMENTS 16u
 
-static enum ciommu_status check_request(struct ciommu_port *port, const struct ciommu_request *request,
+static enum ciommu_status check_request(struct ciommu_port *port,
+                                        const struct ciommu_request *request,
                                         const struct ciommu_progress *out) {
     if (port == NULL || request == NULL || out == NULL || out->size < sizeof *out) {
         return CIOMMU_INVALID_ARGUMENT;
@@ -16,21 +18,27 @@ static enum ciommu_status check_request(struct ciommu_port *port, const struct c
     if (request->length != 0 && request->length - 1 > UINT64_MAX - request->iova) {
         return CIOMMU_WRAPS;
     }
-    struct lookup lookup = {request->source, request->pasid, request->iova, request->access, request->flags, NULL};
+    struct lookup lookup = {request->source, request->pasid, request->iova,
+                            request->access, request->flags, NULL};
     return ciommu_lookup_check(&lookup);
 }
 
 static bool continues(const struct ciommu_segment *segment, const struct ciommu_result *result) {
-    bool host = segment->host == NULL ? result->host == NULL
-                                      : result->host != NULL && segment->host + segment->length == result->host;
-    return host && segment->address + segment->length == result->address && segment->rights == result->rights;
+    bool host = segment->host == NULL
+                    ? result->host == NULL
+                    : result->host != NULL && segment->host + segment->length == result->host;
+    return host && segment->address + segment->length == result->address &&
+           segment->rights == result->rights;
 }
 
-/* Translates from request->iova + *done on, until the end, a fault, or the list is full. Inside a section. */
-static void fill_segments(struct ciommu_port *port, const struct ciommu_request *request, uint64_t *done,
-                          struct ciommu_segment *segments, uint32_t capacity, struct ciommu_progress *out) {
+/* Translates from request->iova + *done on, until the end, a fault, or the list is full. Inside a
+ * section. */
+static void fill_segments(struct ciommu_port *port, const struct ciommu_request *request,
+                          uint64_t *done, struct ciommu_segment *segments, uint32_t capacity,
+                          struct ciommu_progress *out) {
     struct ciommu_result result = {.size = sizeof result};
-    struct lookup lookup = {request->source, request->pasid, 0, request->access, request->flags, NULL};
+    struct lookup lookup = {request->source, request->pasid, 0,
+                            request->access, request->flags, NULL};
     out->segments = 0;
     out->outcome = CIOMMU_TRANSLATED_OK;
     while (*done < request->length) {
@@ -59,7 +67,8 @@ static void fill_segments(struct ciommu_port *port, const struct ciommu_request 
     }
 }
 
-enum ciommu_status ciommu_translate_range(struct ciommu_port *port, const struct ciommu_request *request,
+enum ciommu_status ciommu_translate_range(struct ciommu_port *port,
+                                          const struct ciommu_request *request,
                                           struct ciommu_segment *segments, uint32_t capacity,
                                           struct ciommu_progress *out) {
     enum ciommu_status status = check_request(port, request, out);
@@ -77,8 +86,9 @@ enum ciommu_status ciommu_translate_range(struct ciommu_port *port, const struct
 enum direction { FROM_GUEST, TO_GUEST };
 
 /* Copies one segment, or says why it cannot be copied. */
-static enum ciommu_status copy_segment(struct ciommu_port *port, const struct ciommu_segment *segment,
-                                       unsigned char *buffer, enum direction direction) {
+static enum ciommu_status copy_segment(struct ciommu_port *port,
+                                       const struct ciommu_segment *segment, unsigned char *buffer,
+                                       enum direction direction) {
     if (segment->host == NULL) {
         struct memory_window window = MEMORY_NO_WINDOW;
         ciommu_rcu_lock();
@@ -95,8 +105,9 @@ static enum ciommu_status copy_segment(struct ciommu_port *port, const struct ci
     return CIOMMU_OK;
 }
 
-static enum ciommu_status copy(struct ciommu_port *port, const struct ciommu_request *request, unsigned char *buffer,
-                               enum direction direction, struct ciommu_progress *out) {
+static enum ciommu_status copy(struct ciommu_port *port, const struct ciommu_request *request,
+                               unsigned char *buffer, enum direction direction,
+                               struct ciommu_progress *out) {
     struct ciommu_request wanted = request == NULL ? (struct ciommu_request){0} : *request;
     wanted.access |= direction == FROM_GUEST ? CIOMMU_READ : CIOMMU_WRITE;
     enum ciommu_status status = check_request(port, request == NULL ? NULL : &wanted, out);
@@ -112,7 +123,8 @@ static enum ciommu_status copy(struct ciommu_port *port, const struct ciommu_req
     out->outcome = CIOMMU_TRANSLATED_OK;
     out->segments = 0;
     ciommu_port_enter(port);
-    while (status == CIOMMU_OK && out->done < wanted.length && out->outcome == CIOMMU_TRANSLATED_OK) {
+    while (status == CIOMMU_OK && out->done < wanted.length &&
+           out->outcome == CIOMMU_TRANSLATED_OK) {
         fill_segments(port, &wanted, &translated, segments, COPY_SEGMENTS, out);
         for (uint32_t index = 0; status == CIOMMU_OK && index < out->segments; index++) {
             status = copy_segment(port, &segments[index], buffer + out->done, direction);
@@ -126,20 +138,20 @@ static enum ciommu_status copy(struct ciommu_port *port, const struct ciommu_req
     return status == CIOMMU_OK && out->outcome == CIOMMU_INTERRUPT ? CIOMMU_NO_HOST_MEMORY : status;
 }
 
-enum ciommu_status ciommu_read(struct ciommu_port *port, const struct ciommu_request *request, void *buffer,
-                               struct ciommu_progress *out) {
+enum ciommu_status ciommu_read(struct ciommu_port *port, const struct ciommu_request *request,
+                               void *buffer, struct ciommu_progress *out) {
     return copy(port, request, buffer, FROM_GUEST, out);
 }
 
-enum ciommu_status ciommu_write(struct ciommu_port *port, const struct ciommu_request *request, const void *buffer,
-                                struct ciommu_progress *out) {
+enum ciommu_status ciommu_write(struct ciommu_port *port, const struct ciommu_request *request,
+                                const void *buffer, struct ciommu_progress *out) {
     return copy(port, request, (unsigned char *)(uintptr_t)buffer, TO_GUEST, out);
 }
 
 /* One width of the compare-and-exchange. `*expected` becomes what was found. */
 #define EXCHANGE(type)                                                                             \
     static bool exchange_##type(unsigned char *host, uint64_t *expected, uint64_t desired) {       \
-        type found = (type)*expected;                                                              \
+        type found = (type) * expected;                                                            \
         bool done = compare_exchange_seq_cst((type *)(void *)host, &found, (type)desired);         \
         *expected = found;                                                                         \
         return done;                                                                               \
@@ -162,8 +174,9 @@ static bool exchange(unsigned char *host, uint64_t length, uint64_t *expected, u
     }
 }
 
-enum ciommu_status ciommu_compare_exchange(struct ciommu_port *port, const struct ciommu_request *request,
-                                           uint64_t *expected, uint64_t desired, bool *exchanged,
+enum ciommu_status ciommu_compare_exchange(struct ciommu_port *port,
+                                           const struct ciommu_request *request, uint64_t *expected,
+                                           uint64_t desired, bool *exchanged,
                                            struct ciommu_progress *out) {
     struct ciommu_request wanted = request == NULL ? (struct ciommu_request){0} : *request;
     wanted.access |= CIOMMU_READ | CIOMMU_WRITE;
@@ -171,7 +184,8 @@ enum ciommu_status ciommu_compare_exchange(struct ciommu_port *port, const struc
     if (status != CIOMMU_OK) {
         return status;
     }
-    bool width = wanted.length == 1 || wanted.length == 2 || wanted.length == 4 || wanted.length == 8;
+    bool width =
+        wanted.length == 1 || wanted.length == 2 || wanted.length == 4 || wanted.length == 8;
     if (!width || expected == NULL || exchanged == NULL) {
         return CIOMMU_INVALID_ARGUMENT;
     }

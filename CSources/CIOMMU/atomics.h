@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * atomics.h - the only way to touch shared words: the memory order is part of the name.
- * Macros, because they are generic over the word; each evaluates its arguments once. The words are plain types (no _Atomic), so
- * that the fixed-layout prefix of a port can be shared with C++ and Swift.
+ * atomics.h - the only way to touch shared words: the memory order is part of the name. Macros,
+ * because they are generic over the word; each evaluates its arguments once. The words are plain
+ * types (no _Atomic), so that the fixed-layout prefix of a port can be shared with C++ and Swift.
  */
 #ifndef CIOMMU_ATOMICS_H
 #define CIOMMU_ATOMICS_H
@@ -25,7 +25,8 @@
 /* Counters that one thread writes and any may read: a plain increment without a race. */
 #define count_owned(word) store_relaxed((word), load_relaxed(word) + 1)
 
-/* Orders everything before against everything after, in all threads that also fence or use seq_cst operations. */
+/* Orders everything before against everything after, in all threads that also fence or use seq_cst
+ * operations. */
 #define fence_seq_cst() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)

@@ -3,15 +3,15 @@
  * binding.c - the pool of bindings. The protocol stands in binding.h.
  */
 #include "binding.h"
+#include "alloc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Implementation: part of the pool that one eviction frees. */
 #define EVICTION_DIVISOR 8u
 
-enum ciommu_status ciommu_bindings_init(struct bindings *bindings, uint32_t count, struct spaces *spaces,
-                                        pthread_mutex_t *lock) {
+enum ciommu_status ciommu_bindings_init(struct bindings *bindings, uint32_t count,
+                                        struct spaces *spaces, pthread_mutex_t *lock) {
     memset(bindings, 0, sizeof *bindings);
     uint32_t buckets = 16;
     while (buckets < 2 * count) {
@@ -21,8 +21,8 @@ enum ciommu_status ciommu_bindings_init(struct bindings *bindings, uint32_t coun
     bindings->lock = lock;
     bindings->count = count;
     bindings->bucket_mask = buckets - 1;
-    bindings->pool = calloc(count == 0 ? 1 : count, sizeof *bindings->pool);
-    bindings->buckets = calloc(buckets, sizeof(struct binding *));
+    bindings->pool = ciommu_allocate(CACHE_LINE, count * sizeof *bindings->pool);
+    bindings->buckets = ciommu_allocate(CACHE_LINE, buckets * sizeof(struct binding *));
     if (bindings->pool == NULL || bindings->buckets == NULL) {
         ciommu_bindings_fini(bindings);
         return CIOMMU_NO_MEMORY;
@@ -36,8 +36,8 @@ enum ciommu_status ciommu_bindings_init(struct bindings *bindings, uint32_t coun
 }
 
 void ciommu_bindings_fini(struct bindings *bindings) {
-    free(bindings->pool);
-    free(bindings->buckets);
+    ciommu_free(bindings->pool);
+    ciommu_free(bindings->buckets);
     memset(bindings, 0, sizeof *bindings);
 }
 
@@ -46,8 +46,10 @@ static struct binding **bucket_of(const struct bindings *bindings, uint64_t requ
     return &bindings->buckets[hash >> 40 & bindings->bucket_mask];
 }
 
-bool ciommu_bindings_find(const struct bindings *bindings, uint64_t requester, struct resolved *out) {
-    const struct binding *binding = load_acquire(bucket_of(bindings, requester)); /* pairs with publish */
+bool ciommu_bindings_find(const struct bindings *bindings, uint64_t requester,
+                          struct resolved *out) {
+    const struct binding *binding =
+        load_acquire(bucket_of(bindings, requester)); /* pairs with publish */
     while (binding != NULL && binding->requester != requester) {
         binding = load_acquire(&binding->next);
     }
@@ -96,22 +98,24 @@ static void evict(struct rcu_head *head) {
     pthread_mutex_unlock(bindings->lock);
 }
 
-/* Table lock. One eviction at a time: waking liburcu's thread is a system call, so it happens once per full pool, not per request. */
+/* Table lock. One eviction at a time: waking liburcu's thread is a system call, so it happens once
+ * per full pool, not per request. */
 static void ask_for_room(struct bindings *bindings) {
     if (bindings->oldest != NULL && exchange_acquire(&bindings->reclaiming, 1) == 0) {
         ciommu_rcu_defer(&bindings->reclaim, evict);
     }
 }
 
-bool ciommu_bindings_publish(struct bindings *bindings, uint64_t requester, const struct space_shape *shape,
-                             struct resolved *resolved) {
+bool ciommu_bindings_publish(struct bindings *bindings, uint64_t requester,
+                             const struct space_shape *shape, struct resolved *resolved) {
     struct resolved present;
     if (ciommu_bindings_find(bindings, requester, &present)) {
         *resolved = present; /* another port was faster */
         return true;
     }
     struct binding *binding = bindings->free;
-    struct ciommu_space *space = binding == NULL ? NULL : ciommu_spaces_acquire(bindings->spaces, shape);
+    struct ciommu_space *space =
+        binding == NULL ? NULL : ciommu_spaces_acquire(bindings->spaces, shape);
     if (space == NULL) {
         ask_for_room(bindings);
         return false;
@@ -134,7 +138,8 @@ bool ciommu_bindings_publish(struct bindings *bindings, uint64_t requester, cons
 
 static bool covers(const struct ciommu_invalidation *what, const struct binding *binding) {
     uint32_t source = (uint32_t)binding->requester;
-    bool same_source = what->source == CIOMMU_ANY || ((source ^ what->source) & ~what->source_mask) == 0;
+    bool same_source =
+        what->source == CIOMMU_ANY || ((source ^ what->source) & ~what->source_mask) == 0;
     bool same_domain = what->domain == CIOMMU_ANY || binding->resolved.domain == what->domain;
     bool same_pasid = what->pasid == CIOMMU_ANY || binding->resolved.pasid == what->pasid;
     return same_source && same_domain && same_pasid;

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * binding.h - the device table in bound mode: what walks of guest-owned tables found for a (source, PASID), in a fixed pool. It knows
- * spaces; it does not know how guest tables look (context_vtd.c).
+ * binding.h - the device table in bound mode: what walks of guest-owned tables found for a (source,
+ * PASID), in a fixed pool. It knows spaces; it does not know how guest tables look (context_vtd.c).
  *
  * Protocol (bindings)
- *   Readers      lock-free, under the RCU read lock: hash, follow the chain, copy `resolved`. Ports keep such copies until a section finds
- *                a new tablegen; the `birth` inside tells whether the space still lives.
- *   Publication  a resolver loads tablegen before its first read of guest tables, takes the table lock (try-lock: busy = it stays
- *                uncached), and links the binding (store-release) only if tablegen has not moved.
- *   Removal      a changer holds the table lock: tablegen++, unlink, tablegen++; then (unlocked) ugen++ and drain. Slots return
- *                through call_rcu.
- *   Eviction     when the pool is full: liburcu's thread unlinks the oldest bindings. No generation moves, because what they say is still
- *                true; copies in ports stay usable.
+ *   Readers      lock-free, under the RCU read lock: hash, follow the chain, copy `resolved`. Ports
+ *                keep such copies until a section finds a new tablegen; the `birth` inside tells
+ *                whether the space still lives.
+ *   Publication  a resolver loads tablegen before its first read of guest tables, takes the table
+ *                lock (try-lock: busy = it stays uncached), and links the binding (store-release)
+ *                only if tablegen has not moved.
+ *   Removal      a changer holds the table lock: tablegen++, unlink, tablegen++; then (unlocked)
+ *                ugen++ and drain. Slots return through call_rcu.
+ *   Eviction     when the pool is full: liburcu's thread unlinks the oldest bindings. No generation
+ *                moves, because what they say is still true; copies in ports stay usable.
  *   Guarantee    after a changer's drain no section uses a binding that it removed.
  */
 #ifndef CIOMMU_BINDING_H
@@ -20,12 +22,12 @@
 #include "port.h"
 
 struct binding {
-    uint64_t requester;      /* constant while linked */
+    uint64_t requester;       /* constant while linked */
     struct resolved resolved; /* constant while linked */
-    struct binding *next;    /* hash chain; table lock, readers acquire */
-    struct binding *newer;   /* age list and free list; table lock */
+    struct binding *next;     /* hash chain; table lock, readers acquire */
+    struct binding *newer;    /* age list and free list; table lock */
     struct binding *older;
-    struct bindings *owner;  /* constant */
+    struct bindings *owner; /* constant */
     struct rcu_head rcu;
 };
 
@@ -45,18 +47,19 @@ struct bindings {
     struct rcu_head reclaim;
 };
 
-enum ciommu_status ciommu_bindings_init(struct bindings *bindings, uint32_t count, struct spaces *spaces,
-                                        pthread_mutex_t *lock);
+enum ciommu_status ciommu_bindings_init(struct bindings *bindings, uint32_t count,
+                                        struct spaces *spaces, pthread_mutex_t *lock);
 /* After a barrier. */
 void ciommu_bindings_fini(struct bindings *bindings);
 
 /* Copies what is known of `requester`. Under the RCU read lock. */
-bool ciommu_bindings_find(const struct bindings *bindings, uint64_t requester, struct resolved *out);
+bool ciommu_bindings_find(const struct bindings *bindings, uint64_t requester,
+                          struct resolved *out);
 
-/* Makes and links a binding for `shape`, and completes `resolved` with its space. False when a pool is full (an eviction is then under
- * way). Table lock. */
-bool ciommu_bindings_publish(struct bindings *bindings, uint64_t requester, const struct space_shape *shape,
-                             struct resolved *resolved);
+/* Makes and links a binding for `shape`, and completes `resolved` with its space. False when a pool
+ * is full (an eviction is then under way). Table lock. */
+bool ciommu_bindings_publish(struct bindings *bindings, uint64_t requester,
+                             const struct space_shape *shape, struct resolved *resolved);
 
 /* Unlinks what a CONTEXT or PASID invalidation covers. Table lock. */
 void ciommu_bindings_remove(struct bindings *bindings, const struct ciommu_invalidation *what);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * context_vtd.c - reading guest-owned root, context and PASID entries. Shapes are built in shape_vtd.c.
+ * context_vtd.c - reading guest-owned root, context and PASID entries. Shapes are built in
+ * shape_vtd.c.
  *
- * Each entry goes through the same steps: read, FPD, present, reserved bits (those of absent capabilities included), legality, and then
- * whether this kind of request is allowed. The first failure wins.
+ * Each entry goes through the same steps: read, FPD, present, reserved bits (those of absent
+ * capabilities included), legality, and then whether this kind of request is allowed. The first
+ * failure wins.
  */
 #include "context_vtd.h"
 #include "shape_vtd.h"
@@ -30,9 +32,11 @@ static bool fails(struct resolution *r, uint32_t code) {
     return walk_fails(r->walker, code);
 }
 
-/* Reads `count` words at `address`; false where no memory is, or above the host address width. A word is loaded once; the first one, which
- * holds P, is loaded first (acquire), so that the guest's writes before it set P are seen. */
-static bool read_entry(struct resolution *r, enum ciommu_table table, uint64_t address, uint32_t count, uint64_t *words) {
+/* Reads `count` words at `address`; false where no memory is, or above the host address width. A
+ * word is loaded once; the first one, which holds P, is loaded first (acquire), so that the guest's
+ * writes before it set P are seen. */
+static bool read_entry(struct resolution *r, enum ciommu_table table, uint64_t address,
+                       uint32_t count, uint64_t *words) {
     struct walker *walker = r->walker;
     walker->fault.entry_address = address;
     const unsigned char *host = NULL;
@@ -43,7 +47,8 @@ static bool read_entry(struct resolution *r, enum ciommu_table table, uint64_t a
         words[word] = load_acquire((const uint64_t *)(const void *)(host + word * sizeof *words));
     }
     if (unlikely(walker->trace != NULL)) {
-        ciommu_trace_step(walker->trace, table, CIOMMU_NO_LEVEL, address, 0, words, host != NULL ? count : 0);
+        ciommu_trace_step(walker->trace, table, CIOMMU_NO_LEVEL, address, 0, words,
+                          host != NULL ? count : 0);
     }
     return host != NULL;
 }
@@ -69,7 +74,8 @@ static bool resolve_legacy_context(struct resolution *r, const uint64_t entry[2]
     if (reserved != 0 || bad_domain) {
         return fails(r, VTD_CONTEXT_RESERVED);
     }
-    bool legal_type = type == 0 || (type == 1 && caps->device_tlb) || (type == 2 && caps->pass_through);
+    bool legal_type =
+        type == 0 || (type == 1 && caps->device_tlb) || (type == 2 && caps->pass_through);
     if (!legal_type || (caps->sagaw >> width & 1) == 0) {
         return fails(r, VTD_CONTEXT_INVALID);
     }
@@ -102,18 +108,21 @@ static bool resolve_legacy(struct resolution *r) {
     if ((root[0] & PRESENT) == 0) {
         return fails(r, VTD_ROOT_ABSENT);
     }
-    if ((root[0] & ~(PAGE | PRESENT)) != 0 || (root[0] & r->caps->high_mask & PAGE) != 0 || root[1] != 0) {
+    if ((root[0] & ~(PAGE | PRESENT)) != 0 || (root[0] & r->caps->high_mask & PAGE) != 0 ||
+        root[1] != 0) {
         return fails(r, VTD_ROOT_RESERVED);
     }
     uint64_t entry[2];
     uint64_t function = request->source & 0xff;
-    if (!read_entry(r, CIOMMU_TABLE_CONTEXT, (root[0] & PAGE) + function * sizeof entry, 2, entry)) {
+    if (!read_entry(r, CIOMMU_TABLE_CONTEXT, (root[0] & PAGE) + function * sizeof entry, 2,
+                    entry)) {
         return fails(r, VTD_CONTEXT_ACCESS);
     }
     return resolve_legacy_context(r, entry);
 }
 
-/* Scalable context entry, word 0: P, FPD, DTE, PASIDE, PRE, [8:5], PDTS, PASIDDIRPTR; word 1: RID_PASID, RID_PRIV. */
+/* Scalable context entry, word 0: P, FPD, DTE, PASIDE, PRE, [8:5], PDTS, PASIDDIRPTR; word 1:
+ * RID_PASID, RID_PRIV. */
 #define DTE UINT64_C(4)
 #define PASIDE UINT64_C(8)
 #define PRE UINT64_C(0x10)
@@ -123,12 +132,15 @@ static bool resolve_legacy(struct resolution *r) {
 static bool context_has_reserved_bits(const struct vtd_caps *caps, const uint64_t entry[4]) {
     uint64_t reserved0 = UINT64_C(0x1e0) | (caps->high_mask & PAGE) | (caps->device_tlb ? 0 : DTE) |
                          (caps->page_request ? 0 : PRE);
-    uint64_t reserved1 = ~(RID_PASID | RID_PRIV) | (caps->rid_pasid ? 0 : RID_PASID) | (caps->rid_priv ? 0 : RID_PRIV);
-    return (entry[0] & reserved0) != 0 || (entry[1] & reserved1) != 0 || entry[2] != 0 || entry[3] != 0;
+    uint64_t reserved1 = ~(RID_PASID | RID_PRIV) | (caps->rid_pasid ? 0 : RID_PASID) |
+                         (caps->rid_priv ? 0 : RID_PRIV);
+    return (entry[0] & reserved0) != 0 || (entry[1] & reserved1) != 0 || entry[2] != 0 ||
+           entry[3] != 0;
 }
 
-/* Choice [D1]: the kernel's string table has a code of its own for a RID_PASID outside the directory (48), so 43 is left for entries that
- * contradict themselves: PASIDs enabled on a unit without them, page requests without a device-TLB. */
+/* Choice [D1]: the kernel's string table has a code of its own for a RID_PASID outside the
+ * directory (48), so 43 is left for entries that contradict themselves: PASIDs enabled on a unit
+ * without them, page requests without a device-TLB. */
 static bool context_contradicts_itself(const struct vtd_caps *caps, uint64_t entry) {
     return ((entry & PASIDE) != 0 && !caps->pasid) || ((entry & PRE) != 0 && (entry & DTE) == 0);
 }
@@ -137,7 +149,8 @@ static bool context_contradicts_itself(const struct vtd_caps *caps, uint64_t ent
 static bool choose_pasid(struct resolution *r, const uint64_t entry[4], uint32_t *pasid) {
     const struct vtd_request *request = r->request;
     uint64_t limit = UINT64_C(1) << ((entry[0] >> 9 & 7) + 13);
-    bool implied = request->pasid == CIOMMU_NO_PASID || (request->flags & CIOMMU_IMPLIED_PASID) != 0;
+    bool implied =
+        request->pasid == CIOMMU_NO_PASID || (request->flags & CIOMMU_IMPLIED_PASID) != 0;
     if (wants_ats(r) && (entry[0] & DTE) == 0) {
         return fails(r, VTD_SM_DTE_CLEAR);
     }
@@ -154,7 +167,8 @@ static bool choose_pasid(struct resolution *r, const uint64_t entry[4], uint32_t
 
 static bool resolve_pasid_entry(struct resolution *r, uint32_t pasid, uint64_t directory) {
     uint64_t pointer;
-    if (!read_entry(r, CIOMMU_TABLE_PASID_DIRECTORY, directory + (uint64_t)(pasid >> 6) * sizeof pointer, 1, &pointer)) {
+    if (!read_entry(r, CIOMMU_TABLE_PASID_DIRECTORY,
+                    directory + (uint64_t)(pasid >> 6) * sizeof pointer, 1, &pointer)) {
         return fails(r, VTD_DIRECTORY_ACCESS);
     }
     r->resolved->fault_disabled |= (pointer & FPD) != 0;
@@ -165,7 +179,8 @@ static bool resolve_pasid_entry(struct resolution *r, uint32_t pasid, uint64_t d
         return fails(r, VTD_DIRECTORY_RESERVED);
     }
     uint64_t entry[8];
-    if (!read_entry(r, CIOMMU_TABLE_PASID, (pointer & PAGE) + (uint64_t)(pasid & 63) * sizeof entry, 8, entry)) {
+    if (!read_entry(r, CIOMMU_TABLE_PASID, (pointer & PAGE) + (uint64_t)(pasid & 63) * sizeof entry,
+                    8, entry)) {
         return fails(r, VTD_PASID_ACCESS);
     }
     r->resolved->fault_disabled |= (entry[0] & FPD) != 0;
@@ -179,8 +194,8 @@ static bool resolve_pasid_entry(struct resolution *r, uint32_t pasid, uint64_t d
     bool first_stage = r->shape->kind == SPACE_FIRST || r->shape->kind == SPACE_NESTED;
     bool checks_execute = r->caps->revision == CIOMMU_VTD_3 && r->shape->kind != SPACE_IDENTITY;
     r->resolved->domain = r->shape->domain;
-    r->resolved->supervisor_allowed = !first_stage || (entry[2] & 1) != 0;   /* SRE */
-    r->resolved->execute_allowed = !checks_execute || (entry[2] & 2) != 0;   /* ERE */
+    r->resolved->supervisor_allowed = !first_stage || (entry[2] & 1) != 0; /* SRE */
+    r->resolved->execute_allowed = !checks_execute || (entry[2] & 2) != 0; /* ERE */
     return true;
 }
 
@@ -189,7 +204,8 @@ static bool resolve_scalable(struct resolution *r) {
     uint64_t root[2];
     uint64_t bus = request->source >> 8;
     uint32_t function = request->source & 0xff;
-    if (!read_entry(r, CIOMMU_TABLE_SCALABLE_ROOT, (request->root & PAGE) + bus * sizeof root, 2, root)) {
+    if (!read_entry(r, CIOMMU_TABLE_SCALABLE_ROOT, (request->root & PAGE) + bus * sizeof root, 2,
+                    root)) {
         return fails(r, VTD_SM_ROOT_ACCESS);
     }
     uint64_t half = root[function >> 7];
@@ -200,7 +216,8 @@ static bool resolve_scalable(struct resolution *r) {
         return fails(r, VTD_SM_ROOT_RESERVED);
     }
     uint64_t entry[4];
-    if (!read_entry(r, CIOMMU_TABLE_SCALABLE_CONTEXT, (half & PAGE) + (uint64_t)(function & 0x7f) * sizeof entry, 4, entry)) {
+    if (!read_entry(r, CIOMMU_TABLE_SCALABLE_CONTEXT,
+                    (half & PAGE) + (uint64_t)(function & 0x7f) * sizeof entry, 4, entry)) {
         return fails(r, VTD_SM_CONTEXT_ACCESS);
     }
     r->resolved->fault_disabled = (entry[0] & FPD) != 0;
@@ -226,8 +243,9 @@ static bool resolve_scalable(struct resolution *r) {
     return resolve_pasid_entry(r, pasid, entry[0] & PAGE);
 }
 
-bool ciommu_vtd_resolve(const struct ciommu_unit *unit, const struct vtd_request *request, struct walker *walker,
-                        struct resolved *resolved, struct space_shape *shape) {
+bool ciommu_vtd_resolve(const struct ciommu_unit *unit, const struct vtd_request *request,
+                        struct walker *walker, struct resolved *resolved,
+                        struct space_shape *shape) {
     *resolved = (struct resolved){.supervisor_allowed = true, .execute_allowed = true};
     __builtin_memset(shape, 0, sizeof *shape);
     walker->fault = (struct walk_fault){.stage = CIOMMU_STAGE_NONE, .level = CIOMMU_NO_LEVEL};

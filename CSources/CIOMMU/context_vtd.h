@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * context_vtd.h - resolves (source, PASID) through guest-owned VT-d tables: root, context, PASID directory, PASID table
- * [FORMATS-VTD A2-A6, A9b]. Reads guest memory and nothing else; caching the result is the caller's.
+ * context_vtd.h - resolves (source, PASID) through guest-owned VT-d tables: root, context, PASID
+ * directory, PASID table [FORMATS-VTD A2-A6, A9b]. Reads guest memory and nothing else; caching the
+ * result is the caller's.
  */
 #ifndef CIOMMU_CONTEXT_VTD_H
 #define CIOMMU_CONTEXT_VTD_H
@@ -11,16 +12,18 @@
 
 /* A request as it arrives. */
 struct vtd_request {
-    uint64_t root;       /* RTADDR */
-    uint32_t source;     /* 16 bits */
-    uint32_t pasid;      /* or CIOMMU_NO_PASID */
-    uint32_t flags;      /* CIOMMU_TRANSLATION_REQUEST, CIOMMU_TRANSLATED, CIOMMU_IMPLIED_PASID */
+    uint64_t root;   /* RTADDR */
+    uint32_t source; /* 16 bits */
+    uint32_t pasid;  /* or CIOMMU_NO_PASID */
+    uint32_t flags;  /* CIOMMU_TRANSLATION_REQUEST, CIOMMU_TRANSLATED, CIOMMU_IMPLIED_PASID */
 };
 
-/* Resolves `request`. On success fills `resolved` (without space) and `shape`; for a translated request only the checks are made. On
- * failure walker->fault says why; resolved->fault_disabled is what FPD says so far in both cases. walker: port, memory, trace.
- * Under the RCU read lock, inside a section. */
-bool ciommu_vtd_resolve(const struct ciommu_unit *unit, const struct vtd_request *request, struct walker *walker,
-                        struct resolved *resolved, struct space_shape *shape);
+/* Resolves `request`. On success fills `resolved` (without space) and `shape`; for a translated
+ * request only the checks are made. On failure walker->fault says why; resolved->fault_disabled is
+ * what FPD says so far in both cases. walker: port, memory, trace. Under the RCU read lock, inside
+ * a section. */
+bool ciommu_vtd_resolve(const struct ciommu_unit *unit, const struct vtd_request *request,
+                        struct walker *walker, struct resolved *resolved,
+                        struct space_shape *shape);
 
 #endif

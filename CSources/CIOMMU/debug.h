@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * debug.h - assertions, protocol mutants and yield points. All vanish unless CIOMMU_INTERNAL_CHECKS is defined (debug builds).
+ * debug.h - assertions, protocol mutants and yield points. All vanish unless CIOMMU_INTERNAL_CHECKS
+ * is defined (debug builds).
  *
- * A mutant is a deliberate break of one rule of the protocol: the stress test proves that it would notice. A yield point is a
- * place where a preemption is interesting: the test's hook sleeps or yields there, or runs an invalidation.
+ * A mutant is a deliberate break of one rule of the protocol: the stress test proves that it would
+ * notice. A yield point is a place where a preemption is interesting: the test's hook sleeps or
+ * yields there, or runs an invalidation.
  */
 #ifndef CIOMMU_DEBUG_H
 #define CIOMMU_DEBUG_H
@@ -12,37 +14,39 @@
 
 enum ciommu_mutant {
     CIOMMU_MUTANT_NONE = 0,
-    CIOMMU_MUTANT_ONE_BUMP,            /* no second generation bump after the ways are cleared */
-    CIOMMU_MUTANT_LATE_GENERATION,     /* generation loaded after the walk instead of before */
-    CIOMMU_MUTANT_BUMP_AFTER_SCAN,     /* the only bump comes after the scan */
-    CIOMMU_MUTANT_PLAIN_ENTER,         /* section entered with a plain store, no full barrier */
-    CIOMMU_MUTANT_NO_DRAIN,            /* invalidation does not wait for sections */
-    CIOMMU_MUTANT_CHILD_FIRST,         /* children bumped before the parent's generations and ways */
-    CIOMMU_MUTANT_IGNORE_TABLEGEN,     /* a port keeps its bindings and first level over a table change */
-    CIOMMU_MUTANT_IGNORE_MAPGEN,       /* a port keeps host pointers over a memory-map change */
-    CIOMMU_MUTANT_PUBLISH_UNCHECKED,   /* a binding is published although the tables changed meanwhile */
-    CIOMMU_MUTANT_RIGHTS_WITHOUT_D,    /* W is granted by an entry whose D bit is clear */
-    CIOMMU_MUTANT_TORN_ENTRY,          /* IOTLB entries are stored and loaded as two halves */
-    CIOMMU_MUTANT_INSERT_UNCHECKED,    /* IOTLB insertion does not check the generation again */
-    CIOMMU_MUTANT_SIZES_LATE,          /* the size's bit is set after the entry is stored */
-    CIOMMU_MUTANT_KEEP_WALKGEN,        /* a non-leaf change leaves the walk caches valid */
-    CIOMMU_MUTANT_NO_CHILDREN,         /* a parent's change does not reach its children */
-    CIOMMU_MUTANT_NO_REVALIDATE,       /* first-level entries survive a new ugen unchecked */
+    CIOMMU_MUTANT_ONE_BUMP,        /* no second generation bump after the ways are cleared */
+    CIOMMU_MUTANT_LATE_GENERATION, /* generation loaded after the walk instead of before */
+    CIOMMU_MUTANT_BUMP_AFTER_SCAN, /* the only bump comes after the scan */
+    CIOMMU_MUTANT_PLAIN_ENTER,     /* section entered with a plain store, no full barrier */
+    CIOMMU_MUTANT_NO_DRAIN,        /* invalidation does not wait for sections */
+    CIOMMU_MUTANT_CHILD_FIRST,     /* children bumped before the parent's generations and ways */
+    CIOMMU_MUTANT_IGNORE_TABLEGEN, /* a port keeps its bindings and first level over a table change
+                                    */
+    CIOMMU_MUTANT_IGNORE_MAPGEN,   /* a port keeps host pointers over a memory-map change */
+    CIOMMU_MUTANT_PUBLISH_UNCHECKED, /* a binding is published although the tables changed meanwhile
+                                      */
+    CIOMMU_MUTANT_RIGHTS_WITHOUT_D,  /* W is granted by an entry whose D bit is clear */
+    CIOMMU_MUTANT_TORN_ENTRY,        /* IOTLB entries are stored and loaded as two halves */
+    CIOMMU_MUTANT_INSERT_UNCHECKED,  /* IOTLB insertion does not check the generation again */
+    CIOMMU_MUTANT_SIZES_LATE,        /* the size's bit is set after the entry is stored */
+    CIOMMU_MUTANT_KEEP_WALKGEN,      /* a non-leaf change leaves the walk caches valid */
+    CIOMMU_MUTANT_NO_CHILDREN,       /* a parent's change does not reach its children */
+    CIOMMU_MUTANT_NO_REVALIDATE,     /* first-level entries survive a new ugen unchecked */
     CIOMMU_MUTANT_COUNT
 };
 
 enum ciommu_yield_point {
-    CIOMMU_YIELD_ENTERED = 0,      /* between the section word and the load of ugen */
-    CIOMMU_YIELD_GENERATION_READ,  /* generation loaded, nothing read yet */
-    CIOMMU_YIELD_WALKED,           /* walk done, nothing inserted */
-    CIOMMU_YIELD_INSERTING,        /* stripe taken and checked, entry not stored */
-    CIOMMU_YIELD_HALF_STORED,      /* between the halves of a torn store (mutant) */
-    CIOMMU_YIELD_BUMPED,           /* first bump done, ways not cleared */
-    CIOMMU_YIELD_CLEARED,          /* ways cleared, second bump not done */
-    CIOMMU_YIELD_PARENT_DONE,      /* parent done, children not */
-    CIOMMU_YIELD_TABLES_READ,      /* guest tables walked, binding not published */
-    CIOMMU_YIELD_BEFORE_DRAIN,     /* everything bumped */
-    CIOMMU_YIELD_LEAVING,          /* before the section word turns even */
+    CIOMMU_YIELD_ENTERED = 0,     /* between the section word and the load of ugen */
+    CIOMMU_YIELD_GENERATION_READ, /* generation loaded, nothing read yet */
+    CIOMMU_YIELD_WALKED,          /* walk done, nothing inserted */
+    CIOMMU_YIELD_INSERTING,       /* stripe taken and checked, entry not stored */
+    CIOMMU_YIELD_HALF_STORED,     /* between the halves of a torn store (mutant) */
+    CIOMMU_YIELD_BUMPED,          /* first bump done, ways not cleared */
+    CIOMMU_YIELD_CLEARED,         /* ways cleared, second bump not done */
+    CIOMMU_YIELD_PARENT_DONE,     /* parent done, children not */
+    CIOMMU_YIELD_TABLES_READ,     /* guest tables walked, binding not published */
+    CIOMMU_YIELD_BEFORE_DRAIN,    /* everything bumped */
+    CIOMMU_YIELD_LEAVING,         /* before the section word turns even */
     CIOMMU_YIELD_COUNT
 };
 
@@ -50,8 +54,8 @@ enum ciommu_yield_point {
 
 #include <assert.h>
 
-extern unsigned ciommu_mutant;                                       /* enum ciommu_mutant */
-extern void (*ciommu_yield_hook)(enum ciommu_yield_point point);     /* NULL = none */
+extern unsigned ciommu_mutant;                                   /* enum ciommu_mutant */
+extern void (*ciommu_yield_hook)(enum ciommu_yield_point point); /* NULL = none */
 
 #define MUTANT(name) (load_relaxed(&ciommu_mutant) == (unsigned)CIOMMU_MUTANT_##name)
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * descriptor_vtd.c - decodes VT-d invalidation descriptors into inner invalidations [FORMATS-VTD C]. A descriptor is copied before it is looked
- * at, and refused whole or applied whole.
+ * descriptor_vtd.c - decodes VT-d invalidation descriptors into inner invalidations [FORMATS-VTD
+ * C]. A descriptor is copied before it is looked at, and refused whole or applied whole.
  */
 #include "invalidate.h"
 
 #define IQEI_TYPE 3u
-#define IQEI_RESERVED 4u /* Choice: also for granularities and address masks that do not exist (the code is not given) */
+#define IQEI_RESERVED                                                                              \
+    4u /* Choice: also for granularities and address masks that do not exist (the code is not      \
+          given) */
 #define IQEI_WIDTH 5u
 #define IQEI_MODE 7u
 
@@ -91,7 +93,8 @@ static bool decode_iotlb(struct decoder *d, struct ciommu_invalidation *what) {
         return true;
     case 3:
         if (!d->caps->page_selective) {
-            return refuse(d, IQEI_RESERVED, "IOTLB descriptor: page-selective although CAP.PSI is clear");
+            return refuse(d, IQEI_RESERVED,
+                          "IOTLB descriptor: page-selective although CAP.PSI is clear");
         }
         if (field(d->q1, 0, 6) > d->caps->mamv) {
             return refuse(d, IQEI_RESERVED, "IOTLB descriptor: AM above CAP.MAMV");
@@ -147,13 +150,17 @@ static bool decode_pasid_cache(struct decoder *d, struct ciommu_invalidation *wh
     }
 }
 
-/* Size of a device-TLB range: without S one page; with S the lowest zero at or above bit 12 says. */
+/* Size of a device-TLB range: without S one page; with S the lowest zero at or above bit 12 says.
+ */
 static void device_range(const struct decoder *d, bool sized, struct ciommu_invalidation *what) {
-    uint64_t ones = (d->q1 | 0xfff) + 1; /* carries into the lowest zero at or above bit 12; 0 = there is none */
+    uint64_t ones = (d->q1 | 0xfff) +
+                    1; /* carries into the lowest zero at or above bit 12; 0 = there is none */
     uint64_t low = 0xfff;
     if (sized) {
         uint64_t size_bit = ones & ~(d->q1 & PAGE);
-        low = ones == 0 || (size_bit & -size_bit) >= UINT64_C(1) << 63 ? EVERYTHING : ((size_bit & -size_bit) << 1) - 1;
+        low = ones == 0 || (size_bit & -size_bit) >= UINT64_C(1) << 63
+                  ? EVERYTHING
+                  : ((size_bit & -size_bit) << 1) - 1;
     }
     what->first = d->q1 & PAGE & ~low;
     what->last = what->first | low;
@@ -182,7 +189,8 @@ static bool decode_pasid_device_tlb(struct decoder *d, struct ciommu_invalidatio
 }
 
 static bool decode_interrupt(struct decoder *d) {
-    if (reserved(d, UINT64_C(0x1e0) | UINT64_C(0x7fff000) | UINT64_C(0xffff000000000000), EVERYTHING)) {
+    if (reserved(d, UINT64_C(0x1e0) | UINT64_C(0x7fff000) | UINT64_C(0xffff000000000000),
+                 EVERYTHING)) {
         return refuse(d, IQEI_RESERVED, "interrupt-entry-cache descriptor: reserved bits set");
     }
     if (field(d->q0, 4, 1) == 1 && field(d->q0, 27, 5) > d->caps->mhmv) {
@@ -221,8 +229,9 @@ static bool check_type(struct decoder *d, uint32_t type, uint32_t ttm, bool wide
         return refuse(d, IQEI_MODE, "RTADDR.TTM = 2 is reserved");
     }
     if (ttm == 0 ? wide && !(caps->scalable || caps->abort_dma) : !wide) {
-        return refuse(d, IQEI_WIDTH, ttm == 0 ? "256-bit descriptors need ECAP.SMTS or ADMS"
-                                              : "scalable and abort modes need 256-bit descriptors");
+        return refuse(d, IQEI_WIDTH,
+                      ttm == 0 ? "256-bit descriptors need ECAP.SMTS or ADMS"
+                               : "scalable and abort modes need 256-bit descriptors");
     }
     bool exists = type >= TYPE_CONTEXT && type <= (ttm == 0 ? TYPE_WAIT : TYPE_PAGE_RESPONSE);
     bool offered = (type != TYPE_DEVICE_TLB && type != TYPE_PASID_DEVICE_TLB) || caps->device_tlb;
@@ -231,7 +240,8 @@ static bool check_type(struct decoder *d, uint32_t type, uint32_t ttm, bool wide
     if (!exists) {
         return refuse(d, IQEI_TYPE, "no such descriptor type in this translation mode");
     }
-    return offered || refuse(d, IQEI_TYPE, "descriptor type of a capability that the unit lacks (DT, IR or PRS)");
+    return offered || refuse(d, IQEI_TYPE,
+                             "descriptor type of a capability that the unit lacks (DT, IR or PRS)");
 }
 
 static bool decode(struct decoder *d, uint32_t type, struct ciommu_invalidation *what) {
@@ -260,7 +270,8 @@ static bool decode(struct decoder *d, uint32_t type, struct ciommu_invalidation 
 enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct ciommu_port *port,
                                                 const uint64_t *words, bool wide,
                                                 struct ciommu_descriptor_result *out) {
-    if (unit == NULL || words == NULL || out == NULL || out->size < sizeof *out || (port != NULL && port->unit != unit)) {
+    if (unit == NULL || words == NULL || out == NULL || out->size < sizeof *out ||
+        (port != NULL && port->unit != unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
     if (port != NULL && port_is_inside(port)) {
@@ -292,7 +303,8 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
     if (what.kind == 0) {
         return CIOMMU_OK;
     }
-    out->kind = what.kind == CIOMMU_INVALIDATE_DEVICE_TLB ? CIOMMU_DESCRIPTOR_DEVICE_TLB : CIOMMU_DESCRIPTOR_CACHES;
+    out->kind = what.kind == CIOMMU_INVALIDATE_DEVICE_TLB ? CIOMMU_DESCRIPTOR_DEVICE_TLB
+                                                          : CIOMMU_DESCRIPTOR_CACHES;
     out->invalidation = what;
     return ciommu_unit_apply(unit, port, &what, &out->port_id);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * fault.h - the table of native fault codes: generic reason, name, and whether FPD may suppress it [FORMATS-VTD E].
+ * fault.h - the table of native fault codes: generic reason, name, and whether FPD may suppress it
+ * [FORMATS-VTD E].
  */
 #ifndef CIOMMU_FAULT_H
 #define CIOMMU_FAULT_H
@@ -72,14 +73,16 @@ enum vtd_fault {
 };
 
 struct fault_code {
-    uint8_t reason;    /* enum ciommu_fault_reason */
-    bool qualified;    /* FPD suppresses it */
-    bool recoverable;  /* an ATS translation request that meets it completes without rights and records nothing */
+    uint8_t reason;   /* enum ciommu_fault_reason */
+    bool qualified;   /* FPD suppresses it */
+    bool recoverable; /* an ATS translation request that meets it completes without rights and
+                         records nothing */
     const char *name;
     const char *text;
 };
 
-/* The row of `code`; a row with an empty name for a code that the engine does not produce. Never NULL. */
+/* The row of `code`; a row with an empty name for a code that the engine does not produce. Never
+ * NULL. */
 const struct fault_code *ciommu_fault_code(uint32_t code);
 
 #endif

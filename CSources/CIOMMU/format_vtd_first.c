@@ -2,10 +2,12 @@
  *
  * format_vtd_first.c - VT-d first-stage tables, alone and nested [FORMATS-VTD A7, A9, A10].
  *
- *   bit 0 P   1 R/W   2 U/S   5 A   6 D (leaf)   7 PS   10 EA (with EAFE)   51:12 address   63 XD (rev 3 with NXE)
+ *   bit 0 P   1 R/W   2 U/S   5 A   6 D (leaf)   7 PS   10 EA (with EAFE)   51:12 address   63 XD
+ *             (rev 3 with NXE)
  *
- * Order at each level: read, P, U/S, R/W, reserved bits, then A (and at the leaf D). Nested: every table pointer and the final result is an
- * input of the second stage; a leaf is marked only after the second stage granted the access.
+ * Order at each level: read, P, U/S, R/W, reserved bits, then A (and at the leaf D). Nested: every
+ * table pointer and the final result is an input of the second stage; a leaf is marked only after
+ * the second stage granted the access.
  */
 #include "walk.h"
 
@@ -20,8 +22,8 @@ static always_inline uint32_t absent(const struct stage_shape *stage, uint32_t a
     return VTD_FS_ABSENT;
 }
 
-static always_inline uint32_t check(const struct walker *walker, const struct stage_shape *stage, uint64_t entry,
-                                    uint32_t level, bool leaf) {
+static always_inline uint32_t check(const struct walker *walker, const struct stage_shape *stage,
+                                    uint64_t entry, uint32_t level, bool leaf) {
     if (!walker->privileged && (entry & FS_USER) == 0) {
         return VTD_USER;
     }
@@ -45,9 +47,10 @@ static always_inline uint32_t rights_of(const struct stage_shape *stage, uint64_
     return for_user | privileged << 3;
 }
 
-static always_inline uint32_t deny(const struct walker *walker, const struct stage_shape *stage, uint32_t access,
-                                   uint32_t *granted) {
-    /* SMEP: privileged requests do not execute from user pages, which are those with U/S = 1 at every level. */
+static always_inline uint32_t deny(const struct walker *walker, const struct stage_shape *stage,
+                                   uint32_t access, uint32_t *granted) {
+    /* SMEP: privileged requests do not execute from user pages, which are those with U/S = 1 at
+     * every level. */
     if (stage->supervisor_execute_protect && (*granted & CIOMMU_READ) != 0) {
         *granted &= ~(uint32_t)(CIOMMU_EXECUTE << 3);
     }
@@ -59,18 +62,20 @@ static always_inline bool unreadable(struct walker *walker, bool top) {
     return walk_fails(walker, top ? VTD_FS_TOP_ACCESS : VTD_FS_ACCESS);
 }
 
-static always_inline bool open_alone(struct walker *walker, const struct stage_shape *stage, uint64_t address, bool top,
-                                     struct table *table) {
+static always_inline bool open_alone(struct walker *walker, const struct stage_shape *stage,
+                                     uint64_t address, bool top, struct table *table) {
     (void)stage;
     table->guest = address;
     return likely(open_page(walker, address, table)) || unreadable(walker, top);
 }
 
-/* A second-stage refusal of an access that the first stage makes itself becomes a first-stage code. Structural errors keep theirs. */
-static bool translate_own_access(struct walker *walker, uint64_t guest, uint32_t access, uint32_t denied,
-                                 struct leaf *out) {
+/* A second-stage refusal of an access that the first stage makes itself becomes a first-stage code.
+ * Structural errors keep theirs. */
+static bool translate_own_access(struct walker *walker, uint64_t guest, uint32_t access,
+                                 uint32_t denied, struct leaf *out) {
     struct walk_fault before = walker->fault; /* where the first stage stands */
-    if (ciommu_vtd_walk_second(walker, walker->parent, walker->parent_walk_generation, guest, access, false, out)) {
+    if (ciommu_vtd_walk_second(walker, walker->parent, walker->parent_walk_generation, guest,
+                               access, false, out)) {
         walker->fault = before;
         return true;
     }
@@ -83,13 +88,14 @@ static bool translate_own_access(struct walker *walker, uint64_t guest, uint32_t
     return false;
 }
 
-static bool open_nested(struct walker *walker, const struct stage_shape *stage, uint64_t address, bool top,
-                        struct table *table) {
+static bool open_nested(struct walker *walker, const struct stage_shape *stage, uint64_t address,
+                        bool top, struct table *table) {
     if (address > stage->input_last) {
         return walk_fails(walker, VTD_FS_ABOVE_MGAW);
     }
     struct leaf leaf;
-    if (!translate_own_access(walker, address, CIOMMU_READ, top ? VTD_FS_SS_READ_TOP : VTD_FS_SS_READ, &leaf)) {
+    if (!translate_own_access(walker, address, CIOMMU_READ,
+                              top ? VTD_FS_SS_READ_TOP : VTD_FS_SS_READ, &leaf)) {
         return false;
     }
     table->guest = address;
@@ -97,8 +103,8 @@ static bool open_nested(struct walker *walker, const struct stage_shape *stage, 
     return open_page(walker, output, table) || unreadable(walker, top);
 }
 
-static always_inline bool finish_alone(struct walker *walker, const struct stage_shape *stage, uint64_t input,
-                                       bool judge, struct leaf *out) {
+static always_inline bool finish_alone(struct walker *walker, const struct stage_shape *stage,
+                                       uint64_t input, bool judge, struct leaf *out) {
     (void)stage;
     uint64_t result = out->address | (input & ((UINT64_C(1) << out->page_lg2) - 1));
     if (judge && unlikely(in_interrupt_range(result))) {
@@ -107,13 +113,13 @@ static always_inline bool finish_alone(struct walker *walker, const struct stage
     return true;
 }
 
-static bool finish_nested(struct walker *walker, const struct stage_shape *stage, uint64_t input, bool judge,
-                          struct leaf *out) {
+static bool finish_nested(struct walker *walker, const struct stage_shape *stage, uint64_t input,
+                          bool judge, struct leaf *out) {
     (void)stage;
     struct leaf second;
     uint64_t guest = out->address | (input & ((UINT64_C(1) << out->page_lg2) - 1));
-    if (!ciommu_vtd_walk_second(walker, walker->parent, walker->parent_walk_generation, guest, walker->access, judge,
-                                &second)) {
+    if (!ciommu_vtd_walk_second(walker, walker->parent, walker->parent_walk_generation, guest,
+                                walker->access, judge, &second)) {
         return false;
     }
     walker->fault.stage = CIOMMU_STAGE_FIRST;
@@ -125,7 +131,8 @@ static bool finish_nested(struct walker *walker, const struct stage_shape *stage
     return true;
 }
 
-static always_inline bool may_mark_alone(struct walker *walker, const struct table *table, uint64_t offset) {
+static always_inline bool may_mark_alone(struct walker *walker, const struct table *table,
+                                         uint64_t offset) {
     (void)walker;
     (void)table;
     (void)offset;
@@ -135,7 +142,8 @@ static always_inline bool may_mark_alone(struct walker *walker, const struct tab
 /* The update is a write on the second stage, and is marked there as one. */
 static bool may_mark_nested(struct walker *walker, const struct table *table, uint64_t offset) {
     struct leaf leaf;
-    return translate_own_access(walker, table->guest + offset, CIOMMU_WRITE, VTD_FS_SS_WRITE, &leaf);
+    return translate_own_access(walker, table->guest + offset, CIOMMU_WRITE, VTD_FS_SS_WRITE,
+                                &leaf);
 }
 
 static const struct walk_format alone = {
@@ -179,10 +187,11 @@ static bool walk(struct walker *walker, uint64_t input, struct leaf *out) {
         return walk_fails(walker, VTD_NOT_CANONICAL);
     }
     if (walker->shape->kind == SPACE_NESTED) {
-        return walk_stage(walker, &nested, stage, walker->space, walker->walk_generation, input, walker->access, true,
-                          out);
+        return walk_stage(walker, &nested, stage, walker->space, walker->walk_generation, input,
+                          walker->access, true, out);
     }
-    return walk_stage(walker, &alone, stage, walker->space, walker->walk_generation, input, walker->access, true, out);
+    return walk_stage(walker, &alone, stage, walker->space, walker->walk_generation, input,
+                      walker->access, true, out);
 }
 
 const struct ciommu_format ciommu_vtd_first_stage = {.name = "VT-d first stage", .walk = walk};

@@ -11,8 +11,9 @@
  *   11   SNP                          reserved
  *   51:12 address
  *
- * Presence is R or W. Rights are the AND over all levels and are judged at the leaf. Order at each level: read, presence, reserved bits,
- * accumulate; at the leaf: rights, interrupt range, accessed and dirty bits.
+ * Presence is R or W. Rights are the AND over all levels and are judged at the leaf. Order at each
+ * level: read, presence, reserved bits, accumulate; at the leaf: rights, interrupt range, accessed
+ * and dirty bits.
  */
 #include "walk.h"
 
@@ -24,8 +25,8 @@ static always_inline uint32_t absent(const struct stage_shape *stage, uint32_t a
     return (access & CIOMMU_WRITE) != 0 ? stage->codes->absent_write : stage->codes->absent_read;
 }
 
-static always_inline uint32_t check(const struct walker *walker, const struct stage_shape *stage, uint64_t entry,
-                                    uint32_t level, bool leaf) {
+static always_inline uint32_t check(const struct walker *walker, const struct stage_shape *stage,
+                                    uint64_t entry, uint32_t level, bool leaf) {
     (void)walker;
     uint64_t reserved = leaf ? stage->reserved_leaf[level] : stage->reserved_table[level];
     return (entry & reserved) != 0 ? stage->codes->reserved : 0;
@@ -37,8 +38,8 @@ static always_inline uint32_t rights_of(const struct stage_shape *stage, uint64_
     return RIGHTS_BOTH(rights | (execute ? CIOMMU_EXECUTE : 0));
 }
 
-static always_inline uint32_t deny(const struct walker *walker, const struct stage_shape *stage, uint32_t access,
-                                   uint32_t *granted) {
+static always_inline uint32_t deny(const struct walker *walker, const struct stage_shape *stage,
+                                   uint32_t access, uint32_t *granted) {
     (void)walker;
     uint32_t rights = RIGHTS_USER(*granted);
     if ((rights & (CIOMMU_READ | CIOMMU_WRITE)) == 0) {
@@ -47,7 +48,8 @@ static always_inline uint32_t deny(const struct walker *walker, const struct sta
     if ((access & CIOMMU_WRITE) != 0 && (rights & CIOMMU_WRITE) == 0) {
         return stage->codes->write;
     }
-    bool as_read = (access & CIOMMU_READ) != 0 || ((access & CIOMMU_EXECUTE) != 0 && !stage->execute);
+    bool as_read =
+        (access & CIOMMU_READ) != 0 || ((access & CIOMMU_EXECUTE) != 0 && !stage->execute);
     if (as_read && (rights & CIOMMU_READ) == 0) {
         return stage->codes->read;
     }
@@ -57,8 +59,8 @@ static always_inline uint32_t deny(const struct walker *walker, const struct sta
     return 0;
 }
 
-static always_inline bool open_table(struct walker *walker, const struct stage_shape *stage, uint64_t address, bool top,
-                                     struct table *table) {
+static always_inline bool open_table(struct walker *walker, const struct stage_shape *stage,
+                                     uint64_t address, bool top, struct table *table) {
     table->guest = address;
     if (likely(open_page(walker, address, table))) {
         return true;
@@ -66,8 +68,8 @@ static always_inline bool open_table(struct walker *walker, const struct stage_s
     return walk_fails(walker, top ? stage->codes->top_access : stage->codes->access);
 }
 
-static always_inline bool finish(struct walker *walker, const struct stage_shape *stage, uint64_t input, bool judge,
-                                 struct leaf *out) {
+static always_inline bool finish(struct walker *walker, const struct stage_shape *stage,
+                                 uint64_t input, bool judge, struct leaf *out) {
     uint64_t result = out->address | (input & ((UINT64_C(1) << out->page_lg2) - 1));
     if (judge && unlikely(in_interrupt_range(result))) {
         return walk_fails(walker, stage->codes->interrupt);
@@ -75,7 +77,8 @@ static always_inline bool finish(struct walker *walker, const struct stage_shape
     return true;
 }
 
-static always_inline bool may_mark(struct walker *walker, const struct table *table, uint64_t offset) {
+static always_inline bool may_mark(struct walker *walker, const struct table *table,
+                                   uint64_t offset) {
     (void)walker;
     (void)table;
     (void)offset;
@@ -94,19 +97,23 @@ static const struct walk_format second_stage = {
     .may_mark = may_mark,
 };
 
-bool ciommu_vtd_walk_second(struct walker *walker, const struct ciommu_space *space, uint64_t walk_generation,
-                            uint64_t input, uint32_t access, bool judge, struct leaf *out) {
+bool ciommu_vtd_walk_second(struct walker *walker, const struct ciommu_space *space,
+                            uint64_t walk_generation, uint64_t input, uint32_t access, bool judge,
+                            struct leaf *out) {
     const struct stage_shape *stage = &walker->shape->second;
-    walker->fault.stage = walker->shape->kind == SPACE_NESTED ? CIOMMU_STAGE_NESTED : CIOMMU_STAGE_SECOND;
+    walker->fault.stage =
+        walker->shape->kind == SPACE_NESTED ? CIOMMU_STAGE_NESTED : CIOMMU_STAGE_SECOND;
     if (input > stage->input_last) {
         walk_at(walker, CIOMMU_NO_LEVEL, 0);
         return walk_fails(walker, stage->codes->input);
     }
-    return walk_stage(walker, &second_stage, stage, space, walk_generation, input, access, judge, out);
+    return walk_stage(walker, &second_stage, stage, space, walk_generation, input, access, judge,
+                      out);
 }
 
 static bool walk(struct walker *walker, uint64_t input, struct leaf *out) {
-    return ciommu_vtd_walk_second(walker, walker->space, walker->walk_generation, input, walker->access, true, out);
+    return ciommu_vtd_walk_second(walker, walker->space, walker->walk_generation, input,
+                                  walker->access, true, out);
 }
 
 const struct ciommu_format ciommu_vtd_second_stage = {.name = "VT-d second stage", .walk = walk};

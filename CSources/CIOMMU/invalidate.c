@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * invalidate.c - the one inner invalidation: tables and spaces change under the table lock, then ugen moves, then the ports drain, then
- * observers hear. Native entries are decoded in descriptor_vtd.c. Protocols: space.h, binding.h, unit.h.
+ * invalidate.c - the one inner invalidation: tables and spaces change under the table lock, then
+ * ugen moves, then the ports drain, then observers hear. Native entries are decoded in
+ * descriptor_vtd.c. Protocols: space.h, binding.h, unit.h.
  */
 #include "invalidate.h"
-
-#include <stdlib.h>
 
 enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id) {
     (void)add_seq_cst(&unit->ugen, 1); /* pairs with enter */
@@ -28,9 +27,11 @@ void ciommu_unit_change_tables(struct ciommu_unit *unit, const struct ciommu_inv
 }
 
 static enum ciommu_status check(const struct ciommu_invalidation *what) {
-    bool known = what->kind >= CIOMMU_INVALIDATE_CONTEXT && what->kind <= CIOMMU_INVALIDATE_DEVICE_TLB;
-    bool stages = what->kind != CIOMMU_INVALIDATE_TRANSLATIONS ||
-                  (what->stages != 0 && (what->stages & ~(CIOMMU_STAGES_FIRST | CIOMMU_STAGES_SECOND)) == 0);
+    bool known =
+        what->kind >= CIOMMU_INVALIDATE_CONTEXT && what->kind <= CIOMMU_INVALIDATE_DEVICE_TLB;
+    bool stages =
+        what->kind != CIOMMU_INVALIDATE_TRANSLATIONS ||
+        (what->stages != 0 && (what->stages & ~(CIOMMU_STAGES_FIRST | CIOMMU_STAGES_SECOND)) == 0);
     return known && stages && what->first <= what->last ? CIOMMU_OK : CIOMMU_INVALID_ARGUMENT;
 }
 

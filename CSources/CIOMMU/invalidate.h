@@ -7,7 +7,8 @@
 
 #include "unit.h"
 
-/* Applies a checked invalidation: CIOMMU_OK, CIOMMU_IN_SECTION (nothing happened), or CIOMMU_TIMED_OUT with the port's id. */
+/* Applies a checked invalidation: CIOMMU_OK, CIOMMU_IN_SECTION (nothing happened), or
+ * CIOMMU_TIMED_OUT with the port's id. */
 enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_port *port,
                                      const struct ciommu_invalidation *what, uint32_t *port_id);
 

@@ -4,14 +4,11 @@
  */
 #define _GNU_SOURCE
 #include "iotlb.h"
+#include "alloc.h"
 
 #include <assert.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #define PAGE_NUMBER_BITS 45u
 #define PAGE_NUMBER_MASK ((UINT64_C(1) << PAGE_NUMBER_BITS) - 1)
@@ -22,13 +19,14 @@
 #define TAG_HIGH_SHIFT 55u
 #define TAG_LOW_BITS 19u
 #define STRIPES_MOST 4096u
-#define HUGE_PAGE (UINT64_C(2) << 20)
 
 static_assert(sizeof(struct iotlb_entry) * IOTLB_WAYS == 64, "a set is one cache line");
-static_assert(TAG_LOW_BITS + 64 - TAG_HIGH_SHIFT == IOTLB_TAG_BITS, "the halves hold the whole tag");
+static_assert(TAG_LOW_BITS + 64 - TAG_HIGH_SHIFT == IOTLB_TAG_BITS,
+              "the halves hold the whole tag");
 
-/* 16-byte accesses: aligned vmovdqa is atomic on every processor with AVX. The instruction stands in assembly because a compiler would
- * call libatomic, and because no flag or target attribute is needed that way. */
+/* 16-byte accesses: aligned vmovdqa is atomic on every processor with AVX. The instruction stands
+ * in assembly because a compiler would call libatomic, and because no flag or target attribute is
+ * needed that way. */
 static inline struct iotlb_entry load_wide(const struct iotlb_entry *entry) {
     struct iotlb_entry value;
 #if defined(__x86_64__)
@@ -44,7 +42,10 @@ static inline struct iotlb_entry load_wide(const struct iotlb_entry *entry) {
 
 static inline void store_wide(struct iotlb_entry *entry, struct iotlb_entry value) {
 #if defined(__x86_64__)
-    __asm__ volatile("vmovdqa %1, %%xmm0\n\tvmovdqa %%xmm0, %0" : "=m"(*entry) : "m"(value) : "xmm0", "memory");
+    __asm__ volatile("vmovdqa %1, %%xmm0\n\tvmovdqa %%xmm0, %0"
+                     : "=m"(*entry)
+                     : "m"(value)
+                     : "xmm0", "memory");
 #else
     *entry = value;
 #endif
@@ -59,7 +60,8 @@ static bool processor_has_wide_loads(void) {
 #endif
 }
 
-/* CRC32C spreads strided page numbers over the sets; a multiplicative hash resonates with some strides. */
+/* CRC32C spreads strided page numbers over the sets; a multiplicative hash resonates with some
+ * strides. */
 static inline uint64_t hash_wide(uint64_t value) {
 #if defined(__x86_64__)
     uint64_t crc = 0;
@@ -79,12 +81,14 @@ static inline uint64_t hash_portable(uint64_t value) {
     return value ^ value >> 33;
 }
 
-static inline uint64_t set_index(const struct iotlb *iotlb, uint32_t tag, uint64_t iova, uint32_t page_lg2) {
+static inline uint64_t set_index(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                                 uint32_t page_lg2) {
     uint64_t key = iova >> page_lg2 ^ (uint64_t)tag << 36 ^ (uint64_t)page_lg2 << 30;
     return (iotlb->wide ? hash_wide(key) : hash_portable(key)) & iotlb->set_mask;
 }
 
-uint64_t ciommu_iotlb_set(const struct iotlb *iotlb, uint32_t tag, uint64_t iova, uint32_t page_lg2) {
+uint64_t ciommu_iotlb_set(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                          uint32_t page_lg2) {
     return set_index(iotlb, tag, iova, page_lg2);
 }
 
@@ -111,26 +115,22 @@ enum ciommu_status ciommu_iotlb_init(struct iotlb *iotlb, uint32_t entries, bool
     iotlb->wide = processor_has_wide_loads() && !portable;
     iotlb->set_mask = sets - 1;
     iotlb->stripe_mask = stripes - 1;
-    iotlb->entries = aligned_alloc(bytes >= HUGE_PAGE ? HUGE_PAGE : 64, bytes < 64 ? 64 : bytes);
-    iotlb->stripes = calloc(stripes, sizeof *iotlb->stripes);
-    iotlb->sequences = iotlb->wide ? NULL : calloc(sets, sizeof *iotlb->sequences);
-    if (iotlb->entries == NULL || iotlb->stripes == NULL || (!iotlb->wide && iotlb->sequences == NULL)) {
+    iotlb->entries = ciommu_allocate(bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE, bytes);
+    iotlb->stripes = ciommu_allocate(CACHE_LINE, stripes * sizeof *iotlb->stripes);
+    iotlb->sequences =
+        iotlb->wide ? NULL : ciommu_allocate(CACHE_LINE, sets * sizeof *iotlb->sequences);
+    if (iotlb->entries == NULL || iotlb->stripes == NULL ||
+        (!iotlb->wide && iotlb->sequences == NULL)) {
         ciommu_iotlb_fini(iotlb);
         return CIOMMU_NO_MEMORY;
     }
-#if defined(MADV_HUGEPAGE)
-    if (bytes >= HUGE_PAGE) {
-        (void)madvise(iotlb->entries, bytes, MADV_HUGEPAGE);
-    }
-#endif
-    memset(iotlb->entries, 0, bytes);
     return CIOMMU_OK;
 }
 
 void ciommu_iotlb_fini(struct iotlb *iotlb) {
-    free(iotlb->entries);
-    free(iotlb->stripes);
-    free(iotlb->sequences);
+    ciommu_free(iotlb->entries);
+    ciommu_free(iotlb->stripes);
+    ciommu_free(iotlb->sequences);
     memset(iotlb, 0, sizeof *iotlb);
 }
 
@@ -148,7 +148,8 @@ static inline void store_halves(struct iotlb_entry *entry, struct iotlb_entry va
     store_relaxed(&entry->high, value.high);
 }
 
-static inline void store_entry(struct iotlb *iotlb, uint64_t set, struct iotlb_entry *entry, struct iotlb_entry value) {
+static inline void store_entry(struct iotlb *iotlb, uint64_t set, struct iotlb_entry *entry,
+                               struct iotlb_entry value) {
     if (iotlb->wide && !MUTANT(TORN_ENTRY)) {
         store_wide(entry, value);
         return;
@@ -165,7 +166,8 @@ static inline void store_entry(struct iotlb *iotlb, uint64_t set, struct iotlb_e
 }
 
 static inline bool matches(struct iotlb_entry entry, uint64_t low, uint64_t key, uint32_t needed) {
-    return entry.low == low && (entry.high & HIGH_KEY_MASK) == key && (entry.high >> RIGHTS_SHIFT & 63) != 0 &&
+    return entry.low == low && (entry.high & HIGH_KEY_MASK) == key &&
+           (entry.high >> RIGHTS_SHIFT & 63) != 0 &&
            (needed & ~(uint32_t)(entry.high >> RIGHTS_SHIFT)) == 0;
 }
 
@@ -184,7 +186,8 @@ bool ciommu_iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
     uint64_t key = high_key(tag, page_lg2);
     if (likely(iotlb->wide)) {
         for (unsigned way = 0; way < IOTLB_WAYS; way++) {
-            struct iotlb_entry entry = MUTANT(TORN_ENTRY) ? load_halves(&ways[way]) : load_wide(&ways[way]);
+            struct iotlb_entry entry =
+                MUTANT(TORN_ENTRY) ? load_halves(&ways[way]) : load_wide(&ways[way]);
             if (matches(entry, low, key, needed)) {
                 decode(entry, page_lg2, out);
                 return true;
@@ -208,7 +211,8 @@ static bool stripe_try_lock(uint32_t *stripe) {
     return load_relaxed(stripe) == 0 && exchange_acquire(stripe, 1) == 0;
 }
 
-/* Invalidators only. The holder stores one entry; it may be preempted meanwhile, so spinning gives way. */
+/* Invalidators only. The holder stores one entry; it may be preempted meanwhile, so spinning gives
+ * way. */
 static void stripe_lock(uint32_t *stripe) {
     for (unsigned spins = 1; !stripe_try_lock(stripe); spins++) {
         if (spins % 64 == 0) {
@@ -252,7 +256,8 @@ void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const
         uint64_t key = high_key(tag, leaf->page_lg2);
         struct iotlb_entry value = {
             .low = low_half(tag, iova, leaf->page_lg2),
-            .high = (leaf->address >> 12 & OUTPUT_MASK) | (uint64_t)(leaf->rights & 63) << RIGHTS_SHIFT | key |
+            .high = (leaf->address >> 12 & OUTPUT_MASK) |
+                    (uint64_t)(leaf->rights & 63) << RIGHTS_SHIFT | key |
                     (uint64_t)(leaf->attributes & 7) << ATTRIBUTES_SHIFT,
         };
         store_entry(iotlb, set, &ways[victim(ways, value.low, key, seed)], value);
@@ -284,7 +289,8 @@ void ciommu_iotlb_clear(struct iotlb *iotlb) {
         uint32_t *stripe = &iotlb->stripes[set & iotlb->stripe_mask];
         stripe_lock(stripe);
         for (unsigned way = 0; way < IOTLB_WAYS; way++) {
-            store_entry(iotlb, set, &iotlb->entries[set * IOTLB_WAYS + way], (struct iotlb_entry){0, 0});
+            store_entry(iotlb, set, &iotlb->entries[set * IOTLB_WAYS + way],
+                        (struct iotlb_entry){0, 0});
         }
         stripe_unlock(stripe);
     }

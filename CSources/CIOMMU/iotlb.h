@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * iotlb.h - the shared translation cache: set-associative, lock-free for readers, output addresses only (never host pointers).
- * Knows tags, pages and entries; which tag is alive and which generation is current is the address space's affair.
+ * iotlb.h - the shared translation cache: set-associative, lock-free for readers, output addresses
+ * only (never host pointers). Knows tags, pages and entries; which tag is alive and which
+ * generation is current is the address space's affair.
  *
  * An entry is 16 bytes:
- *   low   bits 44:0  input page number (56:12 of the address; the low bits of a larger page are zero)
- *         bits 63:45 tag, low 19 bits
- *   high  bits 39:0  output page number (51:12)
- *         bits 45:40 rights: user R W X, privileged R W X; zero = empty
- *         bits 51:46 page size, log2
- *         bits 54:52 attributes
- *         bits 63:55 tag, high 9 bits
+ *   low   bits 44:0   input page number (56:12 of the address; low bits of a larger page are zero)
+ *         bits 63:45  tag, low 19 bits
+ *   high  bits 39:0   output page number (51:12)
+ *         bits 45:40  rights: user R W X, privileged R W X; zero = empty
+ *         bits 51:46  page size, log2
+ *         bits 54:52  attributes
+ *         bits 63:55  tag, high 9 bits
  *
  * Protocol (IOTLB fill versus invalidation)
- *   Readers      wait-free: load the entries of one set, each in one 16-byte access, compare, done. No shared write.
- *   Writers      an inserter takes the set's stripe with a try-lock (busy = it does not insert), checks that the address space's
- *                generation is still the one it loaded before its walk, and stores the entry whole. An invalidator takes the
- *                stripe and clears.
- *   Publication  the 16-byte store. The inserter sets the page size's bit in the space's mask and fences before the check
- *                (space.c: invalidate reads the mask after its bump and fence): either it sees the bit, or the inserter
- *                sees the bump.
- *   Guarantee    after clear_page returned, no entry of that page and tag is or will be there that was walked under an older
- *                generation. A reader may have copied one before: hence the second bump (space.c).
- *   Portable     without 16-byte atomic loads a sequence counter per set brackets every store; a reader that meets an odd or
- *                moved counter reports a miss.
+ *   Readers      wait-free: load the entries of one set, each in one 16-byte access, compare, done.
+ *                No shared write.
+ *   Writers      an inserter takes the set's stripe with a try-lock (busy = it does not insert),
+ *                checks that the address space's generation is still the one it loaded before its
+ *                walk, and stores the entry whole. An invalidator takes the stripe and clears.
+ *   Publication  the 16-byte store. The inserter sets the page size's bit in the space's mask and
+ *                fences before the check (space.c: invalidate reads the mask after its bump and
+ *                fence): either it sees the bit, or the inserter sees the bump.
+ *   Guarantee    after clear_page returned, no entry of that page and tag is or will be there that
+ *                was walked under an older generation. A reader may have copied one before: hence
+ *                the second bump (space.c).
+ *   Portable     without 16-byte atomic loads a sequence counter per set brackets every store; a
+ *                reader that meets an odd or moved counter reports a miss.
  */
 #ifndef CIOMMU_IOTLB_H
 #define CIOMMU_IOTLB_H
@@ -47,7 +50,8 @@ struct iotlb_entry {
 #define RIGHTS_PRIVILEGED(rights) ((rights) >> 3 & 7u)
 #define RIGHTS_BOTH(rights) ((rights) | (rights) << 3)
 
-/* A leaf, whichever cache it comes from. `address` is the output address of the page's first byte. */
+/* A leaf, whichever cache it comes from. `address` is the output address of the page's first byte.
+ */
 struct leaf {
     uint64_t address;
     uint32_t rights;
@@ -58,10 +62,10 @@ struct leaf {
 struct iotlb {
     struct iotlb_entry *entries; /* sets * IOTLB_WAYS, one cache line a set; NULL = no IOTLB */
     uint64_t set_mask;
-    uint32_t *stripes;           /* spin words, held for a few stores */
-    uint32_t *sequences;         /* portable mode: one per set; NULL in wide mode */
+    uint32_t *stripes;   /* spin words, held for a few stores */
+    uint32_t *sequences; /* portable mode: one per set; NULL in wide mode */
     uint64_t stripe_mask;
-    bool wide;                   /* 16-byte loads and CRC32C are there */
+    bool wide; /* 16-byte loads and CRC32C are there */
 };
 
 /* `entries` is 0 or a power of two, at least IOTLB_WAYS. */
@@ -72,7 +76,8 @@ void ciommu_iotlb_fini(struct iotlb *iotlb);
 bool ciommu_iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova, uint32_t page_lg2,
                          uint32_t needed, struct leaf *out);
 
-/* Inserts unless the stripe is busy or `*generation` is no longer `expected`. `seed` picks the victim. */
+/* Inserts unless the stripe is busy or `*generation` is no longer `expected`. `seed` picks the
+ * victim. */
 void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const struct leaf *leaf,
                          const uint64_t *generation, uint64_t expected, uint64_t seed);
 
@@ -83,6 +88,7 @@ void ciommu_iotlb_clear_page(struct iotlb *iotlb, uint32_t tag, uint64_t iova, u
 void ciommu_iotlb_clear(struct iotlb *iotlb);
 
 /* The set that a page falls into; for tests of the distribution. */
-uint64_t ciommu_iotlb_set(const struct iotlb *iotlb, uint32_t tag, uint64_t iova, uint32_t page_lg2);
+uint64_t ciommu_iotlb_set(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                          uint32_t page_lg2);
 
 #endif

@@ -3,8 +3,8 @@
  * memory.c - building, publishing and searching memory maps. The protocol stands in memory.h.
  */
 #include "memory.h"
+#include "alloc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define PAGE_MASK UINT64_C(4095)
@@ -12,11 +12,12 @@
 
 static void free_map(struct rcu_head *head) {
     ciommu_rcu_callback_begins();
-    free(caa_container_of(head, struct memory_map, rcu));
+    ciommu_free(caa_container_of(head, struct memory_map, rcu));
 }
 
 static struct memory_map *map_allocate(uint32_t count) {
-    struct memory_map *map = malloc(sizeof *map + count * sizeof map->ranges[0]);
+    struct memory_map *map =
+        ciommu_allocate(CACHE_LINE, sizeof *map + count * sizeof map->ranges[0]);
     if (map != NULL) {
         map->count = count;
     }
@@ -27,11 +28,11 @@ enum ciommu_status ciommu_memory_create(struct ciommu_memory **out) {
     if (out == NULL) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    struct ciommu_memory *memory = calloc(1, sizeof *memory);
+    struct ciommu_memory *memory = ciommu_allocate(CACHE_LINE, sizeof *memory);
     struct memory_map *map = map_allocate(0);
     if (memory == NULL || map == NULL || pthread_mutex_init(&memory->lock, NULL) != 0) {
-        free(map);
-        free(memory);
+        ciommu_free(map);
+        ciommu_free(memory);
         return CIOMMU_NO_MEMORY;
     }
     ciommu_rcu_prepare();
@@ -54,10 +55,10 @@ enum ciommu_status ciommu_memory_destroy(struct ciommu_memory *memory) {
     pthread_mutex_destroy(&memory->lock);
     for (struct memory_dirty_log *log = memory->dirty_log, *older; log != NULL; log = older) {
         older = log->older;
-        free(log);
+        ciommu_free(log);
     }
-    free(memory->map);
-    free(memory);
+    ciommu_free(memory->map);
+    ciommu_free(memory);
     return CIOMMU_OK;
 }
 
@@ -126,7 +127,8 @@ static enum ciommu_status check_range(const struct ciommu_memory_range *range) {
         (range->rights & CIOMMU_READ) == 0 || (range->rights & ~legal) != 0) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    if (((range->address | range->length) & PAGE_MASK) != 0 || (uintptr_t)range->host % HOST_ALIGNMENT != 0) {
+    if (((range->address | range->length) & PAGE_MASK) != 0 ||
+        (uintptr_t)range->host % HOST_ALIGNMENT != 0) {
         return CIOMMU_MISALIGNED;
     }
     if (range->length - 1 > UINT64_MAX - range->address) {
@@ -136,7 +138,8 @@ static enum ciommu_status check_range(const struct ciommu_memory_range *range) {
 }
 
 static struct memory_range as_range(const struct ciommu_memory_range *range) {
-    return (struct memory_range){range->address, range->address + (range->length - 1), range->host, range->rights};
+    return (struct memory_range){range->address, range->address + (range->length - 1), range->host,
+                                 range->rights};
 }
 
 static enum ciommu_status add_locked(struct ciommu_memory *memory, struct memory_range range) {
@@ -158,7 +161,8 @@ static enum ciommu_status add_locked(struct ciommu_memory *memory, struct memory
 /* Index of the range that is exactly first...last, or count. */
 static uint32_t exact(const struct memory_map *map, uint64_t first, uint64_t last) {
     uint32_t index = lower_bound(map, first);
-    if (index < map->count && map->ranges[index].first == first && map->ranges[index].last == last) {
+    if (index < map->count && map->ranges[index].first == first &&
+        map->ranges[index].last == last) {
         return index;
     }
     return map->count;
@@ -179,7 +183,8 @@ static enum ciommu_status replace_locked(struct ciommu_memory *memory, struct me
     return publish(memory, map);
 }
 
-static enum ciommu_status remove_locked(struct ciommu_memory *memory, uint64_t first, uint64_t last) {
+static enum ciommu_status remove_locked(struct ciommu_memory *memory, uint64_t first,
+                                        uint64_t last) {
     const struct memory_map *old = memory->map;
     uint32_t index = exact(old, first, last);
     if (index == old->count) {
@@ -190,11 +195,13 @@ static enum ciommu_status remove_locked(struct ciommu_memory *memory, uint64_t f
         return CIOMMU_NO_MEMORY;
     }
     memcpy(map->ranges, old->ranges, index * sizeof old->ranges[0]);
-    memcpy(&map->ranges[index], &old->ranges[index + 1], (old->count - index - 1) * sizeof old->ranges[0]);
+    memcpy(&map->ranges[index], &old->ranges[index + 1],
+           (old->count - index - 1) * sizeof old->ranges[0]);
     return publish(memory, map);
 }
 
-enum ciommu_status ciommu_memory_add(struct ciommu_memory *memory, const struct ciommu_memory_range *range) {
+enum ciommu_status ciommu_memory_add(struct ciommu_memory *memory,
+                                     const struct ciommu_memory_range *range) {
     enum ciommu_status status = memory == NULL ? CIOMMU_INVALID_ARGUMENT : check_range(range);
     if (status != CIOMMU_OK) {
         return status;
@@ -205,7 +212,8 @@ enum ciommu_status ciommu_memory_add(struct ciommu_memory *memory, const struct 
     return status;
 }
 
-enum ciommu_status ciommu_memory_replace(struct ciommu_memory *memory, const struct ciommu_memory_range *range) {
+enum ciommu_status ciommu_memory_replace(struct ciommu_memory *memory,
+                                         const struct ciommu_memory_range *range) {
     enum ciommu_status status = memory == NULL ? CIOMMU_INVALID_ARGUMENT : check_range(range);
     if (status != CIOMMU_OK) {
         return status;
@@ -216,7 +224,8 @@ enum ciommu_status ciommu_memory_replace(struct ciommu_memory *memory, const str
     return status;
 }
 
-enum ciommu_status ciommu_memory_remove(struct ciommu_memory *memory, uint64_t address, uint64_t length) {
+enum ciommu_status ciommu_memory_remove(struct ciommu_memory *memory, uint64_t address,
+                                        uint64_t length) {
     if (memory == NULL || length == 0) {
         return CIOMMU_INVALID_ARGUMENT;
     }
@@ -243,11 +252,12 @@ enum ciommu_status ciommu_memory_drain(struct ciommu_memory *memory) {
     return status;
 }
 
-enum ciommu_status ciommu_memory_set_dirty_log(struct ciommu_memory *memory, ciommu_dirty_log log, void *context) {
+enum ciommu_status ciommu_memory_set_dirty_log(struct ciommu_memory *memory, ciommu_dirty_log log,
+                                               void *context) {
     if (memory == NULL) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    struct memory_dirty_log *fresh = malloc(sizeof *fresh);
+    struct memory_dirty_log *fresh = ciommu_allocate(CACHE_LINE, sizeof *fresh);
     if (fresh == NULL) {
         return CIOMMU_NO_MEMORY;
     }

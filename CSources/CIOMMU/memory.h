@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * memory.h - the memory map: output addresses -> host memory. Knows nothing of units but that somebody must be told of a change.
+ * memory.h - the memory map: output addresses -> host memory. Knows nothing of units but that
+ * somebody must be told of a change.
  *
  * Protocol (memory map)
- *   Readers      lock-free, under the RCU read lock and inside a port's section: load `map` (acquire), binary search. A result may be
- *                kept in the port (window, walk cache, first level) until the section in which the port finds a new mapgen.
- *   Writers      under `lock`: build a whole new map, publish it (store-release, pairs with ciommu_memory_map's load), then tell
- *                every user; a user bumps its mapgen and ugen and drains its ports.
- *   Reclamation  the old map goes to call_rcu; the host's memory is the host's again when every user has drained.
+ *   Readers      lock-free, under the RCU read lock and inside a port's section: load `map`
+ *                (acquire), binary search. A result may be kept in the port (window, walk cache,
+ *                first level) until the section in which the port finds a new mapgen.
+ *   Writers      under `lock`: build a whole new map, publish it (store-release, pairs with
+ *                ciommu_memory_map's load), then tell every user; a user bumps its mapgen and ugen
+ *                and drains its ports.
+ *   Reclamation  the old map goes to call_rcu; the host's memory is the host's again when every
+ *                user has drained.
  *   Guarantee    after remove or replace answered CIOMMU_OK no section uses the old host memory.
  *   Stale        a section that began before the change may use the old memory until it ends.
  */
@@ -35,7 +39,8 @@ struct memory_map {
     struct memory_range ranges[];
 };
 
-/* A dirty-log hook, immutable once published; kept until the memory map is destroyed, so that a slow report never dangles. */
+/* A dirty-log hook, immutable once published; kept until the memory map is destroyed, so that a
+ * slow report never dangles. */
 struct memory_dirty_log {
     struct memory_dirty_log *older; /* memory->lock */
     ciommu_dirty_log log;           /* NULL = none */
@@ -44,10 +49,12 @@ struct memory_dirty_log {
 
 /* Somebody who caches what the map says. */
 struct memory_user {
-    struct memory_user *next;                            /* memory->lock */
-    enum ciommu_status (*changed)(struct memory_user *); /* constant; invalidates caches and drains */
-    enum ciommu_status (*drain)(struct memory_user *);   /* constant; waits for sections */
-    enum ciommu_status (*quiesce)(struct memory_user *); /* constant; waits for running dirty reports */
+    struct memory_user *next; /* memory->lock */
+    enum ciommu_status (*changed)(
+        struct memory_user *);                         /* constant; invalidates caches and drains */
+    enum ciommu_status (*drain)(struct memory_user *); /* constant; waits for sections */
+    enum ciommu_status (*quiesce)(
+        struct memory_user *); /* constant; waits for running dirty reports */
 };
 
 struct ciommu_memory {
@@ -74,10 +81,12 @@ void ciommu_memory_part(struct ciommu_memory *memory, struct memory_user *user);
 /* The range that holds `address`, or NULL. Under the RCU read lock. */
 const struct memory_range *ciommu_memory_find(const struct memory_map *map, uint64_t address);
 
-/* Host byte of `address`, remembered in `window`; NULL where no memory is. Under the RCU read lock, inside a section. */
-static inline unsigned char *ciommu_memory_host(const struct ciommu_memory *memory, struct memory_window *window,
-                                                uint64_t address) {
-    if (unlikely(address - window->first > window->last - window->first || window->first > window->last)) {
+/* Host byte of `address`, remembered in `window`; NULL where no memory is. Under the RCU read lock,
+ * inside a section. */
+static inline unsigned char *ciommu_memory_host(const struct ciommu_memory *memory,
+                                                struct memory_window *window, uint64_t address) {
+    if (unlikely(address - window->first > window->last - window->first ||
+                 window->first > window->last)) {
         const struct memory_range *range = ciommu_memory_find(load_acquire(&memory->map), address);
         if (range == NULL) {
             return NULL;
@@ -87,8 +96,10 @@ static inline unsigned char *ciommu_memory_host(const struct ciommu_memory *memo
     return window->host + (address - window->first);
 }
 
-/* The hook to call now, or NULL. Load it (seq_cst) after the port's report word turned odd; call it outside locks and sections. */
-static inline const struct memory_dirty_log *ciommu_memory_dirty_log(const struct ciommu_memory *memory) {
+/* The hook to call now, or NULL. Load it (seq_cst) after the port's report word turned odd; call it
+ * outside locks and sections. */
+static inline const struct memory_dirty_log *
+ciommu_memory_dirty_log(const struct ciommu_memory *memory) {
     return load_seq_cst(&memory->dirty_log); /* pairs with ciommu_memory_set_dirty_log */
 }
 

@@ -2,20 +2,22 @@
  *
  * observer.c - who hears of invalidations.
  *
- * Protocol (observers): the list is guarded by observers_lock, which is never held during a call. A caller counts itself into `running` of the
- * observer it is about to call; removal marks, waits for `running` to fall to zero, and unlinks. A node is unlinked only while nobody
- * runs it, so the teller's position stays valid.
+ * Protocol (observers): the list is guarded by observers_lock, which is never held during a call. A
+ * caller counts itself into `running` of the observer it is about to call; removal marks, waits for
+ * `running` to fall to zero, and unlinks. A node is unlinked only while nobody runs it, so the
+ * teller's position stays valid.
  */
 #include "invalidate.h"
+#include "alloc.h"
 
 #include <sched.h>
-#include <stdlib.h>
 
-enum ciommu_status ciommu_observer_add(struct ciommu_unit *unit, ciommu_observer observer, void *context, uint32_t *id) {
+enum ciommu_status ciommu_observer_add(struct ciommu_unit *unit, ciommu_observer observer,
+                                       void *context, uint32_t *id) {
     if (unit == NULL || observer == NULL || id == NULL) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    struct observer *node = calloc(1, sizeof *node);
+    struct observer *node = ciommu_allocate(CACHE_LINE, sizeof *node);
     if (node == NULL) {
         return CIOMMU_NO_MEMORY;
     }
@@ -55,7 +57,7 @@ enum ciommu_status ciommu_observer_remove(struct ciommu_unit *unit, uint32_t id)
     }
     *link = node->next;
     pthread_mutex_unlock(&unit->observers_lock);
-    free(node);
+    ciommu_free(node);
     return CIOMMU_OK;
 }
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * port.c - sections, resynchronisation, the drain, dirty notes and the fault ring. Protocols: port.h and ciommu_inline.h.
+ * port.c - sections, resynchronisation, the drain, dirty notes and the fault ring. Protocols:
+ * port.h and ciommu_inline.h.
  */
 #define _GNU_SOURCE
 #include "port.h"
+#include "alloc.h"
 #include "unit.h"
 
 #include <assert.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -18,22 +19,24 @@ static_assert(offsetof(struct ciommu_port, head) == 0, "the fixed prefix comes f
 
 #define EMPTY UINT64_MAX
 
-struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_t *ugen, uint32_t id,
-                                         const struct port_sizes *sizes) {
-    struct ciommu_port *port = aligned_alloc(64, sizeof *port);
+struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_t *ugen,
+                                         uint32_t id, const struct port_sizes *sizes) {
+    struct ciommu_port *port = ciommu_allocate(CACHE_LINE, sizeof *port);
     if (port == NULL) {
         return NULL;
     }
-    memset(port, 0, sizeof *port);
     /* Without a first level one entry stays, for ever empty, so that the hit path needs no test. */
     uint32_t first_level = sizes->first_level == 0 ? 1 : sizes->first_level;
-    port->head.first_level = aligned_alloc(64, first_level * sizeof *port->head.first_level);
+    port->head.first_level =
+        ciommu_allocate(CACHE_LINE, first_level * sizeof *port->head.first_level);
     port->head.first_level_mask = first_level - 1;
-    port->walks = sizes->walks == 0 ? NULL : aligned_alloc(64, sizes->walks * sizeof *port->walks);
+    port->walks =
+        sizes->walks == 0 ? NULL : ciommu_allocate(CACHE_LINE, sizes->walks * sizeof *port->walks);
     port->walk_mask = sizes->walks == 0 ? 0 : sizes->walks - 1;
-    port->ring = calloc(sizes->faults, sizeof *port->ring);
+    port->ring = ciommu_allocate(CACHE_LINE, sizes->faults * sizeof *port->ring);
     port->ring_mask = sizes->faults - 1;
-    if (port->head.first_level == NULL || (sizes->walks != 0 && port->walks == NULL) || port->ring == NULL) {
+    if (port->head.first_level == NULL || (sizes->walks != 0 && port->walks == NULL) ||
+        port->ring == NULL) {
         ciommu_port_free(port);
         return NULL;
     }
@@ -47,10 +50,10 @@ struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_
 
 void ciommu_port_free(struct ciommu_port *port) {
     if (port != NULL) {
-        free(port->head.first_level);
-        free(port->walks);
-        free(port->ring);
-        free(port);
+        ciommu_free(port->head.first_level);
+        ciommu_free(port->walks);
+        ciommu_free(port->ring);
+        ciommu_free(port);
     }
 }
 
@@ -83,7 +86,8 @@ void ciommu_port_flush(struct ciommu_port *port) {
 
 void ciommu_port_resynchronise(struct ciommu_port *port) {
     struct ciommu_unit *unit = port->unit;
-    /* ugen first: what moves after this load moves ugen again. tablegen and mapgen before anything that they guard is touched. */
+    /* ugen first: what moves after this load moves ugen again. tablegen and mapgen before anything
+     * that they guard is touched. */
     port->head.seen_ugen = load_seq_cst(port->head.ugen);
     port->head.epoch++;
     uint64_t tablegen = load_seq_cst(&unit->tablegen);
@@ -163,7 +167,8 @@ void ciommu_port_note_write(struct ciommu_port *port, uint64_t address, uint64_t
         port->dirty[port->dirty_count++] = (struct dirty_range){address, last};
         return;
     }
-    /* Full: the last slot becomes one range over everything further. More than was written, never less. */
+    /* Full: the last slot becomes one range over everything further. More than was written, never
+     * less. */
     struct dirty_range *range = &port->dirty[DIRTY_SLOTS - 1];
     range->first = address < range->first ? address : range->first;
     range->last = last > range->last ? last : range->last;
@@ -177,7 +182,8 @@ void ciommu_port_after_leave(struct ciommu_port *port) {
     port->head.leave_work = 0;
     bool outermost = (port->reporting & 1) == 0;
     if (outermost) {
-        (void)exchange_seq_cst(&port->reporting, port->reporting + 1); /* pairs with ciommu_ports_quiesce */
+        (void)exchange_seq_cst(&port->reporting,
+                               port->reporting + 1); /* pairs with ciommu_ports_quiesce */
     }
     const struct memory_dirty_log *log = ciommu_memory_dirty_log(port->unit->memory);
     if (log != NULL && log->log != NULL) {
@@ -202,8 +208,8 @@ void ciommu_port_record(struct ciommu_port *port, struct ciommu_fault *fault) {
     store_release(&port->ring_head, head + 1); /* pairs with ciommu_port_take_faults */
 }
 
-uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct ciommu_fault *faults, uint32_t capacity,
-                                 uint64_t *lost) {
+uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct ciommu_fault *faults,
+                                 uint32_t capacity, uint64_t *lost) {
     uint64_t tail = port->ring_tail;
     uint64_t head = load_acquire(&port->ring_head);
     uint32_t taken = 0;
@@ -227,8 +233,10 @@ static uint64_t now(void) {
     return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
 }
 
-/* Waits until `word` is no longer the odd value `seen`. `*deadline` is 0 until the first time the clock is needed. */
-static bool wait_for_move(const uint64_t *word, uint64_t seen, uint64_t timeout, uint64_t *deadline) {
+/* Waits until `word` is no longer the odd value `seen`. `*deadline` is 0 until the first time the
+ * clock is needed. */
+static bool wait_for_move(const uint64_t *word, uint64_t seen, uint64_t timeout,
+                          uint64_t *deadline) {
     for (uint32_t spins = 1; load_acquire(word) == seen; spins++) {
         if (spins % 64 != 0) {
             cpu_relax();
@@ -247,8 +255,8 @@ static bool wait_for_move(const uint64_t *word, uint64_t seen, uint64_t timeout,
 }
 
 enum ciommu_status ciommu_ports_drain(const struct ports *ports, uint32_t *port_id) {
-    /* All seq_cst, like the bump of ugen before: either the section sees the new ugen, or we see its state odd (or the port is so new
-     * that its first enter sees the new ugen). */
+    /* All seq_cst, like the bump of ugen before: either the section sees the new ugen, or we see
+     * its state odd (or the port is so new that its first enter sees the new ugen). */
     uint32_t count = load_seq_cst(&ports->count);
     uint64_t deadline = 0;
     enum ciommu_status status = CIOMMU_OK;

@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * port.h - a host thread's way in: the section word, the first level, the walk cache, resolved bindings, the fault ring, counters. The
- * fixed-layout prefix and its protocol stand in ciommu_inline.h; here is the rest, and the drain.
+ * port.h - a host thread's way in: the section word, the first level, the walk cache, resolved
+ * bindings, the fault ring, counters. The fixed-layout prefix and its protocol stand in
+ * ciommu_inline.h; here is the rest, and the drain.
  *
  * Protocol (sections and drain)
- *   Enter        state odd (full barrier), then load ugen. Changed: load tablegen and mapgen first. tablegen moved: bindings and first level
- *                die. mapgen moved: first level, walk cache and windows die (they hold host pointers). Otherwise first-level entries are
+ *   Enter        state odd (full barrier), then load ugen. Changed: load tablegen and mapgen first.
+ *                tablegen moved: bindings and first level die. mapgen moved: first level, walk
+ *                cache and windows die (they hold host pointers). Otherwise first-level entries are
  *                checked one by one before their next use (ciommu_port_revalidate).
- *   Drain        after all bumps: full barrier, then every port's state is loaded (acquire); an odd one is waited for until it
- *                moves. Pairs with enter's exchange and leave's store-release.
- *   Slots        a port is published in the unit's array before its first enter and never freed before the unit.
+ *   Drain        after all bumps: full barrier, then every port's state is loaded (acquire); an odd
+ *                one is waited for until it moves. Pairs with enter's exchange and leave's
+ *                store-release.
+ *   Slots        a port is published in the unit's array before its first enter and never freed
+ *                before the unit.
  *
- * Protocol (walk cache): owner only. An entry holds the host address of a paging table and what the levels above it granted. It is good
- * while its space's walk_generation is the one read before the walk; slots never repeat a walk_generation.
+ * Protocol (walk cache): owner only. An entry holds the host address of a paging table and what the
+ * levels above it granted. It is good while its space's walk_generation is the one read before the
+ * walk; slots never repeat a walk_generation.
  *
- * Protocol (fault ring): one producer (the owner), one consumer at a time. The producer fills a slot and stores `head` (release, pairs with
- * the consumer's acquire); the consumer copies and stores `tail` (release, pairs with the producer's acquire). Full = counted.
+ * Protocol (fault ring): one producer (the owner), one consumer at a time. The producer fills a
+ * slot and stores `head` (release, pairs with the consumer's acquire); the consumer copies and
+ * stores `tail` (release, pairs with the producer's acquire). Full = counted.
  */
 #ifndef CIOMMU_PORT_H
 #define CIOMMU_PORT_H
@@ -28,17 +34,18 @@
 #define WINDOWS 2u
 #define DIRTY_SLOTS 64u
 
-/* What a (source, PASID) entry says, as a value: a copy stays meaningful after the original is gone. */
+/* What a (source, PASID) entry says, as a value: a copy stays meaningful after the original is
+ * gone. */
 struct resolved {
     struct ciommu_space *space; /* NULL: uncached, walk `shape` given apart */
     uint64_t birth;             /* of the space when the binding was made */
     uint32_t domain;
-    uint32_t pasid;             /* effective: explicit or implied */
-    bool fault_disabled;        /* FPD */
-    bool privileged;            /* implied privilege of requests without PASID */
-    bool supervisor_allowed;    /* SRE, or a space that ignores privilege */
-    bool execute_allowed;       /* ERE, or a revision without execute requests */
-    bool device_tlb;            /* ATS translation requests are allowed (TT = 1, DTE) */
+    uint32_t pasid;          /* effective: explicit or implied */
+    bool fault_disabled;     /* FPD */
+    bool privileged;         /* implied privilege of requests without PASID */
+    bool supervisor_allowed; /* SRE, or a space that ignores privilege */
+    bool execute_allowed;    /* ERE, or a revision without execute requests */
+    bool device_tlb;         /* ATS translation requests are allowed (TT = 1, DTE) */
     bool legacy;
 };
 
@@ -49,14 +56,14 @@ struct binding_slot {
 
 /* A paging table that a walk came through. One cache line. */
 struct walk_entry {
-    uint64_t key;             /* input >> span of the table, level in the top bits; UINT64_MAX = empty */
+    uint64_t key; /* input >> span of the table, level in the top bits; UINT64_MAX = empty */
     uint64_t walk_generation; /* of the space, read before the walk */
     unsigned char *host;      /* the table */
     uint64_t address;         /* its output address */
     uint64_t guest;           /* its address as the first stage names it (nested) */
     uint32_t space;
-    uint32_t rights;          /* accumulated above it */
-    uint32_t host_rights;     /* of the memory it lies in */
+    uint32_t rights;      /* accumulated above it */
+    uint32_t host_rights; /* of the memory it lies in */
     uint32_t reserved[3];
 };
 
@@ -69,13 +76,13 @@ struct ciommu_port {
     struct ciommu_port_head head;
 
     /* Owner. */
-    uint64_t floor;         /* first-level entries of an older epoch are dead */
+    uint64_t floor; /* first-level entries of an older epoch are dead */
     uint64_t seen_tablegen;
     uint64_t seen_mapgen;
-    uint64_t random;        /* victim choice */
-    struct ciommu_unit *unit;   /* constant */
-    struct walk_entry *walks;   /* constant; NULL = no walk cache */
-    uint64_t walk_mask;         /* constant */
+    uint64_t random;          /* victim choice */
+    struct ciommu_unit *unit; /* constant */
+    struct walk_entry *walks; /* constant; NULL = no walk cache */
+    uint64_t walk_mask;       /* constant */
     struct memory_window windows[WINDOWS];
     struct binding_slot bindings[BINDING_SLOTS];
 
@@ -92,9 +99,9 @@ struct ciommu_port {
     uint64_t uncached;
 
     /* Fault ring. */
-    struct ciommu_fault *ring; /* constant */
-    uint32_t ring_mask;        /* constant */
-    uint32_t id;               /* constant */
+    struct ciommu_fault *ring;                       /* constant */
+    uint32_t ring_mask;                              /* constant */
+    uint32_t id;                                     /* constant */
     uint64_t ring_lost __attribute__((aligned(64))); /* owner */
     uint64_t ring_head;                              /* owner */
     uint64_t ring_tail __attribute__((aligned(64))); /* consumer */
@@ -114,8 +121,8 @@ struct port_sizes {
 };
 
 /* Allocates a port; NULL without memory. */
-struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_t *ugen, uint32_t id,
-                                         const struct port_sizes *sizes);
+struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_t *ugen,
+                                         uint32_t id, const struct port_sizes *sizes);
 void ciommu_port_free(struct ciommu_port *port);
 
 /* Forgets everything cached; before a recycled port is used again. */
@@ -139,7 +146,8 @@ struct ports {
     uint64_t timeout;           /* constant, nanoseconds */
 };
 
-/* Waits until every section that was open at the call has ended; CIOMMU_TIMED_OUT names a port that had not. */
+/* Waits until every section that was open at the call has ended; CIOMMU_TIMED_OUT names a port that
+ * had not. */
 enum ciommu_status ciommu_ports_drain(const struct ports *ports, uint32_t *port_id);
 
 /* The same for running dirty-log reports. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * rcu.h - object lifetime, by liburcu (flavour bp: no thread registration, because ports move between threads). The only header that
- * includes <urcu/...>. Loads and stores stay C11 (atomics.h); liburcu supplies read sections, grace periods and callbacks.
+ * rcu.h - object lifetime, by liburcu (flavour bp: no thread registration, because ports move
+ * between threads). The only header that includes <urcu/...>. Loads and stores stay C11
+ * (atomics.h); liburcu supplies read sections, grace periods and callbacks.
  *
- * Read sections are short and never contain a callback of the host. Under ThreadSanitizer liburcu is not inlined, because its barriers are
- * invisible to the tool; a read unlock is annotated as a release and the end of a grace period as an acquire instead.
+ * Read sections are short and never contain a callback of the host. Under ThreadSanitizer liburcu
+ * is not inlined, because its barriers are invisible to the tool; a read unlock is annotated as a
+ * release and the end of a grace period as an acquire instead.
  */
 #ifndef CIOMMU_RCU_H
 #define CIOMMU_RCU_H
@@ -49,10 +51,12 @@ static inline void ciommu_rcu_callback_begins(void) {
 #endif
 }
 
-/* Runs `callback` on liburcu's thread after every present read section has ended. Does not allocate; may wake that thread. */
+/* Runs `callback` on liburcu's thread after every present read section has ended. Does not
+ * allocate; may wake that thread. */
 void ciommu_rcu_defer(struct rcu_head *head, ciommu_rcu_callback callback);
 
-/* Starts liburcu's callback thread, so that no later deferral needs memory. Once per process is enough; repeating is harmless. */
+/* Starts liburcu's callback thread, so that no later deferral needs memory. Once per process is
+ * enough; repeating is harmless. */
 void ciommu_rcu_prepare(void);
 
 /* Waits until every deferred callback has run. Never from a callback or a read section. */

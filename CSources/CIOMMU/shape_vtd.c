@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * shape_vtd.c - checking PASID-table entries, and computing what walks need from them and from the capabilities.
+ * shape_vtd.c - checking PASID-table entries, and computing what walks need from them and from the
+ * capabilities.
  */
 #include "shape_vtd.h"
 #include "fault.h"
@@ -80,36 +81,42 @@ static void second_stage(const struct vtd_caps *caps, uint64_t root, uint32_t wi
     stage->reserved_leaf[2] = leaf | BITS(29, 12) | (caps->second_1g ? 0 : LARGE);
 }
 
-void ciommu_vtd_shape_legacy(const struct vtd_caps *caps, uint64_t root, uint32_t width, uint32_t domain,
-                             struct space_shape *shape) {
+void ciommu_vtd_shape_legacy(const struct vtd_caps *caps, uint64_t root, uint32_t width,
+                             uint32_t domain, struct space_shape *shape) {
     shape->kind = SPACE_SECOND;
     shape->domain = domain;
     second_stage(caps, root, width, &legacy_codes, &shape->second);
 }
 
-/* Bits that must be zero, those of capabilities that the unit lacks included. Choice: AW is never among them, because Linux writes it into
- * first-stage entries of units without second stage [recording C1]; it is judged only where it is used. */
+/* Bits that must be zero, those of capabilities that the unit lacks included. Choice: AW is never
+ * among them, because Linux writes it into first-stage entries of units without second stage
+ * [recording C1]; it is judged only where it is used. */
 static bool has_reserved_bits(const struct vtd_caps *caps, const uint64_t entry[8], uint32_t pgtt) {
     bool old = caps->revision == CIOMMU_VTD_3;
     uint64_t reserved0 = BITS(11, 10) | (old ? 0 : SSEE) | (caps->high_mask & PAGE);
     uint64_t ssade = pgtt == 4 ? 0 : SSADE;
     reserved0 |= caps->second_ad ? 0 : ssade;
     reserved0 |= caps->second_stage ? 0 : ssade | PAGE;
-    uint64_t reserved1 = BITS(22, 16) | (~last_of(caps->domain_bits) & BITS(15, 0)) | (caps->walk_snoop ? 0 : PWSNP) |
-                         (caps->snoop_control ? 0 : PGSNP) | (caps->memory_type ? 0 : MEMORY_TYPE);
+    uint64_t reserved1 = BITS(22, 16) | (~last_of(caps->domain_bits) & BITS(15, 0)) |
+                         (caps->walk_snoop ? 0 : PWSNP) | (caps->snoop_control ? 0 : PGSNP) |
+                         (caps->memory_type ? 0 : MEMORY_TYPE);
     reserved1 |= old ? (caps->memory_type ? 0 : EMT) : EMT | PWT_PCD;
     uint64_t reserved2;
     if (!caps->first_stage) {
         reserved2 = ~(NXE | SMEP);
     } else {
-        reserved2 = BITS(11, 8) | (caps->supervisor_request ? 0 : SRE) | (caps->extended_accessed ? 0 : EAFE) |
-                    (old && caps->execute_request ? 0 : ERE) | (pgtt == 1 ? caps->high_mask & PAGE : 0);
+        reserved2 = BITS(11, 8) | (caps->supervisor_request ? 0 : SRE) |
+                    (caps->extended_accessed ? 0 : EAFE) |
+                    (old && caps->execute_request ? 0 : ERE) |
+                    (pgtt == 1 ? caps->high_mask & PAGE : 0);
     }
     uint64_t tail = entry[3] | entry[4] | entry[5] | entry[6] | entry[7];
-    return (entry[0] & reserved0) != 0 || (entry[1] & reserved1) != 0 || (entry[2] & reserved2) != 0 || tail != 0;
+    return (entry[0] & reserved0) != 0 || (entry[1] & reserved1) != 0 ||
+           (entry[2] & reserved2) != 0 || tail != 0;
 }
 
-static bool is_legal(const struct vtd_caps *caps, uint32_t pgtt, uint32_t width, uint32_t paging_mode) {
+static bool is_legal(const struct vtd_caps *caps, uint32_t pgtt, uint32_t width,
+                     uint32_t paging_mode) {
     bool uses_first = pgtt == 1 || pgtt == 3;
     bool uses_second = pgtt == 2 || pgtt == 3;
     bool offered = (pgtt == 1 && caps->first_stage) || (pgtt == 2 && caps->second_stage) ||
@@ -120,11 +127,13 @@ static bool is_legal(const struct vtd_caps *caps, uint32_t pgtt, uint32_t width,
     return offered && width_ok && mode_ok;
 }
 
-static void first_stage(const struct vtd_caps *caps, const uint64_t entry[8], bool nested, struct stage_shape *stage) {
+static void first_stage(const struct vtd_caps *caps, const uint64_t entry[8], bool nested,
+                        struct stage_shape *stage) {
     bool old = caps->revision == CIOMMU_VTD_3;
     bool five = (entry[2] >> 2 & 3) == 1;
     uint64_t mgaw = ~last_of(caps->mgaw) & ADDRESS;
-    uint64_t everywhere = (nested ? 0 : caps->high_mask & ADDRESS) | (old && (entry[2] & NXE) == 0 ? UINT64_C(1) << 63 : 0);
+    uint64_t everywhere = (nested ? 0 : caps->high_mask & ADDRESS) |
+                          (old && (entry[2] & NXE) == 0 ? UINT64_C(1) << 63 : 0);
     stage->roots[0] = entry[2] & PAGE;
     stage->roots[1] = NO_ROOT;
     stage->address_mask = ADDRESS;
@@ -146,8 +155,8 @@ static void first_stage(const struct vtd_caps *caps, const uint64_t entry[8], bo
     stage->reserved_leaf[2] = everywhere | BITS(29, 13) | (caps->first_1g ? 0 : LARGE);
 }
 
-uint32_t ciommu_vtd_shape_scalable(const struct vtd_caps *caps, const uint64_t entry[8], uint32_t pasid,
-                                   struct space_shape *shape) {
+uint32_t ciommu_vtd_shape_scalable(const struct vtd_caps *caps, const uint64_t entry[8],
+                                   uint32_t pasid, struct space_shape *shape) {
     uint32_t pgtt = (uint32_t)(entry[0] >> 6 & 7);
     uint32_t width = (uint32_t)(entry[0] >> 2 & 7);
     uint32_t paging_mode = (uint32_t)(entry[2] >> 2 & 3);
@@ -159,7 +168,10 @@ uint32_t ciommu_vtd_shape_scalable(const struct vtd_caps *caps, const uint64_t e
     }
     shape->domain = (uint32_t)(entry[1] & 0xffff);
     shape->attributes = (entry[1] & PGSNP) != 0 ? CIOMMU_ATTRIBUTE_SNOOP : 0;
-    shape->kind = pgtt == 1 ? SPACE_FIRST : pgtt == 2 ? SPACE_SECOND : pgtt == 3 ? SPACE_NESTED : SPACE_IDENTITY;
+    shape->kind = pgtt == 1   ? SPACE_FIRST
+                  : pgtt == 2 ? SPACE_SECOND
+                  : pgtt == 3 ? SPACE_NESTED
+                              : SPACE_IDENTITY;
     if (pgtt == 1 || pgtt == 3) {
         shape->pasid = pasid;
         first_stage(caps, entry, pgtt == 3, &shape->first);

@@ -3,16 +3,17 @@
  * space.c - the pool of address spaces and their invalidation. The protocol stands in space.h.
  */
 #include "space.h"
+#include "alloc.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* Implementation: a range of more pages than this is dropped as a whole space, because a fresh tag costs one store and clearing costs a
- * stripe per page and size. */
+/* Implementation: a range of more pages than this is dropped as a whole space, because a fresh tag
+ * costs one store and clearing costs a stripe per page and size. */
 #define RANGE_PAGES_MOST 512u
 
-enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, struct iotlb *iotlb, pthread_mutex_t *lock) {
+enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, struct iotlb *iotlb,
+                                      pthread_mutex_t *lock) {
     memset(spaces, 0, sizeof *spaces);
     uint32_t count = limit + 1;
     uint32_t buckets = 16;
@@ -23,13 +24,12 @@ enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, str
     spaces->lock = lock;
     spaces->count = count;
     spaces->bucket_mask = buckets - 1;
-    spaces->pool = aligned_alloc(64, count * sizeof *spaces->pool);
-    spaces->buckets = calloc(buckets, sizeof *spaces->buckets);
+    spaces->pool = ciommu_allocate(CACHE_LINE, count * sizeof *spaces->pool);
+    spaces->buckets = ciommu_allocate(CACHE_LINE, buckets * sizeof *spaces->buckets);
     if (spaces->pool == NULL || spaces->buckets == NULL) {
         ciommu_spaces_fini(spaces);
         return CIOMMU_NO_MEMORY;
     }
-    memset(spaces->pool, 0, count * sizeof *spaces->pool);
     for (uint32_t index = count; index-- > 1;) {
         struct ciommu_space *space = &spaces->pool[index];
         space->index = index;
@@ -45,8 +45,8 @@ enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, str
 }
 
 void ciommu_spaces_fini(struct spaces *spaces) {
-    free(spaces->pool);
-    free(spaces->buckets);
+    ciommu_free(spaces->pool);
+    ciommu_free(spaces->buckets);
     memset(spaces, 0, sizeof *spaces);
 }
 
@@ -54,9 +54,9 @@ static struct ciommu_space **bucket_of(struct spaces *spaces, uint32_t domain) {
     return &spaces->buckets[(domain ^ domain >> 16) & spaces->bucket_mask];
 }
 
-/* Tags are finite. When they run out every space loses its tag (0 = keep away from the IOTLB), the IOTLB is emptied, and only then the
- * tags are dealt out anew: whoever still looks for a tag that is now somebody else's finds, after the hit, that its own has
- * changed (translate.c). */
+/* Tags are finite. When they run out every space loses its tag (0 = keep away from the IOTLB), the
+ * IOTLB is emptied, and only then the tags are dealt out anew: whoever still looks for a tag that
+ * is now somebody else's finds, after the hit, that its own has changed (translate.c). */
 static void renew_tags(struct spaces *spaces) {
     for (uint32_t index = 1; index < spaces->count; index++) {
         store_seq_cst(&spaces->pool[index].tag, 0);
@@ -78,7 +78,8 @@ static void fresh_tag(struct spaces *spaces, struct ciommu_space *space) {
         renew_tags(spaces);
         return; /* this space has got one like every other that is alive */
     }
-    store_relaxed(&space->tag, spaces->next_tag++); /* published by the generation bump that follows */
+    store_relaxed(&space->tag,
+                  spaces->next_tag++); /* published by the generation bump that follows */
 }
 
 static struct ciommu_space *find(struct spaces *spaces, const struct space_shape *shape) {
@@ -89,7 +90,8 @@ static struct ciommu_space *find(struct spaces *spaces, const struct space_shape
     return space;
 }
 
-static struct ciommu_space *make(struct spaces *spaces, const struct space_shape *shape, struct ciommu_space *parent) {
+static struct ciommu_space *make(struct spaces *spaces, const struct space_shape *shape,
+                                 struct ciommu_space *parent) {
     struct ciommu_space *space = spaces->free;
     if (space == NULL) {
         return NULL;
@@ -179,7 +181,8 @@ void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space) {
         unlink_from(&parent->children, space, true);
     }
     space->alive = false;
-    (void)add_seq_cst(&space->birth, 1);      /* pairs with translate.c: a binding that names the old life is dead */
+    (void)add_seq_cst(&space->birth,
+                      1); /* pairs with translate.c: a binding that names the old life is dead */
     (void)add_seq_cst(&space->generation, 1); /* and so is every first-level entry */
     ciommu_rcu_defer(&space->rcu, slot_returns);
     if (parent != NULL) {
@@ -187,21 +190,26 @@ void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space) {
     }
 }
 
-/* Everything that rests on this space's second stage: a parent address selects no child address, so children die whole. */
+/* Everything that rests on this space's second stage: a parent address selects no child address, so
+ * children die whole. */
 static void invalidate_children(struct spaces *spaces, struct ciommu_space *parent) {
     if (MUTANT(NO_CHILDREN)) {
         return;
     }
-    for (struct ciommu_space *child = parent->children; child != NULL; child = child->sibling_next) {
+    for (struct ciommu_space *child = parent->children; child != NULL;
+         child = child->sibling_next) {
         store_release(&child->walk_generation, child->walk_generation + 1);
         fresh_tag(spaces, child);
         (void)add_seq_cst(&child->generation, 1);
     }
 }
 
-/* Clears a page range at every size that is in use. False when clearing page by page would be too long. */
-static bool clear_range(struct spaces *spaces, struct ciommu_space *space, uint64_t first, uint64_t last) {
-    uint64_t sizes = load_seq_cst(&space->sizes); /* after the bump; pairs with the inserter's fence */
+/* Clears a page range at every size that is in use. False when clearing page by page would be too
+ * long. */
+static bool clear_range(struct spaces *spaces, struct ciommu_space *space, uint64_t first,
+                        uint64_t last) {
+    uint64_t sizes =
+        load_seq_cst(&space->sizes); /* after the bump; pairs with the inserter's fence */
     if ((last - first) >> 12 >= RANGE_PAGES_MOST) { /* the difference is one short of the size */
         return false;
     }
@@ -229,8 +237,8 @@ static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) 
     fence_seq_cst();
 }
 
-static void invalidate_range(struct spaces *spaces, struct ciommu_space *space, uint64_t first, uint64_t last,
-                             bool leaf_only) {
+static void invalidate_range(struct spaces *spaces, struct ciommu_space *space, uint64_t first,
+                             uint64_t last, bool leaf_only) {
     if (!leaf_only && !MUTANT(KEEP_WALKGEN)) {
         store_release(&space->walk_generation, space->walk_generation + 1);
     }
@@ -248,13 +256,15 @@ static void invalidate_range(struct spaces *spaces, struct ciommu_space *space, 
     }
 }
 
-static void invalidate(struct spaces *spaces, struct ciommu_space *space, const struct ciommu_invalidation *what) {
+static void invalidate(struct spaces *spaces, struct ciommu_space *space,
+                       const struct ciommu_invalidation *what) {
     bool whole = what->first == 0 && what->last == UINT64_MAX;
     if (MUTANT(CHILD_FIRST)) {
         invalidate_children(spaces, space);
         yield_point(CIOMMU_YIELD_PARENT_DONE);
     }
-    bool from_below = (what->stages & CIOMMU_STAGES_SECOND) != 0 && space->shape.kind != SPACE_SECOND;
+    bool from_below =
+        (what->stages & CIOMMU_STAGES_SECOND) != 0 && space->shape.kind != SPACE_SECOND;
     if (whole || from_below) {
         invalidate_whole(spaces, space);
     } else {
@@ -278,13 +288,15 @@ static bool covers(const struct ciommu_invalidation *what, const struct ciommu_s
         /* A change of the second stage reaches it through its parent, whatever its PASID. */
         return !second && (what->pasid == CIOMMU_ANY || space->shape.pasid == what->pasid);
     default:
-        return what->stages == CIOMMU_STAGES_SECOND || what->pasid == CIOMMU_ANY || space->shape.pasid == what->pasid;
+        return what->stages == CIOMMU_STAGES_SECOND || what->pasid == CIOMMU_ANY ||
+               space->shape.pasid == what->pasid;
     }
 }
 
 void ciommu_spaces_invalidate(struct spaces *spaces, const struct ciommu_invalidation *what) {
     if (what->domain != CIOMMU_ANY) {
-        for (struct ciommu_space *space = *bucket_of(spaces, what->domain); space != NULL; space = space->domain_next) {
+        for (struct ciommu_space *space = *bucket_of(spaces, what->domain); space != NULL;
+             space = space->domain_next) {
             if (covers(what, space)) {
                 invalidate(spaces, space, what);
             }

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * space.h - address spaces: what a walk depends on (the shape), and the generations that make cached answers die.
+ * space.h - address spaces: what a walk depends on (the shape), and the generations that make
+ * cached answers die.
  *
  * Protocol (address space)
- *   Readers      inside a section and the RCU read lock: check `birth` against the one their binding holds, load `generation`
- *                (acquire) before anything that it must cover, then `tag`, then `walk_generation`; then probe or walk. After an IOTLB
- *                hit check `tag` again: tags are finite, and after a renewal the same tag may be another space's.
+ *   Readers      inside a section and the RCU read lock: check `birth` against the one their
+ *                binding holds, load `generation` (acquire) before anything that it must cover,
+ *                then `tag`, then `walk_generation`; then probe or walk. After an IOTLB hit check
+ *                `tag` again: tags are finite, and after a renewal the same tag may be another
+ *                space's.
  *   Writers      under the unit's table lock: everything but `sizes` (inserters set bits).
- *   Invalidation space.c: invalidate. Non-leaf: walk_generation++. Whole space: fresh tag. generation++ (seq_cst), fence; then the IOTLB
- *                ways of a page range; then generation++ again, because a first level may have copied an entry between the first
- *                bump and its clearing. Children of a parent only after all that: walk_generation++, fresh tag, generation++.
- *   Removal      `birth`++ and `generation`++ and the slot goes to call_rcu. Slots live in a fixed pool and keep their counters for ever, so
- *                that a first-level entry which outlives its space finds another generation, never freed memory.
- *   Guarantee    generations never repeat in a slot; a tag is used once until the tags run out (space.c: renew_tags).
+ *   Changes      space.c: invalidate. Non-leaf: walk_generation++. Whole space: fresh tag.
+ *                generation++ (seq_cst), fence; then the IOTLB ways of a page range; then generation++ again, because a first level may have
+ *                copied an entry between the first bump and its clearing. Children of a parent only
+ *                after all that: walk_generation++, fresh tag, generation++.
+ *   Removal      `birth`++ and `generation`++ and the slot goes to call_rcu. Slots live in a fixed
+ *                pool and keep their counters for ever, so that a first-level entry which outlives
+ *                its space finds another generation, never freed memory.
+ *   Guarantee    generations never repeat in a slot; a tag is used once until the tags run out
+ *                (space.c: renew_tags).
  */
 #ifndef CIOMMU_SPACE_H
 #define CIOMMU_SPACE_H
@@ -30,7 +36,8 @@ enum space_kind {
     SPACE_NESTED        /* first stage over a second stage */
 };
 
-/* Native codes of the conditions that a second-stage walk meets: legacy and scalable mode differ. */
+/* Native codes of the conditions that a second-stage walk meets: legacy and scalable mode differ.
+ */
 struct second_stage_codes {
     uint8_t input;
     uint8_t top_access;
@@ -48,61 +55,67 @@ struct second_stage_codes {
 
 /* One stage's part of a shape. Immutable. */
 struct stage_shape {
-    uint64_t roots[2];       /* table addresses; two for formats that select by address, the second NO_ROOT in VT-d */
-    uint64_t input_last;     /* second stage: highest legal input; nested first stage: highest legal table address */
-    uint64_t address_mask;   /* bits of an entry that hold an address */
-    uint64_t reserved_table[LEVELS_MOST]; /* bits that must be zero in an entry that points to a table */
-    uint64_t reserved_leaf[LEVELS_MOST];  /* the same in a leaf; includes the size bit where the size is unsupported */
-    uint64_t address_fault;  /* nested first stage: address bits above MGAW, a fault of their own */
-    uint64_t accessed;       /* bits to set when an entry is used; 0 = accessed and dirty bits are off */
-    uint64_t dirty;          /* bit to set in a leaf on a write */
-    uint64_t snoop;          /* leaf bit that asks for snooping; 0 = none */
+    uint64_t roots[2];     /* table addresses; two for formats that select by address, the second
+                              NO_ROOT in VT-d */
+    uint64_t input_last;   /* second stage: highest legal input; nested first stage: highest legal
+                              table address */
+    uint64_t address_mask; /* bits of an entry that hold an address */
+    uint64_t
+        reserved_table[LEVELS_MOST]; /* bits that must be zero in an entry that points to a table */
+    uint64_t reserved_leaf[LEVELS_MOST]; /* the same in a leaf; includes the size bit where the size
+                                            is unsupported */
+    uint64_t address_fault; /* nested first stage: address bits above MGAW, a fault of their own */
+    uint64_t accessed; /* bits to set when an entry is used; 0 = accessed and dirty bits are off */
+    uint64_t dirty;    /* bit to set in a leaf on a write */
+    uint64_t snoop;    /* leaf bit that asks for snooping; 0 = none */
     const struct second_stage_codes *codes; /* second stage */
     uint8_t levels;
-    uint8_t input_bits;      /* first stage: canonical width */
-    bool snooped;            /* accessed and dirty updates are possible */
-    bool write_protect;      /* WPE */
-    bool execute_disable;    /* XD counts (rev 3 with NXE) */
+    uint8_t input_bits;              /* first stage: canonical width */
+    bool snooped;                    /* accessed and dirty updates are possible */
+    bool write_protect;              /* WPE */
+    bool execute_disable;            /* XD counts (rev 3 with NXE) */
     bool supervisor_execute_protect; /* SMEP (rev 3) */
-    bool execute;            /* second stage: X bit counts (rev 3 with SSEE) */
+    bool execute;                    /* second stage: X bit counts (rev 3 with SSEE) */
 };
 
-/* Everything that a walk depends on; all of it together is the identity of an address space. Built by context_vtd.c, zero-filled first so
- * that it compares as bytes. */
+/* Everything that a walk depends on; all of it together is the identity of an address space. Built
+ * by context_vtd.c, zero-filled first so that it compares as bytes. */
 struct space_shape {
-    uint32_t kind;         /* enum space_kind */
-    uint32_t domain;       /* domain id */
-    uint32_t pasid;        /* tags first-stage spaces; 0 otherwise */
-    uint32_t attributes;   /* CIOMMU_ATTRIBUTE_* of every answer */
+    uint32_t kind;       /* enum space_kind */
+    uint32_t domain;     /* domain id */
+    uint32_t pasid;      /* tags first-stage spaces; 0 otherwise */
+    uint32_t attributes; /* CIOMMU_ATTRIBUTE_* of every answer */
     struct stage_shape first;
     struct stage_shape second;
 };
 
 struct ciommu_space {
-    /* Read on every slow lookup; written by invalidators under the table lock, `sizes` by inserters. */
+    /* Read on every slow lookup; written by invalidators under the table lock, `sizes` by
+     * inserters. */
     uint64_t generation;
     uint64_t walk_generation;
     uint64_t sizes; /* bit n: a leaf of 2^n bytes may be in the IOTLB */
     uint64_t birth; /* moves when the slot is retired */
     uint32_t tag;
-    uint32_t index; /* constant: position in the pool */
+    uint32_t index;              /* constant: position in the pool */
     struct ciommu_space *parent; /* constant while alive: the second stage of a nested space */
     struct space_shape shape;    /* constant while alive */
 
     /* Table lock. */
     uint32_t references; /* bindings, plus children */
     bool alive;
-    struct ciommu_space *domain_next;  /* chain of the domain's hash bucket */
-    struct ciommu_space *children;     /* of a parent */
+    struct ciommu_space *domain_next; /* chain of the domain's hash bucket */
+    struct ciommu_space *children;    /* of a parent */
     struct ciommu_space *sibling_next;
     struct ciommu_space *free_next;
     struct spaces *owner; /* constant */
     struct rcu_head rcu;
 } __attribute__((aligned(64)));
 
-/* The pool of a unit, and the ways to find a space. Table lock, but for reading a slot's counters. */
+/* The pool of a unit, and the ways to find a space. Table lock, but for reading a slot's counters.
+ */
 struct spaces {
-    struct ciommu_space *pool; /* count slots; slot 0 is the identity space and never dies */
+    struct ciommu_space *pool;     /* count slots; slot 0 is the identity space and never dies */
     struct ciommu_space **buckets; /* by domain id */
     struct ciommu_space *free;
     uint32_t bucket_mask;
@@ -110,20 +123,25 @@ struct spaces {
     uint32_t used;
     uint32_t next_tag;
     struct iotlb *iotlb;
-    pthread_mutex_t *lock; /* constant: the table lock, for slots that come back from a grace period */
+    pthread_mutex_t
+        *lock; /* constant: the table lock, for slots that come back from a grace period */
 };
 
 /* `limit` spaces can be cached besides the identity space. */
-enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, struct iotlb *iotlb, pthread_mutex_t *lock);
+enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, struct iotlb *iotlb,
+                                      pthread_mutex_t *lock);
 /* After a barrier; no space is in use. */
 void ciommu_spaces_fini(struct spaces *spaces);
 
-/* The space of this shape with one more reference: found, or made if a slot is free; NULL otherwise. Table lock. */
+/* The space of this shape with one more reference: found, or made if a slot is free; NULL
+ * otherwise. Table lock. */
 struct ciommu_space *ciommu_spaces_acquire(struct spaces *spaces, const struct space_shape *shape);
 /* Gives a reference back; the last one retires the space. Table lock. */
 void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space);
 
-/* Invalidates what `invalidation` covers (kind TRANSLATIONS). Table lock; draining is the caller's. */
-void ciommu_spaces_invalidate(struct spaces *spaces, const struct ciommu_invalidation *invalidation);
+/* Invalidates what `invalidation` covers (kind TRANSLATIONS). Table lock; draining is the caller's.
+ */
+void ciommu_spaces_invalidate(struct spaces *spaces,
+                              const struct ciommu_invalidation *invalidation);
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * translate.c - the way of a request, top to bottom: first level -> binding -> IOTLB -> walk -> fill -> answer or fault.
+ * translate.c - the way of a request, top to bottom: first level -> binding -> IOTLB -> walk ->
+ * fill -> answer or fault.
  *
- * Runs inside a section. A first-level hit is done after one comparison; the rest runs under the RCU read lock. What makes the fill safe
- * against invalidations stands in space.h and iotlb.h; here is the order that those rest on: generation before tag before walk_generation
- * before the first probe or read.
+ * Runs inside a section. A first-level hit is done after one comparison; the rest runs under the
+ * RCU read lock. What makes the fill safe against invalidations stands in space.h and iotlb.h; here
+ * is the order that those rest on: generation before tag before walk_generation before the first
+ * probe or read.
  */
 #include "translate.h"
 #include "context_vtd.h"
@@ -19,10 +21,11 @@ struct path {
 
 enum ciommu_status ciommu_lookup_check(const struct lookup *lookup) {
     bool pasid_ok = lookup->pasid <= CIOMMU_PASID_MAX || lookup->pasid == CIOMMU_NO_PASID;
-    bool kinds = (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0 && (lookup->flags & CIOMMU_TRANSLATED) != 0;
+    bool kinds = (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0 &&
+                 (lookup->flags & CIOMMU_TRANSLATED) != 0;
     bool implied = (lookup->flags & CIOMMU_IMPLIED_PASID) != 0 && lookup->pasid == CIOMMU_NO_PASID;
-    if (!pasid_ok || kinds || implied || lookup->source > 0xffff || (lookup->access & ~ACCESS_ALL) != 0 ||
-        (lookup->flags & ~REQUEST_FLAGS_ALL) != 0) {
+    if (!pasid_ok || kinds || implied || lookup->source > 0xffff ||
+        (lookup->access & ~ACCESS_ALL) != 0 || (lookup->flags & ~REQUEST_FLAGS_ALL) != 0) {
         return CIOMMU_INVALID_ARGUMENT;
     }
     return CIOMMU_OK;
@@ -30,8 +33,9 @@ enum ciommu_status ciommu_lookup_check(const struct lookup *lookup) {
 
 /* ---- Answers ---- */
 
-static void answer_fault(struct ciommu_port *port, const struct lookup *lookup, const struct walk_fault *fault,
-                         bool fault_disabled, struct ciommu_result *out) {
+static void answer_fault(struct ciommu_port *port, const struct lookup *lookup,
+                         const struct walk_fault *fault, bool fault_disabled,
+                         struct ciommu_result *out) {
     const struct fault_code *row = ciommu_fault_code(fault->code);
     bool suppressed = fault->code == 0 || (fault_disabled && row->qualified);
     bool completes = (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0 && row->recoverable;
@@ -52,7 +56,8 @@ static void answer_fault(struct ciommu_port *port, const struct lookup *lookup, 
         .pasid = (lookup->flags & CIOMMU_IMPLIED_PASID) != 0 ? CIOMMU_NO_PASID : lookup->pasid,
         .access = lookup->access,
         .found = fault->found,
-        .flags = (suppressed ? CIOMMU_FAULT_SUPPRESSED : 0) | (row->recoverable ? CIOMMU_FAULT_RECOVERABLE : 0),
+        .flags = (suppressed ? CIOMMU_FAULT_SUPPRESSED : 0) |
+                 (row->recoverable ? CIOMMU_FAULT_RECOVERABLE : 0),
         .level = fault->level,
         .address = lookup->iova,
         .entry_address = fault->entry_address,
@@ -76,8 +81,8 @@ static void answer_interrupt(const struct lookup *lookup, struct ciommu_result *
 }
 
 /* From a leaf to the answer: adds host memory, and how far both run on. */
-static void answer_leaf(struct ciommu_port *port, const struct lookup *lookup, const struct leaf *leaf, bool privileged,
-                        struct ciommu_result *out) {
+static void answer_leaf(struct ciommu_port *port, const struct lookup *lookup,
+                        const struct leaf *leaf, bool privileged, struct ciommu_result *out) {
     struct memory_window *window = &port->windows[1];
     uint64_t mask = (UINT64_C(1) << leaf->page_lg2) - 1;
     uint64_t address = leaf->address | (lookup->iova & mask);
@@ -100,14 +105,17 @@ static void answer_leaf(struct ciommu_port *port, const struct lookup *lookup, c
 
 /* ---- First level ---- */
 
-static bool first_level_answers(struct ciommu_port *port, const struct lookup *lookup, struct ciommu_result *out) {
+static bool first_level_answers(struct ciommu_port *port, const struct lookup *lookup,
+                                struct ciommu_result *out) {
     struct ciommu_segment segment;
     if ((lookup->flags & ~CIOMMU_NO_FAULT) != 0 || (lookup->access & ACCESS_RIGHTS) == 0 ||
-        !ciommu_first_level_lookup(port, lookup->source, lookup->pasid, lookup->iova, lookup->access, &segment)) {
+        !ciommu_first_level_lookup(port, lookup->source, lookup->pasid, lookup->iova,
+                                   lookup->access, &segment)) {
         return false;
     }
     const struct ciommu_port_head *head = &port->head;
-    uint64_t slot = ciommu_first_level_slot(lookup->iova >> 12, ciommu_requester(lookup->source, lookup->pasid));
+    uint64_t slot = ciommu_first_level_slot(lookup->iova >> 12,
+                                            ciommu_requester(lookup->source, lookup->pasid));
     out->outcome = CIOMMU_TRANSLATED_OK;
     out->address = segment.address;
     out->mask = (UINT64_C(1) << segment.page_lg2) - 1;
@@ -120,8 +128,9 @@ static bool first_level_answers(struct ciommu_port *port, const struct lookup *l
 }
 
 /* Keeps an answer for the port. `rights` are those of the halves that the requester may use. */
-static void first_level_fill(struct ciommu_port *port, const struct lookup *lookup, const struct leaf *leaf,
-                             uint32_t rights, uint32_t space, uint64_t generation, const struct ciommu_result *out) {
+static void first_level_fill(struct ciommu_port *port, const struct lookup *lookup,
+                             const struct leaf *leaf, uint32_t rights, uint32_t space,
+                             uint64_t generation, const struct ciommu_result *out) {
     struct ciommu_port_head *head = &port->head;
     if (port->unit->port_sizes.first_level == 0) {
         return;
@@ -129,7 +138,8 @@ static void first_level_fill(struct ciommu_port *port, const struct lookup *look
     uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
     uint64_t page = lookup->iova >> 12;
     const struct memory_window *window = &port->windows[1];
-    bool backed = out->address - window->first <= window->last - window->first && window->first <= window->last;
+    bool backed = out->address - window->first <= window->last - window->first &&
+                  window->first <= window->last;
     uint64_t base = out->address & ~UINT64_C(0xfff);
     struct ciommu_first_level_entry *entry =
         &head->first_level[ciommu_first_level_slot(page, requester) & head->first_level_mask];
@@ -150,7 +160,8 @@ static void first_level_fill(struct ciommu_port *port, const struct lookup *look
 /* ---- Binding ---- */
 
 static bool is_alive(const struct resolved *resolved) {
-    return load_acquire(&resolved->space->birth) == resolved->birth; /* pairs with ciommu_spaces_release */
+    return load_acquire(&resolved->space->birth) ==
+           resolved->birth; /* pairs with ciommu_spaces_release */
 }
 
 static struct binding_slot *binding_slot(struct ciommu_port *port, uint64_t requester) {
@@ -173,20 +184,25 @@ static bool known_binding(struct ciommu_port *port, uint64_t requester, struct r
 }
 
 /* Walks the guest's tables, and publishes what they say if they have not changed meanwhile. */
-static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, bool cache, struct path *path) {
+static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, bool cache,
+                         struct path *path) {
     struct ciommu_unit *unit = port->unit;
     uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
     uint64_t tablegen = load_seq_cst(&unit->tablegen); /* before the first read of a guest table */
-    struct vtd_request request = {load_seq_cst(&unit->root), lookup->source, lookup->pasid, lookup->flags};
+    struct vtd_request request = {load_seq_cst(&unit->root), lookup->source, lookup->pasid,
+                                  lookup->flags};
     count_owned(&port->binding_walks);
-    if (!ciommu_vtd_resolve(unit, &request, &path->walker, &path->resolved, &path->uncached_shape)) {
+    if (!ciommu_vtd_resolve(unit, &request, &path->walker, &path->resolved,
+                            &path->uncached_shape)) {
         return false;
     }
     path->shape = &path->uncached_shape;
     yield_point(CIOMMU_YIELD_TABLES_READ);
-    if (cache && (tablegen & 1) == 0 && unit->bindings.count != 0 && pthread_mutex_trylock(&unit->table_lock) == 0) {
+    if (cache && (tablegen & 1) == 0 && unit->bindings.count != 0 &&
+        pthread_mutex_trylock(&unit->table_lock) == 0) {
         bool unchanged = load_relaxed(&unit->tablegen) == tablegen || MUTANT(PUBLISH_UNCHECKED);
-        if (unchanged && ciommu_bindings_publish(&unit->bindings, requester, path->shape, &path->resolved)) {
+        if (unchanged &&
+            ciommu_bindings_publish(&unit->bindings, requester, path->shape, &path->resolved)) {
             struct binding_slot *slot = binding_slot(port, requester);
             slot->requester = requester;
             slot->resolved = path->resolved;
@@ -203,7 +219,8 @@ static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, 
 static bool resolve(struct ciommu_port *port, const struct lookup *lookup, struct path *path) {
     const uint32_t special = CIOMMU_NO_CACHE | CIOMMU_IMPLIED_PASID | CIOMMU_TRANSLATED;
     bool cache = (lookup->flags & special) == 0;
-    if (cache && known_binding(port, ciommu_requester(lookup->source, lookup->pasid), &path->resolved)) {
+    if (cache &&
+        known_binding(port, ciommu_requester(lookup->source, lookup->pasid), &path->resolved)) {
         path->shape = &path->resolved.space->shape;
         return true;
     }
@@ -213,18 +230,22 @@ static bool resolve(struct ciommu_port *port, const struct lookup *lookup, struc
 /* ---- What the binding allows ---- */
 
 /* Settles privilege and execution; the fault code, or 0. */
-static uint32_t admit(const struct ciommu_unit *unit, const struct lookup *lookup, bool explicit_pasid,
-                      struct path *path) {
+static uint32_t admit(const struct ciommu_unit *unit, const struct lookup *lookup,
+                      bool explicit_pasid, struct path *path) {
     struct walker *walker = &path->walker;
     const struct resolved *resolved = &path->resolved;
     bool ats = (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
     if (ats && !resolved->device_tlb) {
-        return resolved->legacy ? VTD_TYPE_BLOCKED : VTD_SM_DTE_CLEAR; /* a cached binding refuses like a walked one */
+        return resolved->legacy ? VTD_TYPE_BLOCKED
+                                : VTD_SM_DTE_CLEAR; /* a cached binding refuses like a walked one */
     }
     walker->access = lookup->access & ACCESS_RIGHTS;
-    /* Privilege and execution belong to the PASID prefix; without it privilege is RID_PRIV and execution is a read. */
-    walker->privileged = explicit_pasid ? (lookup->access & CIOMMU_PRIVILEGED) != 0 : resolved->privileged;
-    bool execute = explicit_pasid && unit->caps.revision == CIOMMU_VTD_3 && path->shape->kind != SPACE_IDENTITY;
+    /* Privilege and execution belong to the PASID prefix; without it privilege is RID_PRIV and
+     * execution is a read. */
+    walker->privileged =
+        explicit_pasid ? (lookup->access & CIOMMU_PRIVILEGED) != 0 : resolved->privileged;
+    bool execute = explicit_pasid && unit->caps.revision == CIOMMU_VTD_3 &&
+                   path->shape->kind != SPACE_IDENTITY;
     if (walker->privileged && !resolved->supervisor_allowed) {
         return VTD_SUPERVISOR_DISABLED;
     }
@@ -240,8 +261,8 @@ static uint32_t admit(const struct ciommu_unit *unit, const struct lookup *looku
 }
 
 /* Pass-through, and translated requests: the output is the input. The fault code, or 0. */
-static uint32_t pass_through(const struct ciommu_unit *unit, const struct lookup *lookup, bool explicit_pasid,
-                             bool legacy, struct leaf *leaf) {
+static uint32_t pass_through(const struct ciommu_unit *unit, const struct lookup *lookup,
+                             bool explicit_pasid, bool legacy, struct leaf *leaf) {
     if ((lookup->iova & unit->caps.high_mask) != 0) {
         return legacy ? VTD_INPUT_RANGE : VTD_PT_RANGE;
     }
@@ -249,14 +270,15 @@ static uint32_t pass_through(const struct ciommu_unit *unit, const struct lookup
     if ((explicit_pasid || ats) && in_interrupt_range(lookup->iova)) {
         return legacy ? VTD_INTERRUPT_RESULT : VTD_SM_INTERRUPT_RESULT;
     }
-    *leaf = (struct leaf){lookup->iova & ~UINT64_C(0xfff), RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE), 12, 0};
+    *leaf = (struct leaf){lookup->iova & ~UINT64_C(0xfff), RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE),
+                          12, 0};
     return 0;
 }
 
 /* ---- IOTLB and walk ---- */
 
-static bool iotlb_answers(struct ciommu_port *port, const struct ciommu_space *space, uint32_t tag, uint64_t iova,
-                          uint32_t needed, struct leaf *leaf) {
+static bool iotlb_answers(struct ciommu_port *port, const struct ciommu_space *space, uint32_t tag,
+                          uint64_t iova, uint32_t needed, struct leaf *leaf) {
     const struct iotlb *iotlb = &port->unit->iotlb;
     if (iotlb->entries == NULL || tag == 0) {
         return false;
@@ -273,8 +295,8 @@ static bool iotlb_answers(struct ciommu_port *port, const struct ciommu_space *s
     return false;
 }
 
-static void iotlb_fill(struct ciommu_port *port, struct ciommu_space *space, uint32_t tag, uint64_t generation,
-                       uint64_t iova, const struct leaf *leaf) {
+static void iotlb_fill(struct ciommu_port *port, struct ciommu_space *space, uint32_t tag,
+                       uint64_t generation, uint64_t iova, const struct leaf *leaf) {
     struct iotlb *iotlb = &port->unit->iotlb;
     uint64_t end = leaf->address + ((UINT64_C(1) << leaf->page_lg2) - 1);
     bool splits = leaf->address <= INTERRUPT_LAST && end >= INTERRUPT_FIRST; /* parts of it fault */
@@ -283,7 +305,9 @@ static void iotlb_fill(struct ciommu_port *port, struct ciommu_space *space, uin
     }
     uint64_t size = UINT64_C(1) << leaf->page_lg2;
     if (!MUTANT(SIZES_LATE) && (load_relaxed(&space->sizes) & size) == 0) {
-        (void)or_seq_cst(&space->sizes, size); /* before the generation is checked; pairs with space.c: clear_range */
+        (void)or_seq_cst(
+            &space->sizes,
+            size); /* before the generation is checked; pairs with space.c: clear_range */
     }
     port->random = port->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
     ciommu_iotlb_insert(iotlb, tag, iova, leaf, &space->generation, generation, port->random >> 60);
@@ -297,12 +321,13 @@ static const struct ciommu_format *format_of(const struct space_shape *shape) {
     return shape->kind == SPACE_SECOND ? &ciommu_vtd_second_stage : &ciommu_vtd_first_stage;
 }
 
-/* Revision 4 has no execute right; an entry of this binding never grants what the binding forbids. */
-static uint32_t usable_rights(const struct ciommu_unit *unit, const struct path *path, bool explicit_pasid,
-                              uint32_t rights) {
+/* Revision 4 has no execute right; an entry of this binding never grants what the binding forbids.
+ */
+static uint32_t usable_rights(const struct ciommu_unit *unit, const struct path *path,
+                              bool explicit_pasid, uint32_t rights) {
     const struct resolved *resolved = &path->resolved;
-    bool execute = unit->caps.revision == CIOMMU_VTD_3 && resolved->execute_allowed && explicit_pasid &&
-                   path->shape->kind != SPACE_IDENTITY;
+    bool execute = unit->caps.revision == CIOMMU_VTD_3 && resolved->execute_allowed &&
+                   explicit_pasid && path->shape->kind != SPACE_IDENTITY;
     rights &= execute ? 63u : (uint32_t)~RIGHTS_BOTH(CIOMMU_EXECUTE) & 63u;
     if (!explicit_pasid) {
         uint32_t own = resolved->privileged ? RIGHTS_PRIVILEGED(rights) : RIGHTS_USER(rights);
@@ -311,9 +336,10 @@ static uint32_t usable_rights(const struct ciommu_unit *unit, const struct path 
     return resolved->supervisor_allowed ? rights : RIGHTS_USER(rights);
 }
 
-/* Finds the leaf of a paged space, in the IOTLB or by walking. False: walker->fault. `*generation` is what the leaf was found under. */
-static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, struct path *path, uint64_t *generation,
-                      struct leaf *leaf) {
+/* Finds the leaf of a paged space, in the IOTLB or by walking. False: walker->fault. `*generation`
+ * is what the leaf was found under. */
+static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, struct path *path,
+                      uint64_t *generation, struct leaf *leaf) {
     struct walker *walker = &path->walker;
     struct ciommu_space *space = path->resolved.space;
     uint32_t tag = 0;
@@ -326,7 +352,8 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
         walker->space = space;
         walker->walk_generation = load_acquire(&space->walk_generation);
         walker->parent = space->parent;
-        walker->parent_walk_generation = space->parent == NULL ? 0 : load_acquire(&space->parent->walk_generation);
+        walker->parent_walk_generation =
+            space->parent == NULL ? 0 : load_acquire(&space->parent->walk_generation);
         uint32_t needed = walker->access << (walker->privileged ? 3 : 0);
         if (iotlb_answers(port, space, tag, lookup->iova, needed, leaf)) {
             count_owned(&port->iotlb_hits);
@@ -351,14 +378,16 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
     return true;
 }
 
-static void answer_translated(struct ciommu_port *port, const struct lookup *lookup, struct path *path,
-                              bool explicit_pasid, bool cache, struct ciommu_result *out) {
+static void answer_translated(struct ciommu_port *port, const struct lookup *lookup,
+                              struct path *path, bool explicit_pasid, bool cache,
+                              struct ciommu_result *out) {
     struct walker *walker = &path->walker;
     struct leaf leaf;
     uint64_t generation = load_acquire(&port->unit->spaces.pool[0].generation);
     uint32_t index = 0;
     if (path->shape->kind == SPACE_IDENTITY) {
-        uint32_t code = pass_through(port->unit, lookup, explicit_pasid, path->resolved.legacy, &leaf);
+        uint32_t code =
+            pass_through(port->unit, lookup, explicit_pasid, path->resolved.legacy, &leaf);
         walker->complete = true;
         if (code != 0) {
             walker->fault = (struct walk_fault){.code = code, .level = CIOMMU_NO_LEVEL};
@@ -381,8 +410,10 @@ static void answer_translated(struct ciommu_port *port, const struct lookup *loo
 }
 
 /* Translation is disabled: everything passes, nothing is checked. */
-static void answer_disabled(struct ciommu_port *port, const struct lookup *lookup, struct ciommu_result *out) {
-    struct leaf leaf = {lookup->iova & ~UINT64_C(0xfff), RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE), 12, 0};
+static void answer_disabled(struct ciommu_port *port, const struct lookup *lookup,
+                            struct ciommu_result *out) {
+    struct leaf leaf = {lookup->iova & ~UINT64_C(0xfff), RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE),
+                        12, 0};
     answer_leaf(port, lookup, &leaf, false, out);
     if ((lookup->flags & CIOMMU_NO_CACHE) == 0) {
         uint64_t generation = load_acquire(&port->unit->spaces.pool[0].generation);
@@ -391,10 +422,13 @@ static void answer_disabled(struct ciommu_port *port, const struct lookup *looku
 }
 
 /* Everything past the first level. */
-static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup, struct ciommu_result *out) {
+static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
+                          struct ciommu_result *out) {
     struct ciommu_unit *unit = port->unit;
-    const uint32_t special = CIOMMU_NO_CACHE | CIOMMU_IMPLIED_PASID | CIOMMU_TRANSLATED | CIOMMU_TRANSLATION_REQUEST;
-    bool explicit_pasid = lookup->pasid != CIOMMU_NO_PASID && (lookup->flags & CIOMMU_IMPLIED_PASID) == 0;
+    const uint32_t special =
+        CIOMMU_NO_CACHE | CIOMMU_IMPLIED_PASID | CIOMMU_TRANSLATED | CIOMMU_TRANSLATION_REQUEST;
+    bool explicit_pasid =
+        lookup->pasid != CIOMMU_NO_PASID && (lookup->flags & CIOMMU_IMPLIED_PASID) == 0;
     bool ats = (lookup->flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
     count_owned(&port->lookups_slow);
     if (!explicit_pasid && !ats && in_interrupt_range(lookup->iova)) {
@@ -419,13 +453,15 @@ static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
             struct walk_fault fault = {.code = code, .level = CIOMMU_NO_LEVEL};
             answer_fault(port, lookup, &fault, path.resolved.fault_disabled, out);
         } else {
-            answer_translated(port, lookup, &path, explicit_pasid, (lookup->flags & special) == 0, out);
+            answer_translated(port, lookup, &path, explicit_pasid, (lookup->flags & special) == 0,
+                              out);
         }
     }
     ciommu_rcu_unlock();
 }
 
-void ciommu_lookup_answer(struct ciommu_port *port, const struct lookup *lookup, struct ciommu_result *out) {
+void ciommu_lookup_answer(struct ciommu_port *port, const struct lookup *lookup,
+                          struct ciommu_result *out) {
     if (!first_level_answers(port, lookup, out)) {
         answer_slowly(port, lookup, out);
     }
@@ -447,8 +483,8 @@ static struct ciommu_port *borrow_port(struct ciommu_unit *unit) {
     return NULL;
 }
 
-static enum ciommu_status translate_one(struct ciommu_unit *unit, struct ciommu_port *port, const struct lookup *lookup,
-                                        struct ciommu_result *out) {
+static enum ciommu_status translate_one(struct ciommu_unit *unit, struct ciommu_port *port,
+                                        const struct lookup *lookup, struct ciommu_result *out) {
     enum ciommu_status status = ciommu_lookup_check(lookup);
     if (status != CIOMMU_OK) {
         return status;
@@ -470,17 +506,21 @@ static enum ciommu_status translate_one(struct ciommu_unit *unit, struct ciommu_
     return CIOMMU_OK;
 }
 
-enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct ciommu_port *port, uint32_t source, uint32_t pasid,
-                                    uint64_t iova, uint32_t access, uint32_t flags, struct ciommu_result *out) {
-    if (unit == NULL || out == NULL || out->size < sizeof *out || (port != NULL && port->unit != unit)) {
+enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct ciommu_port *port,
+                                    uint32_t source, uint32_t pasid, uint64_t iova, uint32_t access,
+                                    uint32_t flags, struct ciommu_result *out) {
+    if (unit == NULL || out == NULL || out->size < sizeof *out ||
+        (port != NULL && port->unit != unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
     struct lookup lookup = {source, pasid, iova, access, flags, NULL};
     return translate_one(unit, port, &lookup, out);
 }
 
-enum ciommu_status ciommu_translate_batch(struct ciommu_port *port, const struct ciommu_request *requests,
-                                          struct ciommu_result *results, uint32_t count, uint32_t *done) {
+enum ciommu_status ciommu_translate_batch(struct ciommu_port *port,
+                                          const struct ciommu_request *requests,
+                                          struct ciommu_result *results, uint32_t count,
+                                          uint32_t *done) {
     if (port == NULL || (count != 0 && (requests == NULL || results == NULL))) {
         return CIOMMU_INVALID_ARGUMENT;
     }
@@ -490,8 +530,10 @@ enum ciommu_status ciommu_translate_batch(struct ciommu_port *port, const struct
     ciommu_port_enter(port);
     for (; index < count; index++) {
         const struct ciommu_request *request = &requests[index];
-        struct lookup lookup = {request->source, request->pasid, request->iova, request->access, request->flags, NULL};
-        status = results[index].size < sizeof results[index] ? CIOMMU_INVALID_ARGUMENT : ciommu_lookup_check(&lookup);
+        struct lookup lookup = {request->source, request->pasid, request->iova,
+                                request->access, request->flags, NULL};
+        status = results[index].size < sizeof results[index] ? CIOMMU_INVALID_ARGUMENT
+                                                             : ciommu_lookup_check(&lookup);
         if (status != CIOMMU_OK) {
             break;
         }
@@ -507,11 +549,12 @@ enum ciommu_status ciommu_translate_batch(struct ciommu_port *port, const struct
     return status;
 }
 
-void ciommu_trace_step(struct trace *trace, uint32_t table, uint32_t level, uint64_t address, uint64_t input,
-                       const uint64_t *words, uint32_t count) {
+void ciommu_trace_step(struct trace *trace, uint32_t table, uint32_t level, uint64_t address,
+                       uint64_t input, const uint64_t *words, uint32_t count) {
     if (trace->count < trace->capacity) {
         struct ciommu_step *step = &trace->steps[trace->count];
-        *step = (struct ciommu_step){.table = table, .level = level, .words = count, .address = address, .input = input};
+        *step = (struct ciommu_step){
+            .table = table, .level = level, .words = count, .address = address, .input = input};
         for (uint32_t word = 0; word < count; word++) {
             step->word[word] = words[word];
         }
@@ -519,15 +562,18 @@ void ciommu_trace_step(struct trace *trace, uint32_t table, uint32_t level, uint
     trace->count++;
 }
 
-enum ciommu_status ciommu_trace(struct ciommu_unit *unit, struct ciommu_port *port, uint32_t source, uint32_t pasid,
-                                uint64_t iova, uint32_t access, uint32_t flags, struct ciommu_step *steps,
-                                uint32_t capacity, uint32_t *count, struct ciommu_result *out) {
-    if (unit == NULL || out == NULL || out->size < sizeof *out || count == NULL || (capacity != 0 && steps == NULL) ||
-        (port != NULL && port->unit != unit)) {
+enum ciommu_status ciommu_trace(struct ciommu_unit *unit, struct ciommu_port *port, uint32_t source,
+                                uint32_t pasid, uint64_t iova, uint32_t access, uint32_t flags,
+                                struct ciommu_step *steps, uint32_t capacity, uint32_t *count,
+                                struct ciommu_result *out) {
+    if (unit == NULL || out == NULL || out->size < sizeof *out || count == NULL ||
+        (capacity != 0 && steps == NULL) || (port != NULL && port->unit != unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
     struct trace trace = {steps, capacity, 0};
-    struct lookup lookup = {source, pasid, iova, access, flags | CIOMMU_NO_CACHE | CIOMMU_NO_FAULT | CIOMMU_NO_AD, &trace};
+    struct lookup lookup = {
+        source, pasid, iova, access, flags | CIOMMU_NO_CACHE | CIOMMU_NO_FAULT | CIOMMU_NO_AD,
+        &trace};
     enum ciommu_status status = translate_one(unit, port, &lookup, out);
     if (status == CIOMMU_OK) {
         *count = trace.count;

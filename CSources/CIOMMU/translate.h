@@ -28,6 +28,7 @@ struct lookup {
 enum ciommu_status ciommu_lookup_check(const struct lookup *lookup);
 
 /* Answers a checked lookup; every field of `*out` but `size`. Inside a section of `port`. */
-void ciommu_lookup_answer(struct ciommu_port *port, const struct lookup *lookup, struct ciommu_result *out);
+void ciommu_lookup_answer(struct ciommu_port *port, const struct lookup *lookup,
+                          struct ciommu_result *out);
 
 #endif

@@ -3,8 +3,8 @@
  * unit.c - making and ending units and ports, the registers that matter, reset, statistics.
  */
 #include "invalidate.h"
+#include "alloc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define IOTLB_MOST (1u << 26)
@@ -24,18 +24,22 @@ static enum ciommu_status check_config(const struct ciommu_unit_config *config) 
     if (config == NULL || config->size < sizeof *config || config->layout != CIOMMU_LAYOUT) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    bool iotlb = config->iotlb_entries == 0 || (is_power_of_two(config->iotlb_entries) &&
-                                                config->iotlb_entries >= IOTLB_WAYS && config->iotlb_entries <= IOTLB_MOST);
-    bool port_caches = is_cache_size(config->first_level_entries) && is_cache_size(config->walk_cache_entries);
+    bool iotlb = config->iotlb_entries == 0 ||
+                 (is_power_of_two(config->iotlb_entries) && config->iotlb_entries >= IOTLB_WAYS &&
+                  config->iotlb_entries <= IOTLB_MOST);
+    bool port_caches =
+        is_cache_size(config->first_level_entries) && is_cache_size(config->walk_cache_entries);
     bool pools = config->bindings <= POOL_MOST && config->spaces <= POOL_MOST;
-    bool ports = config->ports >= 1 && config->ports <= PORTS_MOST && config->pool_ports <= config->ports;
+    bool ports =
+        config->ports >= 1 && config->ports <= PORTS_MOST && config->pool_ports <= config->ports;
     bool faults = is_power_of_two(config->fault_entries) && config->fault_entries >= 2 &&
                   config->fault_entries <= PORT_CACHE_MOST;
-    if (!iotlb || !port_caches || !pools || !ports || !faults || (config->flags & ~CIOMMU_UNIT_NO_WIDE_LOADS) != 0) {
+    if (!iotlb || !port_caches || !pools || !ports || !faults ||
+        (config->flags & ~CIOMMU_UNIT_NO_WIDE_LOADS) != 0) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    const char *contradiction =
-        ciommu_capabilities_check(config->cap, config->ecap, config->revision, config->host_address_width);
+    const char *contradiction = ciommu_capabilities_check(
+        config->cap, config->ecap, config->revision, config->host_address_width);
     return contradiction == NULL ? CIOMMU_OK : CIOMMU_INCONSISTENT;
 }
 
@@ -62,18 +66,19 @@ static enum ciommu_status memory_quiesce(struct memory_user *user) {
 /* ---- Life ---- */
 
 static void free_unit(struct ciommu_unit *unit) {
-    ciommu_rcu_barrier(); /* slots on their way back */
+    ciommu_rcu_barrier(); /* an eviction under way defers the return of its slots ... */
+    ciommu_rcu_barrier(); /* ... and those must be back as well */
     for (uint32_t slot = 0; slot < unit->ports.count; slot++) {
         ciommu_port_free(unit->ports.slots[slot]);
     }
-    free(unit->ports.slots);
+    ciommu_free(unit->ports.slots);
     ciommu_bindings_fini(&unit->bindings);
     ciommu_spaces_fini(&unit->spaces);
     ciommu_iotlb_fini(&unit->iotlb);
     pthread_mutex_destroy(&unit->table_lock);
     pthread_mutex_destroy(&unit->ports_lock);
     pthread_mutex_destroy(&unit->observers_lock);
-    free(unit);
+    ciommu_free(unit);
 }
 
 /* A new slot, published. ports_lock, or before the unit is known. */
@@ -85,12 +90,14 @@ static struct ciommu_port *add_port(struct ciommu_unit *unit) {
     struct ciommu_port *port = ciommu_port_allocate(unit, &unit->ugen, slot, &unit->port_sizes);
     if (port != NULL) {
         store_release(&unit->ports.slots[slot], port);
-        store_seq_cst(&unit->ports.count, slot + 1); /* before the port's first enter; pairs with the drain */
+        store_seq_cst(&unit->ports.count,
+                      slot + 1); /* before the port's first enter; pairs with the drain */
     }
     return port;
 }
 
-static enum ciommu_status fill_unit(struct ciommu_unit *unit, const struct ciommu_unit_config *config) {
+static enum ciommu_status fill_unit(struct ciommu_unit *unit,
+                                    const struct ciommu_unit_config *config) {
     bool portable = (config->flags & CIOMMU_UNIT_NO_WIDE_LOADS) != 0;
     enum ciommu_status status = ciommu_iotlb_init(&unit->iotlb, config->iotlb_entries, portable);
     if (status == CIOMMU_OK) {
@@ -100,7 +107,7 @@ static enum ciommu_status fill_unit(struct ciommu_unit *unit, const struct ciomm
         uint32_t bindings = config->spaces == 0 ? 0 : config->bindings;
         status = ciommu_bindings_init(&unit->bindings, bindings, &unit->spaces, &unit->table_lock);
     }
-    unit->ports.slots = calloc(config->ports, sizeof(struct ciommu_port *));
+    unit->ports.slots = ciommu_allocate(CACHE_LINE, config->ports * sizeof(struct ciommu_port *));
     if (status != CIOMMU_OK || unit->ports.slots == NULL) {
         return CIOMMU_NO_MEMORY;
     }
@@ -112,21 +119,22 @@ static enum ciommu_status fill_unit(struct ciommu_unit *unit, const struct ciomm
     return CIOMMU_OK;
 }
 
-enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config, struct ciommu_memory *memory,
-                                      struct ciommu_unit **out) {
+enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
+                                      struct ciommu_memory *memory, struct ciommu_unit **out) {
     enum ciommu_status status = check_config(config);
     if (status != CIOMMU_OK || memory == NULL || out == NULL) {
         return status != CIOMMU_OK ? status : CIOMMU_INVALID_ARGUMENT;
     }
-    struct ciommu_unit *unit = aligned_alloc(64, sizeof *unit);
+    struct ciommu_unit *unit = ciommu_allocate(CACHE_LINE, sizeof *unit);
     if (unit == NULL) {
         return CIOMMU_NO_MEMORY;
     }
-    memset(unit, 0, sizeof *unit);
     ciommu_rcu_prepare();
-    unit->caps = ciommu_vtd_caps(config->cap, config->ecap, config->revision, config->host_address_width);
+    unit->caps =
+        ciommu_vtd_caps(config->cap, config->ecap, config->revision, config->host_address_width);
     unit->memory = memory;
-    unit->port_sizes = (struct port_sizes){config->first_level_entries, config->walk_cache_entries, config->fault_entries};
+    unit->port_sizes = (struct port_sizes){config->first_level_entries, config->walk_cache_entries,
+                                           config->fault_entries};
     unit->pool_ports = config->pool_ports;
     unit->ports.limit = config->ports;
     unit->ports.timeout = config->drain_timeout;
@@ -156,7 +164,7 @@ enum ciommu_status ciommu_unit_destroy(struct ciommu_unit *unit) {
     ciommu_memory_part(unit->memory, &unit->memory_user);
     for (struct observer *node = unit->observers, *next; node != NULL; node = next) {
         next = node->next;
-        free(node);
+        ciommu_free(node);
     }
     free_unit(unit);
     return CIOMMU_OK;
@@ -217,7 +225,8 @@ static void drop_everything(struct ciommu_unit *unit) {
 }
 
 /* Changes what `root` and `enabled` say; NULL = leave. */
-static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t *root, const bool *enabled) {
+static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t *root,
+                                        const bool *enabled) {
     pthread_mutex_lock(&unit->table_lock);
     store_seq_cst(&unit->tablegen, unit->tablegen + 1);
     if (root != NULL) {

@@ -3,10 +3,12 @@
  * unit.h - one IOMMU: what its ports share.
  *
  * Protocol (generations)
- *   ugen      moves after every change that a section may have to notice; sections compare it when they begin.
+ *   ugen      moves after every change that a section may have to notice; sections compare it when
+ *             they begin.
  *   tablegen  moves before and after bindings are unlinked (odd while that happens); table lock.
  *   mapgen    moves when the memory map has changed.
- *   Order     tablegen and mapgen, and the spaces' generations, move before ugen; then the ports are drained. All seq_cst.
+ *   Order     tablegen and mapgen, and the spaces' generations, move before ugen; then the ports
+ *             are drained. All seq_cst.
  */
 #ifndef CIOMMU_UNIT_H
 #define CIOMMU_UNIT_H

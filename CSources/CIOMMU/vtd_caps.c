@@ -52,7 +52,8 @@ struct vtd_caps ciommu_vtd_caps(uint64_t cap, uint64_t ecap, uint32_t revision, 
     };
 }
 
-const char *ciommu_capabilities_check(uint64_t cap, uint64_t ecap, uint32_t revision, uint32_t haw) {
+const char *ciommu_capabilities_check(uint64_t cap, uint64_t ecap, uint32_t revision,
+                                      uint32_t haw) {
     if (revision != CIOMMU_VTD_3 && revision != CIOMMU_VTD_4) {
         return "the revision is neither 3 nor 4";
     }
@@ -75,7 +76,8 @@ const char *ciommu_capabilities_check(uint64_t cap, uint64_t ecap, uint32_t revi
     if (caps.second_1g && !caps.second_2m) {
         return "CAP.SSLPS offers 1 GiB pages without 2 MiB pages";
     }
-    if (!caps.scalable && (caps.first_stage || caps.second_stage || caps.nested || caps.pasid || caps.rid_pasid)) {
+    if (!caps.scalable &&
+        (caps.first_stage || caps.second_stage || caps.nested || caps.pasid || caps.rid_pasid)) {
         return "ECAP offers scalable-mode features (FSTS, SSTS, NEST, PASID or RPS) without SMTS";
     }
     if (caps.nested && !(caps.first_stage && caps.second_stage)) {

@@ -9,14 +9,14 @@
 
 /* Immutable after creation. */
 struct vtd_caps {
-    uint32_t revision;     /* enum ciommu_revision */
-    uint32_t haw;          /* host address width, bits */
-    uint32_t mgaw;         /* CAP.MGAW + 1, bits */
-    uint32_t domain_bits;  /* 4 + 2 * CAP.ND */
-    uint32_t sagaw;        /* bit n: AW = n is supported */
-    uint32_t mamv;         /* largest address mask of an IOTLB descriptor */
-    uint32_t mhmv;         /* largest index mask of an interrupt-cache descriptor */
-    uint64_t high_mask;    /* address bits at or above HAW */
+    uint32_t revision;    /* enum ciommu_revision */
+    uint32_t haw;         /* host address width, bits */
+    uint32_t mgaw;        /* CAP.MGAW + 1, bits */
+    uint32_t domain_bits; /* 4 + 2 * CAP.ND */
+    uint32_t sagaw;       /* bit n: AW = n is supported */
+    uint32_t mamv;        /* largest address mask of an IOTLB descriptor */
+    uint32_t mhmv;        /* largest index mask of an interrupt-cache descriptor */
+    uint64_t high_mask;   /* address bits at or above HAW */
     bool caching_mode;
     bool second_2m;
     bool second_1g;

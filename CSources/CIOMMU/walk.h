@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * walk.h - one walk through guest-owned tables: what it needs, what it finds, and the generic walker that formats instantiate. A format
- * knows nothing of caches, tables of devices, or fault rings.
+ * walk.h - one walk through guest-owned tables: what it needs, what it finds, and the generic
+ * walker that formats instantiate. A format knows nothing of caches, tables of devices, or fault
+ * rings.
  *
- * The guest may change its tables at any moment. Every entry is loaded once, by one 8-byte load, and everything about it is judged from
- * that value; an accessed or dirty update compares against it, and judges anew when the guest was faster. A walk has at most five levels a
- * stage and retries a bounded number of times, so it ends whatever the guest does.
+ * The guest may change its tables at any moment. Every entry is loaded once, by one 8-byte load,
+ * and everything about it is judged from that value; an accessed or dirty update compares against
+ * it, and judges anew when the guest was faster. A walk has at most five levels a stage and retries
+ * a bounded number of times, so it ends whatever the guest does.
  */
 #ifndef CIOMMU_WALK_H
 #define CIOMMU_WALK_H
@@ -47,17 +49,17 @@ struct walker {
     const struct ciommu_space *parent; /* the same for the second stage of a nested space */
     uint64_t walk_generation;          /* of space, read before the walk */
     uint64_t parent_walk_generation;
-    uint32_t access;                   /* READ, WRITE, EXECUTE; none = probe */
+    uint32_t access; /* READ, WRITE, EXECUTE; none = probe */
     bool privileged;
-    bool update;                       /* accessed and dirty bits may be written */
-    struct trace *trace;               /* NULL = none */
+    bool update;         /* accessed and dirty bits may be written */
+    struct trace *trace; /* NULL = none */
 
     bool complete; /* every accessed bit that the path needs is set: the answer may be cached */
     struct walk_fault fault;
 };
 
-/* Whole-walk interface of a format. On success `*out` is the leaf; otherwise walker->fault says why not. Under the RCU read lock and inside
- * a section of walker->port. */
+/* Whole-walk interface of a format. On success `*out` is the leaf; otherwise walker->fault says why
+ * not. Under the RCU read lock and inside a section of walker->port. */
 struct ciommu_format {
     const char *name;
     bool (*walk)(struct walker *walker, uint64_t input, struct leaf *out);
@@ -66,13 +68,15 @@ struct ciommu_format {
 extern const struct ciommu_format ciommu_vtd_second_stage;
 extern const struct ciommu_format ciommu_vtd_first_stage; /* alone or nested, as the shape says */
 
-/* A second-stage walk on its own account or on behalf of a first stage. `judge` applies the interrupt-range rule to the result. */
-bool ciommu_vtd_walk_second(struct walker *walker, const struct ciommu_space *space, uint64_t walk_generation,
-                            uint64_t input, uint32_t access, bool judge, struct leaf *out);
+/* A second-stage walk on its own account or on behalf of a first stage. `judge` applies the
+ * interrupt-range rule to the result. */
+bool ciommu_vtd_walk_second(struct walker *walker, const struct ciommu_space *space,
+                            uint64_t walk_generation, uint64_t input, uint32_t access, bool judge,
+                            struct leaf *out);
 
 /* Records an entry for ciommu_trace. */
-void ciommu_trace_step(struct trace *trace, uint32_t table, uint32_t level, uint64_t address, uint64_t input,
-                       const uint64_t *words, uint32_t count);
+void ciommu_trace_step(struct trace *trace, uint32_t table, uint32_t level, uint64_t address,
+                       uint64_t input, const uint64_t *words, uint32_t count);
 
 static inline bool walk_fails(struct walker *walker, uint32_t code) {
     walker->fault.code = code;
@@ -87,7 +91,8 @@ struct table {
     uint32_t host_rights;
 };
 
-/* What distinguishes one paging format from another, entry by entry. Constant at every instantiation, so that all calls are inlined. */
+/* What distinguishes one paging format from another, entry by entry. Constant at every
+ * instantiation, so that all calls are inlined. */
 struct walk_format {
     uint32_t table;   /* enum ciommu_table, for traces */
     uint64_t present; /* any of these bits: present */
@@ -95,14 +100,17 @@ struct walk_format {
     uint8_t ad_failed;
     uint32_t (*absent)(const struct stage_shape *stage, uint32_t access);
     /* Everything about one entry but the rights of a leaf; 0 = fine. */
-    uint32_t (*check)(const struct walker *walker, const struct stage_shape *stage, uint64_t entry, uint32_t level,
-                      bool leaf);
+    uint32_t (*check)(const struct walker *walker, const struct stage_shape *stage, uint64_t entry,
+                      uint32_t level, bool leaf);
     uint32_t (*rights)(const struct stage_shape *stage, uint64_t entry);
-    uint32_t (*deny)(const struct walker *walker, const struct stage_shape *stage, uint32_t access, uint32_t *rights);
+    uint32_t (*deny)(const struct walker *walker, const struct stage_shape *stage, uint32_t access,
+                     uint32_t *rights);
     bool (*open)(struct walker *walker, const struct stage_shape *stage, uint64_t address, bool top,
                  struct table *table);
-    /* Before a leaf is marked: the rest of the translation and the interrupt-range rule. `out` holds the stage's own leaf. */
-    bool (*finish)(struct walker *walker, const struct stage_shape *stage, uint64_t input, bool judge, struct leaf *out);
+    /* Before a leaf is marked: the rest of the translation and the interrupt-range rule. `out`
+     * holds the stage's own leaf. */
+    bool (*finish)(struct walker *walker, const struct stage_shape *stage, uint64_t input,
+                   bool judge, struct leaf *out);
     /* Before an entry is written: may its table be written? */
     bool (*may_mark)(struct walker *walker, const struct table *table, uint64_t offset);
 };
@@ -139,19 +147,21 @@ static inline uint64_t walk_key(uint64_t input, uint32_t level) {
     return input >> level_shift(level + 1) | (uint64_t)level << 60;
 }
 
-static inline struct walk_entry *walk_slot(const struct ciommu_port *port, uint64_t key, uint32_t space) {
+static inline struct walk_entry *walk_slot(const struct ciommu_port *port, uint64_t key,
+                                           uint32_t space) {
     uint64_t hash = (key ^ (uint64_t)space << 13 ^ key >> 60 << 7) * UINT64_C(0x9e3779b97f4a7c15);
     return &port->walks[hash >> 32 & port->walk_mask];
 }
 
 /* The deepest table known for `input`: the leaf table, or the one above it. */
 static always_inline bool known_table(const struct walker *walker, const struct ciommu_space *space,
-                                      uint64_t walk_generation, uint64_t input, struct table *table, uint32_t *level,
-                                      uint32_t *rights) {
+                                      uint64_t walk_generation, uint64_t input, struct table *table,
+                                      uint32_t *level, uint32_t *rights) {
     for (uint32_t at = 0; at < 2; at++) {
         uint64_t key = walk_key(input, at);
         const struct walk_entry *entry = walk_slot(walker->port, key, space->index);
-        if (entry->key == key && entry->space == space->index && entry->walk_generation == walk_generation) {
+        if (entry->key == key && entry->space == space->index &&
+            entry->walk_generation == walk_generation) {
             *table = (struct table){entry->host, entry->address, entry->guest, entry->host_rights};
             *level = at;
             *rights = entry->rights;
@@ -161,9 +171,10 @@ static always_inline bool known_table(const struct walker *walker, const struct 
     return false;
 }
 
-static always_inline void remember_table(const struct walker *walker, const struct ciommu_space *space,
-                                         uint64_t walk_generation, uint64_t input, const struct table *table,
-                                         uint32_t level, uint32_t rights) {
+static always_inline void remember_table(const struct walker *walker,
+                                         const struct ciommu_space *space, uint64_t walk_generation,
+                                         uint64_t input, const struct table *table, uint32_t level,
+                                         uint32_t rights) {
     uint64_t key = walk_key(input, level);
     struct walk_entry *entry = walk_slot(walker->port, key, space->index);
     entry->key = key;
@@ -178,10 +189,12 @@ static always_inline void remember_table(const struct walker *walker, const stru
 
 enum mark_result { MARKED, MARK_LOST, MARK_FAILED };
 
-/* Sets `missing` in the entry that was judged as `*entry`. Lost: `*entry` is what stands there now. */
+/* Sets `missing` in the entry that was judged as `*entry`. Lost: `*entry` is what stands there now.
+ */
 static always_inline enum mark_result mark(struct walker *walker, const struct walk_format *format,
-                                           const struct stage_shape *stage, const struct table *table,
-                                           uint64_t offset, uint64_t missing, uint64_t *entry) {
+                                           const struct stage_shape *stage,
+                                           const struct table *table, uint64_t offset,
+                                           uint64_t missing, uint64_t *entry) {
     if (!stage->snooped) {
         walker->fault.code = format->ad_snoop != 0 ? format->ad_snoop : stage->codes->ad_snoop;
         return MARK_FAILED;
@@ -202,10 +215,84 @@ static always_inline enum mark_result mark(struct walker *walker, const struct w
     return MARKED;
 }
 
+/* Puts a leaf entry into `*out` and finishes the translation. */
+static always_inline bool take_leaf(struct walker *walker, const struct walk_format *format,
+                                    const struct stage_shape *stage, uint32_t level, uint64_t entry,
+                                    uint32_t rights, uint64_t input, bool judge, struct leaf *out) {
+    uint64_t size = UINT64_C(1) << level_shift(level);
+    out->page_lg2 = level_shift(level);
+    out->address = entry & stage->address_mask & ~(size - 1);
+    out->rights = rights;
+    out->attributes = (entry & stage->snoop) != 0 ? CIOMMU_ATTRIBUTE_SNOOP : 0;
+    return format->finish(walker, stage, input, judge, out);
+}
+
+/* One entry, judged. */
+struct judged {
+    uint64_t entry;
+    uint32_t rights; /* accumulated, this entry included */
+    bool leaf;
+};
+
+/* Judges the entry at `offset` and marks it, again and again while the guest changes it in between.
+ * A leaf goes into `*out`. */
+static always_inline bool visit_entry(struct walker *walker, const struct walk_format *format,
+                                      const struct stage_shape *stage, const struct table *table,
+                                      uint32_t level, uint32_t rights, uint64_t input,
+                                      uint32_t access, bool judge, struct judged *judged,
+                                      struct leaf *out) {
+    uint64_t offset = entry_offset(input, level);
+    uint64_t entry = load_acquire((const uint64_t *)(const void *)(table->host + offset));
+    for (uint32_t attempt = 0; attempt < UPDATE_ATTEMPTS; attempt++) {
+        if (unlikely(walker->trace != NULL)) {
+            ciommu_trace_step(walker->trace, format->table, level, table->address + offset, input,
+                              &entry, 1);
+        }
+        walk_at(walker, level, table->address + offset);
+        if ((entry & format->present) == 0) {
+            walker->fault.found = 0;
+            return walk_fails(walker, format->absent(stage, access));
+        }
+        judged->leaf = level == 0 || ((entry & LARGE_PAGE) != 0 && level <= LARGE_LEVEL_MOST);
+        judged->rights = rights & format->rights(stage, entry);
+        walker->fault.found =
+            walker->privileged ? RIGHTS_PRIVILEGED(judged->rights) : RIGHTS_USER(judged->rights);
+        uint32_t code = format->check(walker, stage, entry, level, judged->leaf);
+        if (code == 0 && judged->leaf) {
+            code = format->deny(walker, stage, access, &judged->rights);
+        }
+        if (unlikely(code != 0)) {
+            return walk_fails(walker, code);
+        }
+        if (judged->leaf &&
+            !take_leaf(walker, format, stage, level, entry, judged->rights, input, judge, out)) {
+            return false;
+        }
+        bool writes = judged->leaf && (access & CIOMMU_WRITE) != 0;
+        uint64_t missing = (stage->accessed | (writes ? stage->dirty : 0)) & ~entry;
+        judged->entry = entry;
+        if (likely(missing == 0)) {
+            return true;
+        }
+        if (!walker->update) {
+            walker->complete = walker->complete && (missing & stage->accessed) == 0;
+            return true;
+        }
+        walk_at(walker, level, table->address + offset);
+        enum mark_result marked = mark(walker, format, stage, table, offset, missing, &entry);
+        if (marked != MARK_LOST) {
+            judged->entry = entry;
+            return marked == MARKED;
+        }
+    }
+    return walk_fails(walker, format->ad_failed != 0 ? format->ad_failed : stage->codes->ad_failed);
+}
+
 /* The generic walker. `space` NULL: no walk cache. */
 static always_inline bool walk_stage(struct walker *walker, const struct walk_format *format,
-                                     const struct stage_shape *stage, const struct ciommu_space *space,
-                                     uint64_t walk_generation, uint64_t input, uint32_t access, bool judge,
+                                     const struct stage_shape *stage,
+                                     const struct ciommu_space *space, uint64_t walk_generation,
+                                     uint64_t input, uint32_t access, bool judge,
                                      struct leaf *out) {
     struct table table;
     uint32_t level = stage->levels - 1;
@@ -218,72 +305,22 @@ static always_inline bool walk_stage(struct walker *walker, const struct walk_fo
         }
     }
     for (;;) {
-        uint64_t offset = entry_offset(input, level);
-        uint64_t entry = load_acquire((const uint64_t *)(const void *)(table.host + offset));
-        uint32_t attempts = 0;
-        bool leaf;
-        uint32_t granted;
-        for (;;) {
-            if (unlikely(walker->trace != NULL)) {
-                ciommu_trace_step(walker->trace, format->table, level, table.address + offset, input, &entry, 1);
-            }
-            walk_at(walker, level, table.address + offset);
-            if ((entry & format->present) == 0) {
-                walker->fault.found = 0;
-                return walk_fails(walker, format->absent(stage, access));
-            }
-            leaf = level == 0 || ((entry & LARGE_PAGE) != 0 && level <= LARGE_LEVEL_MOST);
-            granted = rights & format->rights(stage, entry);
-            walker->fault.found = walker->privileged ? RIGHTS_PRIVILEGED(granted) : RIGHTS_USER(granted);
-            uint32_t code = format->check(walker, stage, entry, level, leaf);
-            if (code == 0 && leaf) {
-                code = format->deny(walker, stage, access, &granted);
-            }
-            if (unlikely(code != 0)) {
-                return walk_fails(walker, code);
-            }
-            uint64_t wanted = stage->accessed;
-            if (leaf) {
-                uint64_t size = UINT64_C(1) << level_shift(level);
-                out->page_lg2 = level_shift(level);
-                out->address = entry & stage->address_mask & ~(size - 1);
-                out->rights = granted;
-                out->attributes = (entry & stage->snoop) != 0 ? CIOMMU_ATTRIBUTE_SNOOP : 0;
-                if (!format->finish(walker, stage, input, judge, out)) {
-                    return false;
-                }
-                wanted |= (access & CIOMMU_WRITE) != 0 ? stage->dirty : 0;
-            }
-            uint64_t missing = wanted & ~entry;
-            if (likely(missing == 0)) {
-                break;
-            }
-            if (!walker->update) {
-                walker->complete = walker->complete && (missing & stage->accessed) == 0;
-                break;
-            }
-            walk_at(walker, level, table.address + offset);
-            enum mark_result marked = mark(walker, format, stage, &table, offset, missing, &entry);
-            if (marked == MARKED) {
-                break;
-            }
-            if (marked == MARK_FAILED) {
-                return false;
-            }
-            if (++attempts == UPDATE_ATTEMPTS) {
-                return walk_fails(walker, format->ad_failed != 0 ? format->ad_failed : stage->codes->ad_failed);
-            }
+        struct judged judged;
+        if (!visit_entry(walker, format, stage, &table, level, rights, input, access, judge,
+                         &judged, out)) {
+            return false;
         }
-        if (leaf) {
-            if ((stage->dirty & ~entry) != 0 && !MUTANT(RIGHTS_WITHOUT_D)) {
+        if (judged.leaf) {
+            if ((stage->dirty & ~judged.entry) != 0 && !MUTANT(RIGHTS_WITHOUT_D)) {
                 out->rights &= ~(uint32_t)RIGHTS_BOTH(CIOMMU_WRITE);
             }
             return true;
         }
-        rights = granted;
+        rights = judged.rights;
         level--;
-        walk_at(walker, level, (entry & stage->address_mask) + entry_offset(input, level));
-        if (!format->open(walker, stage, entry & stage->address_mask, false, &table)) {
+        uint64_t below = judged.entry & stage->address_mask;
+        walk_at(walker, level, below + entry_offset(input, level));
+        if (!format->open(walker, stage, below, false, &table)) {
             return false;
         }
         if (cached && walker->complete && level < 2) {

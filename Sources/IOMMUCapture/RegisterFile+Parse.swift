@@ -73,8 +73,8 @@ extension RegisterFile {
         case 0x100... where hasMemoryTypes: return
         default: break
         }
-        let covered = named.keys.compactMap { place(of: $0) }.filter { $0.offset & ~7 == offset }.reduce(0) {
-            $0 | ($1.bits == 64 ? .max : 0xffff_ffff << (UInt64($1.offset & 4) * 8))
+        let covered = named.keys.compactMap { place(of: $0) }.filter { $0.offset & ~7 == offset }.reduce(UInt64(0)) {
+            $0 | ($1.bits == 64 ? .max : 0xffff_ffff &<< (($1.offset & 4) * 8))
         }
         guard self[wide: offset] & ~covered == 0 else {
             throw CaptureError(

@@ -6,7 +6,7 @@
 internal import IOMMUCapture
 
 /// Everything that can change an answer, in order.
-struct MutationLog {
+package struct MutationLog {
     /// One happening.
     enum Entry {
         /// A word of memory changed; the value before.
@@ -20,7 +20,7 @@ struct MutationLog {
     private(set) var entries: [Entry] = []
 
     /// Changes a word and remembers what was there.
-    mutating func store(_ store: ReplayPlan.Store, in memory: TableMemory) {
+    package mutating func store(_ store: ReplayPlan.Store, in memory: TableMemory) {
         let old = memory.load(store.address) ?? 0
         guard old != store.value else { return }
         entries.append(.store(address: store.address, old: old))
@@ -28,12 +28,12 @@ struct MutationLog {
     }
 
     /// Remembers an invalidation.
-    mutating func invalidation(_ index: Int) {
+    package mutating func invalidation(_ index: Int) {
         entries.append(.invalidation(index))
     }
 
     /// Remembers that everything was dropped. What came before cannot count any more.
-    mutating func everything() {
+    package mutating func everything() {
         entries = [.everything]
     }
 }

@@ -3,7 +3,7 @@
 // Question - one request as it is put to the engine, and whether the answer is the recorder's.
 
 public import IOMMU
-internal import IOMMUCapture
+package import IOMMUCapture
 
 /// A request as a replay puts it to the engine.
 public struct Question: Hashable, Sendable {
@@ -19,7 +19,7 @@ public struct Question: Hashable, Sendable {
     public let options: RequestOptions
 
     /// The same question with another access or other options.
-    func with(access: AccessRights? = nil, adding options: RequestOptions = []) -> Question {
+    package func with(access: AccessRights? = nil, adding options: RequestOptions = []) -> Question {
         Question(
             source: source, pasid: pasid, iova: iova, access: access ?? self.access,
             options: self.options.union(options))
@@ -27,12 +27,12 @@ public struct Question: Hashable, Sendable {
 
     /// Asks through a port.
     @inline(__always)
-    func ask(_ port: Port) throws(IOMMUError) -> TranslationResult {
+    package func ask(_ port: Port) throws(IOMMUError) -> TranslationResult {
         try port.translate(iova, access: access, source: source, pasid: pasid, options: options)
     }
 
     /// Walks past every cache and reports the entries.
-    func trace(_ unit: RemappingUnit) throws(IOMMUError) -> WalkTrace {
+    package func trace(_ unit: RemappingUnit) throws(IOMMUError) -> WalkTrace {
         try unit.trace(iova, access: access, source: source, pasid: pasid, options: options)
     }
 }
@@ -40,7 +40,7 @@ public struct Question: Hashable, Sendable {
 extension Question {
     /// A recorded request.
     @inline(__always)
-    init(_ translation: EventStream.Translation) {
+    package init(_ translation: EventStream.Translation) {
         self.init(
             source: SourceID(UInt32(translation.source)), pasid: translation.pasid.flatMap { PASID($0) },
             iova: IOVA(translation.iova), access: translation.isWrite ? .write : .read, options: [])

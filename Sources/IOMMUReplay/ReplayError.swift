@@ -13,6 +13,11 @@ public enum ReplayError: Error, Hashable, Sendable {
     case engine(IOMMUError, doing: String)
 }
 
+extension ReplayError {
+    /// What a program that replays ends with: 2, bad input.
+    public static let exitCode: Int32 = 2
+}
+
 extension ReplayError: CustomStringConvertible {
     /// One line, with file and line where there is one.
     public var description: String {

@@ -3,18 +3,23 @@
 // ReplayPlan - the event stream cut into runs of translations with one state change between: what may run at the same time,
 // and what must not. Made once, used by every pass.
 
-internal import IOMMUCapture
+package import IOMMUCapture
 
 /// What a replay does, in order.
-struct ReplayPlan: Sendable {
+package struct ReplayPlan: Sendable {
     /// A word of guest memory that changes.
-    struct Store: Sendable {
-        let address: UInt64
-        let value: UInt64
+    package struct Store: Sendable {
+        package let address: UInt64
+        package let value: UInt64
+
+        package init(address: UInt64, value: UInt64) {
+            self.address = address
+            self.value = value
+        }
     }
 
     /// What ends a run.
-    enum Change: Sendable {
+    package enum Change: Sendable {
         /// The stream ends.
         case end
         /// A word changes that was read before: index in ``ReplayPlan/stores``.
@@ -28,26 +33,26 @@ struct ReplayPlan: Sendable {
     }
 
     /// A run and the change that ends it.
-    struct Segment: Sendable {
+    package struct Segment: Sendable {
         /// Words that were not known before the run: applied before it. Nothing in the run, nor before, can have read them.
-        var firstSeen: Range<Int>
+        package var firstSeen: Range<Int>
         /// The run: indices in ``EventStream/translations``.
-        var translations: Range<Int>
-        var change: Change
+        package var translations: Range<Int>
+        package var change: Change
     }
 
     /// More pages than this are no tables of a recording but a damaged one.
     static let greatestPageCount = 32_768
 
     /// Addresses of the pages that hold tables, sorted.
-    let pages: [UInt64]
+    package let pages: [UInt64]
     /// Every change of memory, in order.
-    let stores: [Store]
+    package let stores: [Store]
     /// The runs, in order.
-    let segments: [Segment]
+    package let segments: [Segment]
 
     /// Plans a stream.
-    init(_ stream: EventStream) throws(CaptureError) {
+    package init(_ stream: EventStream) throws(CaptureError) {
         pages = try Self.tablePages(stream)
         var builder = PlanBuilder(pages: pages)
         for event in stream.events {

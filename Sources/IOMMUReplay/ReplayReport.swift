@@ -98,6 +98,9 @@ public struct ReplayReport: Hashable, Sendable, Codable {
     /// The first unexplained differences.
     public var deviations: [Deviation] = []
 
+    /// What a program that replays ends with: 0 if everything agreed, 1 if not.
+    public var exitCode: Int32 { isAgreement ? 0 : 1 }
+
     /// Nothing differs but what is explained.
     public var isAgreement: Bool {
         unexplained == 0 && probes.unexplained == 0 && mappings.agreed == mappings.rows

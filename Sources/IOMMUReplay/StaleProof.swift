@@ -4,29 +4,29 @@
 // that covers it came since. It undoes the changes of memory backwards, walks after each that the walk would see, and puts
 // everything back.
 
-internal import IOMMU
-internal import IOMMUCapture
+package import IOMMU
+package import IOMMUCapture
 
 /// Looks for an answer in the past of a replay.
-final class StaleProof {
+package final class StaleProof {
     /// A walk that leaves no trace.
-    static let walkOnly: RequestOptions = [.noCache, .noFault, .noAccessedDirty]
+    package static let walkOnly: RequestOptions = [.noCache, .noFault, .noAccessedDirty]
 
     /// What happened so far.
-    var log = MutationLog()
+    package var log = MutationLog()
 
     private let descriptors: [EventStream.Descriptor]
     private let memory: TableMemory
     /// Steps back that may still be taken, over all proofs: a recording in which everything differs must end too.
     private var budget = 200_000_000
 
-    init(_ stream: EventStream, _ memory: TableMemory) {
+    package init(_ stream: EventStream, _ memory: TableMemory) {
         descriptors = stream.descriptors
         self.memory = memory
     }
 
     /// Says whether `result` was the tables' answer at a moment since the last invalidation that covers it. No translation may run.
-    func held(_ question: Question, _ result: TranslationResult, _ unit: RemappingUnit) throws(IOMMUError) -> Bool {
+    package func held(_ question: Question, _ result: TranslationResult, _ unit: RemappingUnit) throws(IOMMUError) -> Bool {
         var undone: [(address: UInt64, value: UInt64)] = []
         defer {
             for change in undone.reversed() {

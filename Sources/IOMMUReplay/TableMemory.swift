@@ -3,7 +3,7 @@
 // TableMemory - the guest memory that the engine walks in a replay: the pages that a recording names, and nothing else. DMA
 // goes to addresses without memory, which is a translation all the same.
 
-internal import IOMMU
+package import IOMMU
 
 #if canImport(Glibc)
 internal import Glibc
@@ -16,7 +16,7 @@ internal import Darwin
 // @unchecked: the blocks are fixed; their contents are stored to only while no translation runs, which the callers see to.
 /// Host memory behind the recorded pages. Pages that were not recorded but lie between recorded ones read as 0.
 @safe
-final class TableMemory: @unchecked Sendable {
+package final class TableMemory: @unchecked Sendable {
     /// One piece of host memory.
     @safe
     private struct Block {
@@ -32,13 +32,13 @@ final class TableMemory: @unchecked Sendable {
     private static let greatestTotal: UInt64 = 1 << 30
 
     /// The map that the engine walks.
-    let guest: GuestMemory
+    package let guest: GuestMemory
     private let blocks: [Block]
 
     /// Takes memory for pages.
     ///
     /// - Parameter pages: Page addresses, multiples of 4096 with at most 52 bits, sorted, each once.
-    init(pages: [UInt64]) throws(ReplayError) {
+    package init(pages: [UInt64]) throws(ReplayError) {
         var blocks: [Block] = []
         do throws(IOMMUError) {
             guest = try GuestMemory()
@@ -69,13 +69,13 @@ final class TableMemory: @unchecked Sendable {
     }
 
     /// The word at an address; nil where there is no memory.
-    func load(_ address: UInt64) -> UInt64? {
+    package func load(_ address: UInt64) -> UInt64? {
         guard let place = unsafe place(of: address) else { return nil }
         return unsafe UInt64(littleEndian: place.load(as: UInt64.self))
     }
 
     /// Changes a word. No translation may run; where there is no memory nothing happens.
-    func store(_ value: UInt64, at address: UInt64) {
+    package func store(_ value: UInt64, at address: UInt64) {
         guard let place = unsafe place(of: address) else { return }
         unsafe place.storeBytes(of: value.littleEndian, as: UInt64.self)
     }

@@ -4,6 +4,7 @@
 
 import ArgumentParser
 import Foundation
+import IOMMUReplay
 
 /// The tool and its commands.
 @main
@@ -32,8 +33,6 @@ struct IOMMUCommand: ParsableCommand {
 }
 
 extension ExitCode {
-    /// Something did not agree.
-    static let disagreement = ExitCode(1)
     /// The recording or an argument is wrong.
-    static let badInput = ExitCode(2)
+    static let badInput = ExitCode(ReplayError.exitCode)
 }

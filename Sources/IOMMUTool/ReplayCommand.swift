@@ -74,7 +74,7 @@ struct ReplayCommand: ParsableCommand {
         if output.format == .json {
             report.deviations.forEach { complain("\($0)") }
         }
-        guard report.isAgreement else { throw ExitCode.disagreement }
+        throw ExitCode(report.exitCode)
     }
 
     private var options: ReplayOptions {

@@ -2,9 +2,10 @@
  *
  * stress.c - readers that check what they read, beside one thread that changes the world.
  *
- * A reader notes which changes had finished before its section began, reads the page several times inside the section, and notes which changes
- * had begun when it was done. What it read must have held in between. Payload is read and written without atomics on purpose: under
- * ThreadSanitizer a missing edge of the drain is a data race.
+ * A reader notes which changes had finished before its section began, reads the page several times
+ * inside the section, and notes which changes had begun when it was done. What it read must have
+ * held in between. Payload is read and written without atomics on purpose: under ThreadSanitizer a
+ * missing edge of the drain is a data race.
  */
 #define _GNU_SOURCE
 #include "world.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-#define MISSES 48u                      /* stores kept in flight before a section */
+#define MISSES 48u /* stores kept in flight before a section */
 #define MISS_BYTES (UINT64_C(64) << 20)
 
 struct run {
@@ -48,8 +49,9 @@ static _Thread_local uint64_t hook_random;
 #ifdef CIOMMU_INTERNAL_CHECKS
 /* Naps long enough for a whole change to pass; more often at the points that are met rarely. */
 static void widen(enum ciommu_yield_point point) {
-    bool rare = point == CIOMMU_YIELD_TABLES_READ || point == CIOMMU_YIELD_BUMPED || point == CIOMMU_YIELD_CLEARED ||
-                point == CIOMMU_YIELD_PARENT_DONE || point == CIOMMU_YIELD_INSERTING;
+    bool rare = point == CIOMMU_YIELD_TABLES_READ || point == CIOMMU_YIELD_BUMPED ||
+                point == CIOMMU_YIELD_CLEARED || point == CIOMMU_YIELD_PARENT_DONE ||
+                point == CIOMMU_YIELD_INSERTING;
     if (hook_random == 0) {
         hook_random = (uint64_t)(uintptr_t)&hook_random | 1;
     }
@@ -63,12 +65,15 @@ static void widen(enum ciommu_yield_point point) {
 }
 #endif
 
-static void report(struct run *run, const char *what, uint32_t page, uint64_t value, uint64_t done, uint64_t started) {
+static void report(struct run *run, const char *what, uint32_t page, uint64_t value, uint64_t done,
+                   uint64_t started) {
     (void)__atomic_fetch_add(&run->violations, 1, __ATOMIC_RELAXED);
     pthread_mutex_lock(&run->lock);
     if (run->first[0] == 0) {
-        (void)snprintf(run->first, sizeof run->first, "%s: page %u read %llx, changes finished %llu, begun %llu", what,
-                       page, (unsigned long long)value, (unsigned long long)done, (unsigned long long)started);
+        (void)snprintf(run->first, sizeof run->first,
+                       "%s: page %u read %llx, changes finished %llu, begun %llu", what, page,
+                       (unsigned long long)value, (unsigned long long)done,
+                       (unsigned long long)started);
     }
     pthread_mutex_unlock(&run->lock);
     __atomic_store_n(&run->stop, 1, __ATOMIC_RELAXED);
@@ -77,7 +82,8 @@ static void report(struct run *run, const char *what, uint32_t page, uint64_t va
 /* May `value` be what page `page` held at a moment between those changes? */
 static bool is_right(uint32_t page, uint64_t value, uint64_t done, uint64_t started) {
     bool both = started > done;
-    return value == world_stamp(page, (uint32_t)(done & 1)) || (both && value == world_stamp(page, (uint32_t)(~done & 1)));
+    return value == world_stamp(page, (uint32_t)(done & 1)) ||
+           (both && value == world_stamp(page, (uint32_t)(~done & 1)));
 }
 
 /* One section. */
@@ -87,9 +93,11 @@ static void read_once(struct run *run, struct ciommu_port *port, uint32_t page) 
     struct ciommu_result result = {.size = sizeof result};
     uint64_t seen[3] = {0};
     ciommu_port_enter(port);
-    enum ciommu_status status = ciommu_translate(world->unit, port, WORLD_DEVICE, CIOMMU_NO_PASID,
-                                                 WORLD_IOVA + page * UINT64_C(4096), CIOMMU_READ, 0, &result);
-    bool fine = status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK && result.host != NULL;
+    enum ciommu_status status =
+        ciommu_translate(world->unit, port, WORLD_DEVICE, CIOMMU_NO_PASID,
+                         WORLD_IOVA + page * UINT64_C(4096), CIOMMU_READ, 0, &result);
+    bool fine =
+        status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK && result.host != NULL;
     for (uint32_t attempt = 0; fine && attempt < 3; attempt++) {
         seen[attempt] = *(volatile uint64_t *)(void *)result.host;
         for (uint32_t spin = 0; spin < 8; spin++) {
@@ -104,7 +112,8 @@ static void read_once(struct run *run, struct ciommu_port *port, uint32_t page) 
     }
     for (uint32_t attempt = 0; attempt < 3; attempt++) {
         if (!is_right(page, seen[attempt], done, started)) {
-            report(run, seen[attempt] == WORLD_POISON ? "poison" : "stale or foreign", page, seen[attempt], done, started);
+            report(run, seen[attempt] == WORLD_POISON ? "poison" : "stale or foreign", page,
+                   seen[attempt], done, started);
         }
     }
 }
@@ -148,7 +157,8 @@ static uint64_t change_pages(struct run *run) {
             continue;
         }
         uint64_t choice = next_random(&random);
-        enum ciommu_status status = world_change(&run->world, (uint32_t)(choice >> 32) % run->world.pages, choice);
+        enum ciommu_status status =
+            world_change(&run->world, (uint32_t)(choice >> 32) % run->world.pages, choice);
         changes++;
         if (run->options->widen && choice % 4 == 0) {
             struct timespec nap = {0, 20000}; /* a stale answer must get the time to show itself */
@@ -180,7 +190,8 @@ int probe_stress(const struct probe_options *options, struct probe_result *resul
 #endif
         probe_set_mutant(options->mutant);
         for (uint32_t index = 0; index < options->readers; index++) {
-            readers[index] = (struct reader){.run = run, .random = options->seed * 2 + index * 77 + 1};
+            readers[index] =
+                (struct reader){.run = run, .random = options->seed * 2 + index * 77 + 1};
             pthread_create(&readers[index].thread, NULL, read_pages, &readers[index]);
         }
         result->changes = change_pages(run);

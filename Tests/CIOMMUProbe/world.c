@@ -14,7 +14,7 @@
 #define SS_RW UINT64_C(3)
 #define FS_ALL UINT64_C(0x67) /* P, R/W, U/S, A, D */
 #define SS_LARGE UINT64_C(0x80)
-#define DATA_BASE UINT64_C(0x1000000)   /* side 0: 2 MiB aligned; side 1: 4 MiB further */
+#define DATA_BASE UINT64_C(0x1000000) /* side 0: 2 MiB aligned; side 1: 4 MiB further */
 #define DATA_STRIDE UINT64_C(0x400000)
 
 uint64_t world_stamp(uint32_t page, uint32_t side) {
@@ -35,7 +35,8 @@ static uint64_t new_table(struct world *world) {
     return table;
 }
 
-/* The table below `table` at `index`, made if absent. `flags` are the bits of the pointing entry. */
+/* The table below `table` at `index`, made if absent. `flags` are the bits of the pointing entry.
+ */
 static uint64_t table_below(struct world *world, uint64_t table, uint64_t index, uint64_t flags) {
     uint64_t slot = table + index * 8;
     if (*word_at(world, slot) == 0) {
@@ -49,7 +50,8 @@ static uint64_t index_of(uint64_t address, uint32_t level) {
 }
 
 /* Address of the entry for `address` at `level` in a four-level tree. */
-static uint64_t entry_slot(struct world *world, uint64_t root, uint64_t address, uint32_t level, uint64_t flags) {
+static uint64_t entry_slot(struct world *world, uint64_t root, uint64_t address, uint32_t level,
+                           uint64_t flags) {
     uint64_t table = root;
     for (uint32_t at = 3; at > level; at--) {
         table = table_below(world, table, index_of(address, at), flags);
@@ -57,7 +59,8 @@ static uint64_t entry_slot(struct world *world, uint64_t root, uint64_t address,
     return table + index_of(address, level) * 8;
 }
 
-static void map(struct world *world, uint64_t root, uint64_t address, uint64_t output, uint64_t flags) {
+static void map(struct world *world, uint64_t root, uint64_t address, uint64_t output,
+                uint64_t flags) {
     guest_store(world, entry_slot(world, root, address, 0, flags), output | flags);
 }
 
@@ -76,14 +79,16 @@ static void map_identity(struct world *world, uint64_t root) {
     }
 }
 
-static void set_switch(struct world *world, uint32_t page, uint64_t slot, uint64_t side0, uint64_t side1) {
+static void set_switch(struct world *world, uint32_t page, uint64_t slot, uint64_t side0,
+                       uint64_t side1) {
     world->switches[page] = slot;
     world->entry[0][page] = side0;
     world->entry[1][page] = side1;
     guest_store(world, slot, side0);
 }
 
-static void legacy_context(struct world *world, uint64_t contexts, uint32_t source, uint64_t root, uint32_t domain) {
+static void legacy_context(struct world *world, uint64_t contexts, uint32_t source, uint64_t root,
+                           uint32_t domain) {
     guest_store(world, contexts + (source & 0xff) * 16 + 8, UINT64_C(2) | (uint64_t)domain << 8);
     guest_store(world, contexts + (source & 0xff) * 16, root | 1);
 }
@@ -107,7 +112,8 @@ static uint64_t build_legacy(struct world *world) {
     case PROBE_TABLES:
     case PROBE_SUPERPAGES: {
         uint64_t slot = entry_slot(world, root, WORLD_IOVA, 1, SS_RW);
-        uint64_t other = world->kind == PROBE_TABLES ? leaf_table(world, 1) | SS_RW : world->data[1] | SS_RW | SS_LARGE;
+        uint64_t other = world->kind == PROBE_TABLES ? leaf_table(world, 1) | SS_RW
+                                                     : world->data[1] | SS_RW | SS_LARGE;
         set_switch(world, 0, slot, leaf_table(world, 0) | SS_RW, other);
         break;
     }
@@ -131,7 +137,8 @@ static uint64_t build_legacy(struct world *world) {
     return root_table;
 }
 
-/* Scalable mode, nested: the first stage maps input pages to guest pages, the second stage maps those to one side or the other. */
+/* Scalable mode, nested: the first stage maps input pages to guest pages, the second stage maps
+ * those to one side or the other. */
 static uint64_t build_nested(struct world *world) {
     uint64_t root_table = new_table(world);
     uint64_t contexts = new_table(world);
@@ -139,7 +146,8 @@ static uint64_t build_nested(struct world *world) {
     uint64_t pasids = new_table(world);
     uint64_t first = new_table(world);
     uint64_t second = new_table(world);
-    const uint64_t guest = UINT64_C(0x80000000); /* guest-physical addresses of the data, beyond ram */
+    const uint64_t guest =
+        UINT64_C(0x80000000); /* guest-physical addresses of the data, beyond ram */
     guest_store(world, root_table, contexts | 1);
     guest_store(world, contexts + WORLD_DEVICE * 32, directory | 1);
     guest_store(world, directory, pasids | 1);
@@ -148,16 +156,16 @@ static uint64_t build_nested(struct world *world) {
         map(world, first, iova_of(page), guest + page * PAGE, FS_ALL);
     }
     if (world->kind == PROBE_NESTED_TABLES) {
-        set_switch(world, 0, entry_slot(world, second, guest, 1, SS_RW), leaf_table(world, 0) | SS_RW,
-                   leaf_table(world, 1) | SS_RW);
+        set_switch(world, 0, entry_slot(world, second, guest, 1, SS_RW),
+                   leaf_table(world, 0) | SS_RW, leaf_table(world, 1) | SS_RW);
     } else {
         for (uint32_t page = 0; page < world->pages; page++) {
             set_switch(world, page, entry_slot(world, second, guest + page * PAGE, 0, SS_RW),
                        output_of(world, page, 0) | SS_RW, output_of(world, page, 1) | SS_RW);
         }
     }
-    guest_store(world, pasids + 8, 1);                /* DID 1 */
-    guest_store(world, pasids + 16, first);           /* FSPTPTR, four levels */
+    guest_store(world, pasids + 8, 1);      /* DID 1 */
+    guest_store(world, pasids + 16, first); /* FSPTPTR, four levels */
     guest_store(world, pasids, second | 3 << 6 | 2 << 2 | 1);
     return root_table | UINT64_C(1) << 10;
 }
@@ -167,7 +175,8 @@ static void fill_side(struct world *world, uint32_t page, uint32_t side, bool po
     words[0] = poison ? WORLD_POISON : world_stamp(page, side);
 }
 
-static enum ciommu_status add_range(struct world *world, uint64_t address, uint64_t length, void *host, bool replace) {
+static enum ciommu_status add_range(struct world *world, uint64_t address, uint64_t length,
+                                    void *host, bool replace) {
     struct ciommu_memory_range range = {
         .size = sizeof range,
         .rights = CIOMMU_READ | CIOMMU_WRITE,
@@ -175,16 +184,20 @@ static enum ciommu_status add_range(struct world *world, uint64_t address, uint6
         .length = length,
         .host = host,
     };
-    return replace ? ciommu_memory_replace(world->memory, &range) : ciommu_memory_add(world->memory, &range);
+    return replace ? ciommu_memory_replace(world->memory, &range)
+                   : ciommu_memory_add(world->memory, &range);
 }
 
-/* In PROBE_MEMORY the data of side 0 is a range of its own, so that its host memory can be replaced. */
+/* In PROBE_MEMORY the data of side 0 is a range of its own, so that its host memory can be
+ * replaced. */
 static enum ciommu_status register_memory(struct world *world) {
     if (world->kind != PROBE_MEMORY) {
         return add_range(world, 0, world->ram_bytes, world->ram, false);
     }
     enum ciommu_status status = add_range(world, 0, DATA_BASE, world->ram, false);
-    return status != CIOMMU_OK ? status : add_range(world, DATA_BASE, DATA_STRIDE, world->data_host[0][0], false);
+    return status != CIOMMU_OK
+               ? status
+               : add_range(world, DATA_BASE, DATA_STRIDE, world->data_host[0][0], false);
 }
 
 int world_create(struct world *world, const struct probe_options *options) {
@@ -205,7 +218,8 @@ int world_create(struct world *world, const struct probe_options *options) {
             fill_side(world, page, side, false);
         }
     }
-    world->data_host[0][1] = world->data_host[1][0]; /* PROBE_MEMORY: side 1 is other host memory for the same address */
+    world->data_host[0][1] =
+        world->data_host[1][0]; /* PROBE_MEMORY: side 1 is other host memory for the same address */
     struct ciommu_unit_config config;
     ciommu_unit_config_init(&config);
     config.iotlb_entries = options->iotlb_entries;
@@ -215,7 +229,8 @@ int world_create(struct world *world, const struct probe_options *options) {
     config.drain_timeout = UINT64_C(60000000000);
     enum ciommu_status status = ciommu_memory_create(&world->memory);
     status = status != CIOMMU_OK ? status : register_memory(world);
-    status = status != CIOMMU_OK ? status : ciommu_unit_create(&config, world->memory, &world->unit);
+    status =
+        status != CIOMMU_OK ? status : ciommu_unit_create(&config, world->memory, &world->unit);
     if (status != CIOMMU_OK) {
         return status;
     }
@@ -232,8 +247,9 @@ void world_destroy(struct world *world) {
 }
 
 bool world_flips_together(const struct world *world) {
-    return world->kind == PROBE_TABLES || world->kind == PROBE_SUPERPAGES || world->kind == PROBE_BINDINGS ||
-           world->kind == PROBE_MEMORY || world->kind == PROBE_NESTED_TABLES;
+    return world->kind == PROBE_TABLES || world->kind == PROBE_SUPERPAGES ||
+           world->kind == PROBE_BINDINGS || world->kind == PROBE_MEMORY ||
+           world->kind == PROBE_NESTED_TABLES;
 }
 
 /* The descriptor that a guest would send after the change. */

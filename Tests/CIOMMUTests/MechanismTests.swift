@@ -28,4 +28,12 @@ struct MechanismTests {
         let crowding = probe_iotlb_crowding(1 << 16, 1 << 16, stride, portable)
         #expect(crowding >= 1 && crowding < 6)
     }
+
+    @Test(.enabled(if: probe_has_mutants()))
+    func everyAllocationMayFail() {
+        var lives: UInt32 = 0
+        let errors = unsafe probe_allocation_failure_errors(&lives)
+        #expect(errors == 0)
+        #expect(lives > 10 && lives < 1000)
+    }
 }

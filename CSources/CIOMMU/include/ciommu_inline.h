@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * ciommu_inline.h - the hit path, inlined into the host: enter, first-level lookup, leave. Optional: ciommu.h offers the same as
- * functions. Everything else of a port is private; only the fields below have a fixed layout (CIOMMU_LAYOUT).
+ * ciommu_inline.h - the hit path, inlined into the host: enter, first-level lookup, leave.
+ * Optional: ciommu.h offers the same as functions. Everything else of a port is private; only the
+ * fields below have a fixed layout (CIOMMU_LAYOUT).
  *
  * Protocol (port head and first level):
  *   Readers    the thread that uses the port, wait-free; invalidators read `state` only.
  *   Writers    the thread that uses the port.
- *   Enter      `state` becomes odd with a full barrier, then `ugen` is loaded. Pairs with invalidate.c: the bump of ugen, the
- *              full barrier and the snapshot of every `state`. Either the invalidator sees the port odd and waits for it, or the
- *              section sees the new ugen and resynchronises.
- *   Validity   an entry may be used when its `epoch` is the port's. The port's epoch moves on when a section finds a new ugen;
- *              an older entry is then checked against its address space's generation before its next use (port.c: revalidate), or
- *              is dead if the tables or the memory map changed (its epoch lies below the port's floor).
- *   Leave      `state` becomes even, store-release, after the last use of the host pointers. Pairs with the drain's acquire load.
+ *   Enter      `state` becomes odd with a full barrier, then `ugen` is loaded. Pairs with
+ *              invalidate.c: the bump of ugen, the full barrier and the snapshot of every `state`.
+ *              Either the invalidator sees the port odd and waits for it, or the section sees the
+ *              new ugen and resynchronises.
+ *   Validity   an entry may be used when its `epoch` is the port's. The port's epoch moves on when
+ *              a section finds a new ugen; an older entry is then checked against its address
+ *              space's generation before its next use (port.c: revalidate), or is dead if the
+ *              tables or the memory map changed (its epoch lies below the port's floor).
+ *   Leave      `state` becomes even, store-release, after the last use of the host pointers. Pairs
+ *              with the drain's acquire load.
  */
 #ifndef CIOMMU_INLINE_H
 #define CIOMMU_INLINE_H
@@ -41,20 +45,21 @@ struct ciommu_first_level_entry {
 
 /* The fixed prefix of struct ciommu_port. */
 struct ciommu_port_head {
-    uint64_t state;                          /* odd inside a section; owner writes, drains read */
-    uint64_t epoch;                          /* owner */
-    uint64_t seen_ugen;                      /* owner: ugen at the last resynchronisation */
-    const uint64_t *ugen;                    /* constant: the unit's generation */
+    uint64_t state;       /* odd inside a section; owner writes, drains read */
+    uint64_t epoch;       /* owner */
+    uint64_t seen_ugen;   /* owner: ugen at the last resynchronisation */
+    const uint64_t *ugen; /* constant: the unit's generation */
     struct ciommu_first_level_entry *first_level; /* constant */
-    uint64_t first_level_mask;               /* constant: entries - 1 */
-    uint64_t hits;                           /* owner: first-level hits */
-    uint32_t depth;                          /* owner: nesting of sections */
-    uint32_t leave_work;                     /* owner: something to do after the outermost leave */
+    uint64_t first_level_mask;                    /* constant: entries - 1 */
+    uint64_t hits;                                /* owner: first-level hits */
+    uint32_t depth;                               /* owner: nesting of sections */
+    uint32_t leave_work; /* owner: something to do after the outermost leave */
 };
 
 /* Slow halves; not for hosts to call directly. */
 CIOMMU_API void ciommu_port_resynchronise(struct ciommu_port *port);
-CIOMMU_API bool ciommu_port_revalidate(struct ciommu_port *port, struct ciommu_first_level_entry *entry);
+CIOMMU_API bool ciommu_port_revalidate(struct ciommu_port *port,
+                                       struct ciommu_first_level_entry *entry);
 CIOMMU_API void ciommu_port_after_leave(struct ciommu_port *port);
 
 static inline uint64_t ciommu_requester(uint32_t source, uint32_t pasid) {
@@ -93,8 +98,8 @@ static inline void ciommu_leave(struct ciommu_port *port) {
     }
 }
 
-/* The rights an access needs, as bits of ciommu_first_level_entry.rights. Without a PASID the entry holds the request's own
- * (implied) privilege in both halves. */
+/* The rights an access needs, as bits of ciommu_first_level_entry.rights. Without a PASID the entry
+ * holds the request's own (implied) privilege in both halves. */
 static inline uint32_t ciommu_rights_needed(uint32_t access) {
     uint32_t rights = access & 7u;
     return (access & CIOMMU_PRIVILEGED) != 0 ? rights << 3 : rights;
@@ -105,25 +110,29 @@ static inline uint64_t ciommu_first_level_slot(uint64_t page, uint64_t requester
     return page ^ (page >> 9) ^ requester ^ (requester >> 21) ^ (requester >> 35);
 }
 
-/* Looks one byte up in the port's first level. Inside a section only. True on a hit that grants `access` (which must contain R, W or X):
- * `*segment` then covers from iova to the end of what is contiguous, rights of the asked privilege. False says nothing: ask
- * ciommu_translate. */
-static inline bool ciommu_first_level_lookup(struct ciommu_port *port, uint32_t source, uint32_t pasid, uint64_t iova,
-                                             uint32_t access, struct ciommu_segment *segment) {
+/* Looks one byte up in the port's first level. Inside a section only. True on a hit that grants
+ * `access` (which must contain R, W or X):
+ * `*segment` then covers from iova to the end of what is contiguous, rights of the asked privilege.
+ * False says nothing: ask ciommu_translate. */
+static inline bool ciommu_first_level_lookup(struct ciommu_port *port, uint32_t source,
+                                             uint32_t pasid, uint64_t iova, uint32_t access,
+                                             struct ciommu_segment *segment) {
     struct ciommu_port_head *head = ciommu_port_head(port);
     uint64_t page = iova >> 12;
     uint64_t requester = ciommu_requester(source, pasid);
     struct ciommu_first_level_entry *entry =
         &head->first_level[ciommu_first_level_slot(page, requester) & head->first_level_mask];
     uint32_t needed = ciommu_rights_needed(access);
-    if (entry->page != page || entry->requester != requester || (needed & ~(uint32_t)entry->rights) != 0) {
+    if (entry->page != page || entry->requester != requester ||
+        (needed & ~(uint32_t)entry->rights) != 0) {
         return false;
     }
     if (__builtin_expect(entry->epoch != head->epoch, 0) && !ciommu_port_revalidate(port, entry)) {
         return false;
     }
     uint64_t offset = iova & 0xfffu;
-    bool reachable = entry->host != NULL && (access & CIOMMU_WRITE & ~(uint32_t)entry->host_rights) == 0;
+    bool reachable =
+        entry->host != NULL && (access & CIOMMU_WRITE & ~(uint32_t)entry->host_rights) == 0;
     segment->iova = iova;
     segment->address = entry->address + offset;
     segment->host = reachable ? entry->host + offset : NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * probe.h - the tests' way to the kernel's internals: protocol mutants, yield points, and stress worlds whose readers check every answer.
+ * probe.h - the tests' way to the kernel's internals: protocol mutants, yield points, and stress
+ * worlds whose readers check every answer.
  */
 #ifndef CIOMMU_PROBE_H
 #define CIOMMU_PROBE_H
@@ -8,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How many mutants there are, and what they break. False and "" where mutants are compiled out (release). */
+/* How many mutants there are, and what they break. False and "" where mutants are compiled out
+ * (release). */
 bool probe_has_mutants(void);
 uint32_t probe_mutant_count(void);
 const char *probe_mutant_name(uint32_t mutant);
@@ -17,14 +19,14 @@ const char *probe_mutant_name(uint32_t mutant);
 void probe_set_mutant(uint32_t mutant);
 
 enum probe_world {
-    PROBE_PAGES = 0,   /* leaf entries are remapped; page, domain and global invalidations */
-    PROBE_TABLES,      /* a 2 MiB region flips between two leaf tables */
-    PROBE_SUPERPAGES,  /* a 2 MiB region flips between a 2 MiB leaf and a table of 4 KiB leaves */
-    PROBE_BINDINGS,    /* a context entry flips between two domains that other devices keep alive */
-    PROBE_MEMORY,      /* host memory behind output addresses is replaced */
-    PROBE_NESTED,      /* second-stage leaves under a first stage are remapped */
+    PROBE_PAGES = 0,  /* leaf entries are remapped; page, domain and global invalidations */
+    PROBE_TABLES,     /* a 2 MiB region flips between two leaf tables */
+    PROBE_SUPERPAGES, /* a 2 MiB region flips between a 2 MiB leaf and a table of 4 KiB leaves */
+    PROBE_BINDINGS,   /* a context entry flips between two domains that other devices keep alive */
+    PROBE_MEMORY,     /* host memory behind output addresses is replaced */
+    PROBE_NESTED,     /* second-stage leaves under a first stage are remapped */
     PROBE_NESTED_TABLES, /* second-stage tables under a first stage are exchanged */
-    PROBE_CROWD,       /* far more pages than a tiny IOTLB holds; nothing changes */
+    PROBE_CROWD,         /* far more pages than a tiny IOTLB holds; nothing changes */
     PROBE_WORLDS
 };
 
@@ -33,14 +35,14 @@ const char *probe_world_name(uint32_t world);
 struct probe_options {
     uint32_t world;
     uint32_t mutant;
-    uint32_t readers;       /* threads */
-    uint32_t milliseconds;  /* longest run; ends at the first violation */
+    uint32_t readers;      /* threads */
+    uint32_t milliseconds; /* longest run; ends at the first violation */
     uint64_t seed;
     uint32_t iotlb_entries;
     uint32_t first_level_entries;
-    bool portable;          /* the IOTLB without 16-byte loads */
-    bool widen;             /* yield and sleep at the yield points */
-    bool slow_stores;       /* keep the readers' store buffers busy, so that a missing barrier shows */
+    bool portable;    /* the IOTLB without 16-byte loads */
+    bool widen;       /* yield and sleep at the yield points */
+    bool slow_stores; /* keep the readers' store buffers busy, so that a missing barrier shows */
 };
 
 struct probe_result {
@@ -56,14 +58,21 @@ struct probe_result {
 /* Runs a world. 0, or the ciommu_status that setup failed with. */
 int probe_stress(const struct probe_options *options, struct probe_result *result);
 
-/* Deterministic check: read, then write, through a first-stage page whose D bit is clear. True when D was set before the write was
- * granted. */
+/* Deterministic check: read, then write, through a first-stage page whose D bit is clear. True when
+ * D was set before the write was granted. */
 bool probe_dirty_bit_precedes_write(void);
 
-/* The most pages out of `pages` at a stride of `stride` pages that share a set of an IOTLB with `entries` entries, against the mean. */
+/* The most pages out of `pages` at a stride of `stride` pages that share a set of an IOTLB with
+ * `entries` entries, against the mean. */
 double probe_iotlb_crowding(uint32_t entries, uint32_t pages, uint64_t stride, bool portable);
 
-/* Forces the tags of a fresh world to run out `renewals` times while two spaces translate; the number of wrong answers. */
+/* Forces the tags of a fresh world to run out `renewals` times while two spaces translate; the
+ * number of wrong answers. */
 uint64_t probe_tag_renewal_errors(uint32_t renewals);
+
+/* Fails the n-th allocation in the life of a memory map, a unit, a port and an observer, for every
+ * n. `*lives` is how many were tried. The number of calls that answered anything but success or
+ * "out of memory". UINT64_MAX where failures cannot be injected (release). */
+uint64_t probe_allocation_failure_errors(uint32_t *lives);
 
 #endif

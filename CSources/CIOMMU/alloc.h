@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * alloc.h - the kernel's only way to take memory: zero-filled, aligned, and with a switch that lets
+ * tests fail the n-th request. Nothing on the way of a translation or an invalidation calls it.
+ */
+#ifndef CIOMMU_ALLOC_H
+#define CIOMMU_ALLOC_H
+
+#include <stddef.h>
+
+#define CACHE_LINE 64u
+#define HUGE_PAGE                                                                                  \
+    (2u << 20) /* as an alignment: asks the system for huge pages, where it has them */
+
+/* `bytes` zero bytes at a multiple of `alignment` (a power of two), or NULL. Freed with
+ * ciommu_free. */
+void *ciommu_allocate(size_t alignment, size_t bytes);
+void ciommu_free(void *memory);
+
+#ifdef CIOMMU_INTERNAL_CHECKS
+/* Requests that still succeed before one fails; negative = none fails. */
+extern int ciommu_allocations_left;
+#endif
+
+#endif

@@ -7,6 +7,8 @@
 #ifndef CIOMMU_ATOMICS_H
 #define CIOMMU_ATOMICS_H
 
+#include <stdint.h>
+
 #define load_relaxed(word) __atomic_load_n((word), __ATOMIC_RELAXED)
 #define load_acquire(word) __atomic_load_n((word), __ATOMIC_ACQUIRE)
 #define load_seq_cst(word) __atomic_load_n((word), __ATOMIC_SEQ_CST)
@@ -30,6 +32,26 @@
 #define fence_seq_cst() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
+
+/* Edges that ThreadSanitizer cannot see, because they run through liburcu or through an instruction
+ * in assembly. */
+#if defined(__SANITIZE_THREAD__)
+#define CIOMMU_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CIOMMU_TSAN 1
+#endif
+#endif
+
+#ifdef CIOMMU_TSAN
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define happens_before(edge) __tsan_release((void *)(uintptr_t)(edge))
+#define happens_after(edge) __tsan_acquire((void *)(uintptr_t)(edge))
+#else
+#define happens_before(edge) ((void)(edge))
+#define happens_after(edge) ((void)(edge))
+#endif
 
 static inline void cpu_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)

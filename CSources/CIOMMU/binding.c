@@ -69,6 +69,7 @@ static void slot_returns(struct rcu_head *head) {
     bindings->free = binding;
     bindings->used--;
     pthread_mutex_unlock(bindings->lock);
+    ciommu_rcu_callback_ends(&bindings->deferrals);
 }
 
 /* Table lock. */
@@ -81,7 +82,7 @@ static void unlink_binding(struct bindings *bindings, struct binding *binding) {
     *(binding->newer != NULL ? &binding->newer->older : &bindings->newest) = binding->older;
     *(binding->older != NULL ? &binding->older->newer : &bindings->oldest) = binding->newer;
     ciommu_spaces_release(bindings->spaces, binding->resolved.space);
-    ciommu_rcu_defer(&binding->rcu, slot_returns);
+    ciommu_rcu_defer(&bindings->deferrals, &binding->rcu, slot_returns);
 }
 
 /* On liburcu's thread: the worker that makes room. */
@@ -96,13 +97,14 @@ static void evict(struct rcu_head *head) {
     }
     store_release(&bindings->reclaiming, 0);
     pthread_mutex_unlock(bindings->lock);
+    ciommu_rcu_callback_ends(&bindings->deferrals);
 }
 
 /* Table lock. One eviction at a time: waking liburcu's thread is a system call, so it happens once
  * per full pool, not per request. */
 static void ask_for_room(struct bindings *bindings) {
     if (bindings->oldest != NULL && exchange_acquire(&bindings->reclaiming, 1) == 0) {
-        ciommu_rcu_defer(&bindings->reclaim, evict);
+        ciommu_rcu_defer(&bindings->deferrals, &bindings->reclaim, evict);
     }
 }
 

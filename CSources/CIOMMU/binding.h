@@ -42,6 +42,7 @@ struct bindings {
     uint32_t used;
     uint32_t reclaiming; /* 1 from the moment an eviction is asked for until it is done */
     uint64_t reclaimed;
+    struct deferrals deferrals;
     struct spaces *spaces;
     pthread_mutex_t *lock; /* constant: the table lock */
     struct rcu_head reclaim;
@@ -49,7 +50,7 @@ struct bindings {
 
 enum ciommu_status ciommu_bindings_init(struct bindings *bindings, uint32_t count,
                                         struct spaces *spaces, pthread_mutex_t *lock);
-/* After a barrier. */
+/* Nothing is in use or deferred any more. */
 void ciommu_bindings_fini(struct bindings *bindings);
 
 /* Copies what is known of `requester`. Under the RCU read lock. */

@@ -150,6 +150,7 @@ static inline void store_halves(struct iotlb_entry *entry, struct iotlb_entry va
 
 static inline void store_entry(struct iotlb *iotlb, uint64_t set, struct iotlb_entry *entry,
                                struct iotlb_entry value) {
+    happens_before(entry); /* the store is a release; pairs with ciommu_iotlb_lookup */
     if (iotlb->wide && !MUTANT(TORN_ENTRY)) {
         store_wide(entry, value);
         return;
@@ -189,6 +190,7 @@ bool ciommu_iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
             struct iotlb_entry entry =
                 MUTANT(TORN_ENTRY) ? load_halves(&ways[way]) : load_wide(&ways[way]);
             if (matches(entry, low, key, needed)) {
+                happens_after(&ways[way]); /* the load is an acquire; pairs with store_entry */
                 decode(entry, page_lg2, out);
                 return true;
             }
@@ -200,6 +202,7 @@ bool ciommu_iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
         struct iotlb_entry entry = load_halves(&ways[way]);
         if (matches(entry, low, key, needed)) {
             fence_acquire(); /* pairs with store_entry */
+            happens_after(&ways[way]);
             decode(entry, page_lg2, out);
             return load_relaxed(&iotlb->sequences[set]) == before;
         }

@@ -12,7 +12,10 @@
 
 static void free_map(struct rcu_head *head) {
     ciommu_rcu_callback_begins();
-    ciommu_free(caa_container_of(head, struct memory_map, rcu));
+    struct memory_map *map = caa_container_of(head, struct memory_map, rcu);
+    struct deferrals *deferrals = map->deferrals;
+    ciommu_free(map);
+    ciommu_rcu_callback_ends(deferrals);
 }
 
 static struct memory_map *map_allocate(uint32_t count) {
@@ -51,7 +54,7 @@ enum ciommu_status ciommu_memory_destroy(struct ciommu_memory *memory) {
     if (used) {
         return CIOMMU_IN_USE;
     }
-    ciommu_rcu_barrier();
+    ciommu_rcu_wait(&memory->deferrals);
     pthread_mutex_destroy(&memory->lock);
     for (struct memory_dirty_log *log = memory->dirty_log, *older; log != NULL; log = older) {
         older = log->older;
@@ -117,7 +120,8 @@ static enum ciommu_status publish(struct ciommu_memory *memory, struct memory_ma
     struct memory_map *old = memory->map;
     store_release(&memory->map, map); /* pairs with ciommu_memory_host */
     enum ciommu_status status = tell_users(memory);
-    ciommu_rcu_defer(&old->rcu, free_map);
+    old->deferrals = &memory->deferrals;
+    ciommu_rcu_defer(&memory->deferrals, &old->rcu, free_map);
     return status;
 }
 

@@ -35,6 +35,7 @@ struct memory_range {
 /* Sorted by address, disjoint, immutable once published. */
 struct memory_map {
     struct rcu_head rcu;
+    struct deferrals *deferrals; /* set when it is retired */
     uint32_t count;
     struct memory_range ranges[];
 };
@@ -62,6 +63,7 @@ struct ciommu_memory {
     struct memory_dirty_log *dirty_log; /* the same; NULL = none was ever set */
     pthread_mutex_t lock;
     struct memory_user *users; /* lock */
+    struct deferrals deferrals;
 };
 
 /* A range that a port met last; empty when first > last. */

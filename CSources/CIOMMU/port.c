@@ -19,6 +19,42 @@ static_assert(offsetof(struct ciommu_port, head) == 0, "the fixed prefix comes f
 
 #define EMPTY UINT64_MAX
 
+static void forget_bindings(struct ciommu_port *port) {
+    for (uint32_t slot = 0; slot < BINDING_SLOTS; slot++) {
+        port->bindings[slot].requester = EMPTY;
+    }
+}
+
+static void forget_host_pointers(struct ciommu_port *port) {
+    for (uint32_t window = 0; window < WINDOWS; window++) {
+        port->windows[window] = MEMORY_NO_WINDOW;
+    }
+    if (port->walks != NULL) {
+        for (uint64_t entry = 0; entry <= port->walk_mask; entry++) {
+            port->walks[entry].key = EMPTY;
+        }
+    }
+}
+
+static void flush(struct ciommu_port *port) {
+    for (uint64_t entry = 0; entry <= port->head.first_level_mask; entry++) {
+        port->head.first_level[entry].requester = EMPTY;
+        port->head.first_level[entry].page = EMPTY;
+    }
+    forget_bindings(port);
+    forget_host_pointers(port);
+    port->head.seen_ugen = EMPTY; /* the first enter resynchronises */
+}
+
+void ciommu_port_free(struct ciommu_port *port) {
+    if (port != NULL) {
+        ciommu_free(port->head.first_level);
+        ciommu_free(port->walks);
+        ciommu_free(port->ring);
+        ciommu_free(port);
+    }
+}
+
 struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_t *ugen,
                                          uint32_t id, const struct port_sizes *sizes) {
     struct ciommu_port *port = ciommu_allocate(CACHE_LINE, sizeof *port);
@@ -44,44 +80,15 @@ struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_
     port->unit = unit;
     port->id = id;
     port->random = UINT64_C(0x9e3779b97f4a7c15) * (id + 1);
-    ciommu_port_flush(port);
+    flush(port);
     return port;
 }
 
-void ciommu_port_free(struct ciommu_port *port) {
-    if (port != NULL) {
-        ciommu_free(port->head.first_level);
-        ciommu_free(port->walks);
-        ciommu_free(port->ring);
-        ciommu_free(port);
-    }
-}
-
-static void forget_bindings(struct ciommu_port *port) {
-    for (uint32_t slot = 0; slot < BINDING_SLOTS; slot++) {
-        port->bindings[slot].requester = EMPTY;
-    }
-}
-
-static void forget_host_pointers(struct ciommu_port *port) {
-    for (uint32_t window = 0; window < WINDOWS; window++) {
-        port->windows[window] = MEMORY_NO_WINDOW;
-    }
-    if (port->walks != NULL) {
-        for (uint64_t entry = 0; entry <= port->walk_mask; entry++) {
-            port->walks[entry].key = EMPTY;
-        }
-    }
-}
-
-void ciommu_port_flush(struct ciommu_port *port) {
-    for (uint64_t entry = 0; entry <= port->head.first_level_mask; entry++) {
-        port->head.first_level[entry].requester = EMPTY;
-        port->head.first_level[entry].page = EMPTY;
-    }
-    forget_bindings(port);
-    forget_host_pointers(port);
-    port->head.seen_ugen = EMPTY; /* the first enter resynchronises */
+void ciommu_port_recycle(struct ciommu_port *port) {
+    uint64_t untaken = port->ring_head - port->ring_tail;
+    store_relaxed(&port->ring_lost, port->ring_lost + untaken);
+    store_release(&port->ring_tail, port->ring_head);
+    flush(port);
 }
 
 void ciommu_port_resynchronise(struct ciommu_port *port) {

@@ -125,8 +125,9 @@ struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_
                                          uint32_t id, const struct port_sizes *sizes);
 void ciommu_port_free(struct ciommu_port *port);
 
-/* Forgets everything cached; before a recycled port is used again. */
-void ciommu_port_flush(struct ciommu_port *port);
+/* Forgets everything of the former owner: caches, and faults that nobody took (they count as lost).
+ */
+void ciommu_port_recycle(struct ciommu_port *port);
 
 static inline bool port_is_inside(const struct ciommu_port *port) {
     return port->head.depth != 0;

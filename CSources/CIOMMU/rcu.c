@@ -4,14 +4,14 @@
  */
 #include "rcu.h"
 
-#ifdef CIOMMU_TSAN
-char ciommu_rcu_edge;
-#endif
+#include <sched.h>
 
-void ciommu_rcu_defer(struct rcu_head *head, ciommu_rcu_callback callback) {
-#ifdef CIOMMU_TSAN
-    __tsan_release(&ciommu_rcu_edge);
-#endif
+char ciommu_rcu_edge;
+
+void ciommu_rcu_defer(struct deferrals *deferrals, struct rcu_head *head,
+                      ciommu_rcu_callback callback) {
+    (void)add_relaxed(&deferrals->pending, 1);
+    happens_before(&ciommu_rcu_edge);
     urcu_bp_call_rcu(head, callback);
 }
 
@@ -19,9 +19,8 @@ void ciommu_rcu_prepare(void) {
     (void)urcu_bp_get_default_call_rcu_data();
 }
 
-void ciommu_rcu_barrier(void) {
-    urcu_bp_barrier();
-#ifdef CIOMMU_TSAN
-    __tsan_acquire(&ciommu_rcu_edge);
-#endif
+void ciommu_rcu_wait(const struct deferrals *deferrals) {
+    while (load_acquire(&deferrals->pending) != 0) {
+        sched_yield();
+    }
 }

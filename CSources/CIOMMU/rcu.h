@@ -11,13 +11,7 @@
 #ifndef CIOMMU_RCU_H
 #define CIOMMU_RCU_H
 
-#if defined(__SANITIZE_THREAD__)
-#define CIOMMU_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CIOMMU_TSAN 1
-#endif
-#endif
+#include "atomics.h"
 
 #if !defined(CIOMMU_TSAN) && !defined(_LGPL_SOURCE)
 #define _LGPL_SOURCE
@@ -25,11 +19,7 @@
 #define URCU_API_MAP
 #include <urcu/urcu-bp.h>
 
-#ifdef CIOMMU_TSAN
-void __tsan_acquire(void *address);
-void __tsan_release(void *address);
-extern char ciommu_rcu_edge;
-#endif
+extern char ciommu_rcu_edge; /* names the grace periods to ThreadSanitizer */
 
 typedef void (*ciommu_rcu_callback)(struct rcu_head *head);
 
@@ -38,28 +28,37 @@ static inline void ciommu_rcu_lock(void) {
 }
 
 static inline void ciommu_rcu_unlock(void) {
-#ifdef CIOMMU_TSAN
-    __tsan_release(&ciommu_rcu_edge);
-#endif
+    happens_before(&ciommu_rcu_edge);
     urcu_bp_read_unlock();
 }
 
-/* First statement of every callback: the grace period is over. */
+/* Callbacks that an owner has under way. The owner waits for them before it frees what they touch.
+ */
+struct deferrals {
+    uint64_t pending;
+};
+
+/* First and last statement of every callback: the grace period is over; the owner may go. */
 static inline void ciommu_rcu_callback_begins(void) {
-#ifdef CIOMMU_TSAN
-    __tsan_acquire(&ciommu_rcu_edge);
-#endif
+    happens_after(&ciommu_rcu_edge);
+}
+
+static inline void ciommu_rcu_callback_ends(struct deferrals *deferrals) {
+    (void)__atomic_fetch_sub(&deferrals->pending, 1,
+                             __ATOMIC_RELEASE); /* pairs with ciommu_rcu_wait */
 }
 
 /* Runs `callback` on liburcu's thread after every present read section has ended. Does not
  * allocate; may wake that thread. */
-void ciommu_rcu_defer(struct rcu_head *head, ciommu_rcu_callback callback);
+void ciommu_rcu_defer(struct deferrals *deferrals, struct rcu_head *head,
+                      ciommu_rcu_callback callback);
 
 /* Starts liburcu's callback thread, so that no later deferral needs memory. Once per process is
  * enough; repeating is harmless. */
 void ciommu_rcu_prepare(void);
 
-/* Waits until every deferred callback has run. Never from a callback or a read section. */
-void ciommu_rcu_barrier(void);
+/* Waits until none is pending. Never from a callback, a read section, or under a lock that a
+ * callback takes. */
+void ciommu_rcu_wait(const struct deferrals *deferrals);
 
 #endif

@@ -162,6 +162,7 @@ static void slot_returns(struct rcu_head *head) {
     spaces->free = space;
     spaces->used--;
     pthread_mutex_unlock(spaces->lock);
+    ciommu_rcu_callback_ends(&spaces->deferrals);
 }
 
 static void unlink_from(struct ciommu_space **link, struct ciommu_space *space, bool sibling) {
@@ -184,7 +185,7 @@ void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space) {
     (void)add_seq_cst(&space->birth,
                       1); /* pairs with translate.c: a binding that names the old life is dead */
     (void)add_seq_cst(&space->generation, 1); /* and so is every first-level entry */
-    ciommu_rcu_defer(&space->rcu, slot_returns);
+    ciommu_rcu_defer(&spaces->deferrals, &space->rcu, slot_returns);
     if (parent != NULL) {
         ciommu_spaces_release(spaces, parent);
     }

@@ -11,9 +11,9 @@
  *                space's.
  *   Writers      under the unit's table lock: everything but `sizes` (inserters set bits).
  *   Changes      space.c: invalidate. Non-leaf: walk_generation++. Whole space: fresh tag.
- *                generation++ (seq_cst), fence; then the IOTLB ways of a page range; then generation++ again, because a first level may have
- *                copied an entry between the first bump and its clearing. Children of a parent only
- *                after all that: walk_generation++, fresh tag, generation++.
+ *                generation++ (seq_cst), fence; then the IOTLB ways of a page range; then
+ * generation++ again, because a first level may have copied an entry between the first bump and its
+ * clearing. Children of a parent only after all that: walk_generation++, fresh tag, generation++.
  *   Removal      `birth`++ and `generation`++ and the slot goes to call_rcu. Slots live in a fixed
  *                pool and keep their counters for ever, so that a first-level entry which outlives
  *                its space finds another generation, never freed memory.
@@ -123,6 +123,7 @@ struct spaces {
     uint32_t used;
     uint32_t next_tag;
     struct iotlb *iotlb;
+    struct deferrals deferrals;
     pthread_mutex_t
         *lock; /* constant: the table lock, for slots that come back from a grace period */
 };
@@ -130,7 +131,7 @@ struct spaces {
 /* `limit` spaces can be cached besides the identity space. */
 enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, struct iotlb *iotlb,
                                       pthread_mutex_t *lock);
-/* After a barrier; no space is in use. */
+/* Nothing is in use or deferred any more. */
 void ciommu_spaces_fini(struct spaces *spaces);
 
 /* The space of this shape with one more reference: found, or made if a slot is free; NULL

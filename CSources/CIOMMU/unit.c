@@ -66,8 +66,8 @@ static enum ciommu_status memory_quiesce(struct memory_user *user) {
 /* ---- Life ---- */
 
 static void free_unit(struct ciommu_unit *unit) {
-    ciommu_rcu_barrier(); /* an eviction under way defers the return of its slots ... */
-    ciommu_rcu_barrier(); /* ... and those must be back as well */
+    ciommu_rcu_wait(&unit->bindings.deferrals); /* an eviction retires spaces, so bindings first */
+    ciommu_rcu_wait(&unit->spaces.deferrals);
     for (uint32_t slot = 0; slot < unit->ports.count; slot++) {
         ciommu_port_free(unit->ports.slots[slot]);
     }
@@ -180,7 +180,7 @@ enum ciommu_status ciommu_port_create(struct ciommu_unit *unit, struct ciommu_po
     for (uint32_t slot = unit->pool_ports; slot < unit->ports.count && port == NULL; slot++) {
         if (unit->ports.slots[slot]->taken == 0) {
             port = unit->ports.slots[slot];
-            ciommu_port_flush(port); /* nothing of its former owner */
+            ciommu_port_recycle(port);
         }
     }
     if (port == NULL) {
@@ -274,6 +274,9 @@ static void add_port_statistics(const struct ciommu_port *port, struct ciommu_st
 }
 
 void ciommu_unit_statistics(struct ciommu_unit *unit, struct ciommu_statistics *out) {
+    if (unit == NULL || out == NULL) {
+        return;
+    }
     struct ciommu_statistics sum = {.size = sizeof sum};
     pthread_mutex_lock(&unit->ports_lock);
     for (uint32_t slot = 0; slot < unit->ports.count; slot++) {

@@ -158,6 +158,10 @@ struct JSONReader {
             text.append(character)
             reader.skip()
         }
+        let digits = text.hasPrefix("-") ? text.dropFirst() : text[...]
+        guard digits.first?.isNumber == true, !digits.hasPrefix("0") || !(digits.dropFirst().first?.isNumber ?? false) else {
+            throw reader.unexpected("a JSON value")
+        }
         if let integer = Int(text) { return .integer(integer) }
         guard let number = Double(text) else { throw reader.unexpected("a JSON value") }
         return .number(number)

@@ -58,7 +58,8 @@ struct SummaryCheck {
         var counts: [String: Int] = [
             "vtd_reg_read": lines["R", default: 0], "vtdx_reg_read": lines["R", default: 0],
             "vtd_reg_write": lines["W", default: 0], "vtdx_inv_desc": lines["D", default: 0],
-            "vtdx_mw": lines["S", default: 0], "vtdx_xlat": lines["T", default: 0],
+            "vtd_inv_qi_head": lines["D", default: 0], "vtdx_mw": lines["S", default: 0],
+            "vtdx_xlat": lines["T", default: 0],
             "vtd_irq_generate": lines["G", default: 0], "vtd_ir_remap_msi_req": lines["I", default: 0],
             "vtd_iotlb_page_hit": events.translations.count { $0.isHit },
             "vtd_dmar_fault": events.translations.count { $0.answer.fault != 0 },

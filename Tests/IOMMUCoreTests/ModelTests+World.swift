@@ -94,7 +94,8 @@ struct ModelWorld {
         case 0...4: return slot.sound
         case 5: return random.oneIn(2) ? 0 : now & ~(isFirst ? 1 : 3)
         case 6: return now ^ (1 << UInt64(random.below(12)))
-        case 7: return now ^ (1 << UInt64(random.below(64)))
+        // Not the low address bits: a pointer to another table of the world would need wider invalidations than a slot knows.
+        case 7: return now ^ (1 << UInt64(31 + random.below(33)))
         case 8: return now & ~(isFirst ? 0x460 : 0x300)
         case 9: return random.pick(decoys) | mostFlags
         case 10 where random.oneIn(3): return random.next()

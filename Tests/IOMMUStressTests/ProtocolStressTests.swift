@@ -43,7 +43,7 @@ struct StressCase: Sendable, CustomTestStringConvertible {
 extension probe_result {
     /// What the first violation was.
     var firstViolation: String {
-        let bytes = withUnsafeBytes(of: first) { unsafe Array($0.prefix { $0 != 0 }) }
+        let bytes = unsafe withUnsafeBytes(of: first) { unsafe Array($0.prefix { $0 != 0 }) }
         return String(decoding: bytes, as: UTF8.self)
     }
 }

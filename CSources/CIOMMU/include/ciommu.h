@@ -352,7 +352,8 @@ CIOMMU_API void ciommu_unit_statistics(struct ciommu_unit *unit, struct ciommu_s
 CIOMMU_API enum ciommu_status ciommu_port_create(struct ciommu_unit *unit,
                                                  struct ciommu_port **out);
 
-/* Gives the port back to its unit. CIOMMU_IN_SECTION if it is inside one. NULL is allowed. */
+/* Gives the port back to its unit. CIOMMU_IN_SECTION if it is inside one. NULL is allowed. Take its
+ * faults before: those still in its ring count as lost. */
 CIOMMU_API enum ciommu_status ciommu_port_destroy(struct ciommu_port *port);
 
 /* Small number that names the port in reports; stable while it exists. */

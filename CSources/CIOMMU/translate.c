@@ -277,8 +277,10 @@ static uint32_t pass_through(const struct ciommu_unit *unit, const struct lookup
 
 /* ---- IOTLB and walk ---- */
 
+/* A probe needs no particular right, but an entry without any for its `half` (user or privileged)
+ * denies, and denials are walked. */
 static bool iotlb_answers(struct ciommu_port *port, const struct ciommu_space *space, uint32_t tag,
-                          uint64_t iova, uint32_t needed, struct leaf *leaf) {
+                          uint64_t iova, uint32_t needed, uint32_t half, struct leaf *leaf) {
     const struct iotlb *iotlb = &port->unit->iotlb;
     if (iotlb->entries == NULL || tag == 0) {
         return false;
@@ -287,7 +289,8 @@ static bool iotlb_answers(struct ciommu_port *port, const struct ciommu_space *s
     while (sizes != 0) {
         uint32_t page_lg2 = (uint32_t)__builtin_ctzll(sizes);
         sizes &= sizes - 1;
-        if (ciommu_iotlb_lookup(iotlb, tag, iova, page_lg2, needed, leaf)) {
+        if (ciommu_iotlb_lookup(iotlb, tag, iova, page_lg2, needed, leaf) &&
+            (leaf->rights & half) != 0) {
             /* Tags are finite: after a renewal this one may be another space's. */
             return load_acquire(&space->tag) == tag;
         }
@@ -354,8 +357,9 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
         walker->parent = space->parent;
         walker->parent_walk_generation =
             space->parent == NULL ? 0 : load_acquire(&space->parent->walk_generation);
-        uint32_t needed = walker->access << (walker->privileged ? 3 : 0);
-        if (iotlb_answers(port, space, tag, lookup->iova, needed, leaf)) {
+        uint32_t shift = walker->privileged ? 3 : 0;
+        uint32_t needed = walker->access << shift;
+        if (iotlb_answers(port, space, tag, lookup->iova, needed, 7u << shift, leaf)) {
             count_owned(&port->iotlb_hits);
             leaf->attributes |= path->shape->attributes;
             return true;

@@ -16,7 +16,7 @@ extension LineReader {
 
     /// Takes `bdf,sid,`: a PCI address and the same as one number.
     mutating func source() throws(CaptureError) -> UInt16 {
-        let bus = try hexadecimal("the bus", max: 0xff)
+        let bus = try padded("the bus", digits: 2)
         try expect(UInt8(ascii: ":"))
         let device = try hexadecimal("the device", max: 0x1f)
         try expect(UInt8(ascii: "."))
@@ -31,7 +31,7 @@ extension LineReader {
 
     /// Takes a source id.
     mutating func sourceNumber() throws(CaptureError) -> UInt16 {
-        UInt16(try hexadecimal("the source id", max: 0xffff))
+        UInt16(truncatingIfNeeded: try padded("the source id", digits: 4))
     }
 
     /// Takes a PASID and a comma; an empty column is none.
@@ -64,7 +64,7 @@ extension LineReader {
         while next != UInt8(ascii: ","), next != UInt8(ascii: "\n"), !isAtEnd {
             if !words.isEmpty { try space() }
             guard words.count < most else { throw error("\(what) has more than \(most) words") }
-            words.append(try hexadecimal(what))
+            words.append(try padded(what, digits: 16))
         }
         return words
     }

@@ -58,13 +58,11 @@ struct LineReader {
         position += length
     }
 
-    /// Takes the end of the line; the last line of a file may lack it.
+    /// Takes the end of the line. The last line of a file has one too, or the file was cut off.
     @inline(__always)
     mutating func endLine() throws(CaptureError) {
-        if position < bytes.count {
-            guard bytes[position] == UInt8(ascii: "\n") else { throw unexpected("the end of the line") }
-            position += 1
-        }
+        guard next == UInt8(ascii: "\n") else { throw unexpected("the end of the line") }
+        position += 1
         line += 1
     }
 
@@ -84,6 +82,14 @@ struct LineReader {
         }
         guard position > start else { throw unexpected("\(what) in hexadecimal") }
         guard value <= max else { throw error("\(what) is 0x\(String(value, radix: 16)), over 0x\(String(max, radix: 16))") }
+        return value
+    }
+
+    /// Takes a hexadecimal number that is padded to a number of digits.
+    mutating func padded(_ what: StaticString, digits: Int) throws(CaptureError) -> UInt64 {
+        let start = position
+        let value = try hexadecimal(what)
+        guard position - start == digits else { throw error("\(what) does not have \(digits) digits") }
         return value
     }
 

@@ -64,7 +64,7 @@ extension MappingRow {
         writable = try reader.flag("w")
         level = Int(try reader.decimal("the level", max: 5))
         try reader.comma()
-        leafEntry = try reader.hexadecimal("the leaf entry")
+        leafEntry = try reader.padded("the leaf entry", digits: 16)
         guard size >= 4096, size & (size - 1) == 0 else {
             throw reader.error("the size is not a power of two of at least 4096")
         }

@@ -53,9 +53,8 @@ extension TableImage {
         var places: [UInt64: Int] = [:]
         try index.parse { (reader) throws(CaptureError) in
             while !reader.isAtEnd {
-                let address = try reader.hexadecimal("the page's address")
+                let address = try reader.padded("the page's address", digits: 12)
                 guard address & 0xfff == 0 else { throw reader.error("the page's address is not a multiple of 4096") }
-                guard address >> 52 == 0 else { throw reader.error("the page's address has more than 52 bits") }
                 try reader.space()
                 let role = try reader.text("the role", upTo: UInt8(ascii: "\n"))
                 guard !role.isEmpty else { throw reader.error("the page has no role") }

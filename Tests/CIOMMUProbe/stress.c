@@ -118,12 +118,34 @@ static void read_once(struct run *run, struct ciommu_port *port, uint32_t page) 
     }
 }
 
+/* Changer and readers on processors of their own, so that they truly run at once. */
+static void pin(bool changer) {
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) {
+        return;
+    }
+    int first = 0;
+    while (!CPU_ISSET(first, &allowed)) {
+        first++;
+    }
+    cpu_set_t set = allowed;
+    CPU_CLR(first, &set);
+    if (changer) {
+        CPU_ZERO(&set);
+        CPU_SET(first, &set);
+    }
+    (void)pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
 static void *read_pages(void *argument) {
     struct reader *reader = argument;
     struct run *run = reader->run;
     struct ciommu_port *port = NULL;
     unsigned char *misses = run->options->slow_stores ? malloc(MISS_BYTES) : NULL;
     uint64_t reads = 0;
+    if (run->options->slow_stores) {
+        pin(false);
+    }
     if (ciommu_port_create(run->world.unit, &port) != CIOMMU_OK) {
         report(run, "no port", 0, 0, 0, 0);
     }
@@ -194,7 +216,13 @@ int probe_stress(const struct probe_options *options, struct probe_result *resul
                 (struct reader){.run = run, .random = options->seed * 2 + index * 77 + 1};
             pthread_create(&readers[index].thread, NULL, read_pages, &readers[index]);
         }
+        cpu_set_t before;
+        (void)pthread_getaffinity_np(pthread_self(), sizeof before, &before);
+        if (options->slow_stores) {
+            pin(true);
+        }
         result->changes = change_pages(run);
+        (void)pthread_setaffinity_np(pthread_self(), sizeof before, &before);
         for (uint32_t index = 0; index < options->readers; index++) {
             pthread_join(readers[index].thread, NULL);
         }

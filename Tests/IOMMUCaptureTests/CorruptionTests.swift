@@ -55,16 +55,17 @@ import Testing
         let original = Self.example()
         let contents = try #require(original.files[file])
         var generator = Generator(state: 0x10_aa17)
-        for _ in 0..<200 {
-            var capture = original
-            var damaged = contents
-            for _ in 0..<Int.random(in: 1...3, using: &generator) {
-                damaged[Int.random(in: 0..<damaged.count, using: &generator)] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
-            }
-            capture.files[file] = damaged
-            let ending = try capture.withFolder { try replay($0) }
-            if case .refused(let hasLine) = ending {
-                #expect(hasLine)
+        try original.withFolder { folder in
+            for _ in 0..<200 {
+                var damaged = contents
+                for _ in 0..<Int.random(in: 1...3, using: &generator) {
+                    let place = Int.random(in: 0..<damaged.count, using: &generator)
+                    damaged[place] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
+                }
+                try Data(damaged).write(to: URL(filePath: folder + "/" + file))
+                if case .refused(let hasLine) = try replay(folder) {
+                    #expect(hasLine)
+                }
             }
         }
     }
@@ -73,13 +74,12 @@ import Testing
     func truncationIsNoticed(_ file: String) throws {
         let original = Self.example()
         let contents = try #require(original.files[file])
-        // A cut behind a whole line leaves a shorter file that may be right in itself; the summary notices some of those.
-        for end in stride(from: 0, to: contents.count - 1, by: max(1, contents.count / 97)) where end == 0 || contents[end - 1] != 10 {
-            var capture = original
-            capture.files[file] = Array(contents[..<end])
-            let ending = try capture.withFolder { try replay($0) }
-            if file != "replay.txt" || end == 0 {
-                #expect(ending != .agreed, "\(file) cut to \(end) bytes")
+        // A cut behind a whole line leaves a shorter file that may be right in itself.
+        try original.withFolder { folder in
+            for end in stride(from: 0, to: contents.count - 1, by: max(1, contents.count / 97))
+            where end == 0 || contents[end - 1] != UInt8(ascii: "\n") {
+                try Data(contents[..<end]).write(to: URL(filePath: folder + "/" + file))
+                #expect(try replay(folder) != .agreed, "\(file) cut to \(end) bytes")
             }
         }
     }
@@ -130,7 +130,7 @@ import Testing
     @Test(arguments: recordedFiles.filter { $0.hasSuffix(".gz") })
     func aFlippedBitInACompressedFileIsRefused(_ file: String) throws {
         var generator = Generator(state: 42)
-        for _ in 0..<4 {
+        for _ in 0..<3 {
             let ending = try withDamaged(file) { bytes in
                 // Behind the header, whose time and name mean nothing. Only the first bytes of the large one: it is fast then.
                 let end = min(bytes.count, 40_000)

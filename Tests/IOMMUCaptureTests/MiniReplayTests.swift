@@ -98,7 +98,7 @@ import Testing
         var capture = MiniCapture(events: [])
         let setup = MiniCapture.setup.filter { !$0.hasPrefix("W 20 8") && !$0.hasPrefix("W 18") }
         let events = setup + ["W 20 4 1000", "W 24 4 0", "W 18 4 40000000", "W 18 4 80000000", Self.beforeChange]
-        capture.files["replay.txt"] = [UInt8](events.joined(separator: "\n").utf8)
+        capture.files["replay.txt"] = [UInt8]((events.joined(separator: "\n") + "\n").utf8)
         let report = try Replay().run(capture.capture())
         #expect(report.agreed == 1, "\(report.text)")
     }

@@ -54,6 +54,29 @@ import Testing
         log.expectNone("\(mode)")
     }
 
+    /// What one kind of request left in the caches does not serve another kind that the range treats otherwise.
+    @Test(arguments: TableMode.unchanging)
+    func theInterruptRangeIsJudgedForEveryKindOfRequest(mode: TableMode) throws {
+        let tables = ModeTables(mode)
+        let bench = try tables.bench()
+        var log = MismatchLog()
+        let kinds: [DMARequest.Kind] = [.untranslated, .translationRequest, .untranslated, .translated, .untranslated]
+        for address in Self.addresses {
+            for kind in kinds {
+                for isExplicit in [true, false] {
+                    var request = tables.request(address, [.read], isPASIDExplicit: isExplicit)
+                    if mode == .disabled && isExplicit { request.pasid = ModeTables.pasid }
+                    request.kind = kind
+                    let wanted = bench.expected(request)
+                    for isCached in [false, true, true] {
+                        log.compare(try bench.answer(request, isCached: isCached), wanted, "\(request)")
+                    }
+                }
+            }
+        }
+        log.expectNone("\(mode)")
+    }
+
     @Test(arguments: [TableMode.legacySecond(4), .scalableSecond(4), .first(4), .nested(first: 4, second: 4)])
     func aMappingThatCoversTheInterruptRangeIsNotTranslatedThere(mode: TableMode) throws {
         var log = MismatchLog()

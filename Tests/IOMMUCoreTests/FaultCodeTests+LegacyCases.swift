@@ -82,10 +82,11 @@ extension FaultCase {
             code: 0x03, what: "root page without memory", mode: mode, stage: .second, level: 3,
             damage: { scene in
                 scene.image[scene.context] = GuestImage.hole | scene.image[scene.context] & 3
-            }),
+            }
+        ).heldAbove(),
         paging(0x07, "lower table without memory", level: 1, failsAt: 0) { $0 = GuestImage.hole | 3 },
         paging(0x05, "write to a page without W", level: 0, access: [.write]) { $0 &= ~2 },
-        paging(0x05, "write below an entry without W", level: 2, failsAt: 0, access: [.write]) { $0 &= ~2 },
+        paging(0x05, "write below an entry without W", level: 2, failsAt: 0, access: [.write]) { $0 &= ~2 }.heldAbove(),
         paging(0x05, "write to an absent page", level: 0, access: [.write]) { $0 &= ~3 },
         paging(0x06, "read of a page without R", level: 0) { $0 &= ~1 },
         paging(0x06, "read of an absent page, its reserved bits ignored", level: 0) { $0 = $0 & ~3 | 1 << 62 },
@@ -131,7 +132,8 @@ extension FaultCase {
             }),
         FaultCase(code: 0x0d, what: "translation request, type 0", mode: mode, ask: { $0.kind = .translationRequest }),
         FaultCase(code: 0x0d, what: "translated request, type 0", mode: mode, ask: { $0.kind = .translated }),
-        FaultCase(code: 0x0d, what: "translation request, pass-through", mode: .legacyPassThrough,
+        FaultCase(
+            code: 0x0d, what: "translation request, pass-through", mode: .legacyPassThrough,
             ask: { $0.kind = .translationRequest }),
         FaultCase(code: 0x31, what: "request with PASID in legacy mode", mode: mode, ask: { $0.pasid = 5 }),
     ]

@@ -31,7 +31,7 @@ extension FaultCase {
         _ code: UInt32, _ what: String, level: Int, failsAt: Int? = nil, model: UnitModel = .full,
         access: Access = [.read],
         modes: [TableMode] = [.first(4), .nested(first: 4, second: 4)],
-        setup: @escaping @Sendable (ModeTables) -> Void = { _ in }, _ change: @escaping @Sendable (inout UInt64) -> Void
+        setup: @escaping @Sendable (ModeTables) -> Void = { _ in }, change: @escaping @Sendable (inout UInt64) -> Void
     ) -> [FaultCase] {
         modes.map { mode in
             FaultCase(
@@ -59,6 +59,7 @@ extension FaultCase {
             scene.second.update(scene.secondInput, level: 1) { $0 &= ~2 }
             scene.second.update(scene.secondInput, level: 0) { $0 &= ~1 }
         }
+        fault.isHeldAbove = true
         return fault
     }
 
@@ -72,15 +73,17 @@ extension FaultCase {
         + second(0x7a, "page beyond the address width", level: 0, model: narrow) { $0 |= beyond }
         + second(0x85, "write to a page without W", level: 0, access: [.write]) { $0 &= ~2 }
         + second(0x86, "read of a page without R", level: 0) { $0 &= ~1 }
-        + second(0x86, "read below an entry without R", level: 1, failsAt: 0) { $0 &= ~1 }
+        + second(0x86, "read below an entry without R", level: 1, failsAt: 0) { $0 &= ~1 }.map { $0.heldAbove() }
         + second(0x87, "result in the interrupt range", level: 0) { $0 = 0xfee0_0003 }
         + [
             whole(
                 0x7b, "root page without memory", .scalableSecond(4), .second, level: 3,
-                damage: { $0.image[$0.entry] = GuestImage.hole | $0.image[$0.entry] & 0xfff }),
+                damage: { $0.image[$0.entry] = GuestImage.hole | $0.image[$0.entry] & 0xfff }
+            ).heldAbove(),
             whole(
                 0x7b, "root page without memory", nestedMode, .nested, level: 3,
-                damage: { $0.image[$0.entry] = GuestImage.hole | $0.image[$0.entry] & 0xfff }),
+                damage: { $0.image[$0.entry] = GuestImage.hole | $0.image[$0.entry] & 0xfff }
+            ).heldAbove(),
             whole(
                 0x7c, "marks without snooped walks", .scalableSecond(4), .second, level: 3,
                 setup: {
@@ -117,7 +120,8 @@ extension FaultCase {
             whole(
                 0x84, "input above the guest address width", .scalableSecond(5), .second,
                 model: .full.with(.maximumGuestAddressWidth, 51), ask: { $0.iova = 1 << 52 }),
-            whole(0x87, "pass-through to the interrupt range with PASID", .scalablePassThrough, .none,
+            whole(
+                0x87, "pass-through to the interrupt range with PASID", .scalablePassThrough, .none,
                 ask: { $0.iova = 0xfeef_fff8 }),
             whole(
                 0x87, "translated request to the interrupt range", .first(4), .none,
@@ -148,15 +152,14 @@ extension FaultCase {
             setup: {
                 $0.entry.allowsSupervisor = true
                 $0.entry.protectsSupervisor = true
-            }
-        ) { $0 &= ~2 }
+            }, change: { $0 &= ~2 })
         + first(
             0x82, "execute request, XD", level: 1, failsAt: 0, model: .revision3, access: [.execute],
             setup: {
                 $0.entry.allowsExecute = true
                 $0.entry.hasExecuteDisable = true
-            }
-        ) { $0 |= 1 << 63 }
+            }, change: { $0 |= 1 << 63 }
+        ).map { $0.heldAbove() }
         + first(
             0x82, "supervisor execute request to a user page under SMEP", level: 0, model: .revision3,
             access: [.execute, .privileged],
@@ -164,15 +167,15 @@ extension FaultCase {
                 $0.entry.allowsExecute = true
                 $0.entry.allowsSupervisor = true
                 $0.entry.hasSupervisorProtection = true
-            }
-        ) { _ in }
+            }, change: { _ in })
         + first(0x87, "result in the interrupt range", level: 0, modes: [.first(4)]) { $0 = 0xfee0_0007 }
         + [
             whole(
                 0x73, "root page without memory", .first(4), .first, level: 3,
                 damage: { scene in
                     scene.image[scene.entry + 16] = GuestImage.hole | scene.image[scene.entry + 16] & 0xfff
-                }),
+                }
+            ).heldAbove(),
             whole(0x80, "input not canonical for 4 levels", .first(4), .first, ask: { $0.iova = 1 << 47 }),
             whole(
                 0x80, "input not canonical for 4 levels", nestedMode, .first, ask: { $0.iova = 0xffff_7fff_ffff_f000 }),
@@ -206,7 +209,8 @@ extension FaultCase {
             damage: { $0.first.update(FaultScene.input, level: 0) { $0 |= beyond } }),
         whole(
             0x74, "root beyond the guest address width", nestedMode, .first, level: 3,
-            model: .full.with(.maximumGuestAddressWidth, 47), damage: { $0.image[$0.entry + 16] |= beyond }),
+            model: .full.with(.maximumGuestAddressWidth, 47), damage: { $0.image[$0.entry + 16] |= beyond }
+        ).heldAbove(),
         whole(
             0x75, "no permission to read the root page", nestedMode, .first, level: 3,
             damage: { scene in
@@ -234,7 +238,8 @@ extension FaultCase {
             }),
         whole(
             0x84, "first-stage root above the tables' width", nestedMode, .nested,
-            damage: { $0.image[$0.entry + 16] |= beyond }),
+            damage: { $0.image[$0.entry + 16] |= beyond }
+        ).heldAbove(),
         whole(
             0x82, "execute request, second-stage page without X", nestedMode, .nested, level: 0, model: .revision3,
             setup: {

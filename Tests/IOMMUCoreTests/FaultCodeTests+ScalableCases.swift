@@ -21,7 +21,7 @@ extension FaultCase {
     private static func request(
         _ code: UInt32, _ what: String, model: UnitModel = .full,
         setup: @escaping @Sendable (ModeTables) -> Void = { _ in },
-        _ ask: @escaping @Sendable (inout DMARequest) -> Void
+        ask: @escaping @Sendable (inout DMARequest) -> Void
     ) -> FaultCase {
         FaultCase(code: code, what: what, mode: mode, model: model, setup: setup, ask: ask)
     }
@@ -74,17 +74,17 @@ extension FaultCase {
         FaultCase(
             code: 0x43, what: "page requests without device-TLB", mode: mode,
             setup: { $0.context.allowsDeviceTLB = false }, damage: { $0.image[$0.context] |= 1 << 4 }),
-        request(0x44, "translation request with DTE=0", setup: { $0.context.allowsDeviceTLB = false }) {
-            $0.kind = .translationRequest
-        },
-        request(0x44, "translated request with DTE=0", setup: { $0.context.allowsDeviceTLB = false }) {
-            $0.kind = .translated
-        },
+        request(
+            0x44, "translation request with DTE=0", setup: { $0.context.allowsDeviceTLB = false },
+            ask: { $0.kind = .translationRequest }),
+        request(
+            0x44, "translated request with DTE=0", setup: { $0.context.allowsDeviceTLB = false },
+            ask: { $0.kind = .translated }),
         plain(0x45, "PASID where it is not allowed") { $0.image[$0.context] &= ~(1 << 3) },
         request(0x46, "PASID beyond the directory") { $0.pasid = 1 << 13 },
-        request(0x46, "PASID beyond a larger directory", setup: { $0.context.directorySize = 6 }) {
-            $0.pasid = 1 << 19
-        },
+        request(
+            0x46, "PASID beyond a larger directory", setup: { $0.context.directorySize = 6 },
+            ask: { $0.pasid = 1 << 19 }),
         FaultCase(
             code: 0x48, what: "RID_PASID beyond the directory", mode: mode,
             setup: { $0.context.requestPASID = 1 << 13 }, ask: { $0.pasid = nil }),

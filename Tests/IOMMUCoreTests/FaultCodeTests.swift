@@ -19,6 +19,8 @@ struct FaultCase: Sendable, CustomTestStringConvertible {
     var setup: @Sendable (ModeTables) -> Void = { _ in }
     /// Breaks them.
     var damage: @Sendable (FaultScene) throws -> Void = { _ in }
+    /// The damage sits in a legal entry above the one that faults, which caches may hold until it is invalidated.
+    var isHeldAbove = false
     /// Turns the good request into the bad one.
     var ask: @Sendable (inout DMARequest) -> Void = { _ in }
 
@@ -133,6 +135,7 @@ final class FaultScene {
 
         // The guest repairs its tables and need not invalidate: a fault is not cached.
         try scene.mend()
+        if fault.isHeldAbove { try scene.invalidateEverything() }
         #expect(try bench.answer(good) == before)
     }
 
@@ -219,6 +222,13 @@ final class FaultScene {
 }
 
 extension FaultCase {
+    /// The same, with the damage in an entry that caches may hold.
+    func heldAbove() -> FaultCase {
+        var copy = self
+        copy.isHeldAbove = true
+        return copy
+    }
+
     /// Where an FPD bit has been read by the time this code is found.
     var silencers: [FaultScene.Silencer] {
         if mode.isLegacy { return [.context] }

@@ -61,7 +61,9 @@ import Testing
                 let page = first.entryPointer(Self.input, level: level) & ~0xfff
                 let copy = tables.image.allocatePage()
                 let original = first.entryAddress(Self.input, level: level) & ~0xfff
-                for slot in 0..<512 as Range<UInt64> { tables.image[copy + 8 * slot] = tables.image[original + 8 * slot] }
+                for slot in 0..<512 as Range<UInt64> {
+                    tables.image[copy + 8 * slot] = tables.image[original + 8 * slot]
+                }
                 tables.image[copy | first.entryAddress(Self.input, level: level) & 0xfff] = 0
                 second.map(page, to: copy)
                 try bench.invalidate(Self.covering(page, isLeafOnly: true)[index])

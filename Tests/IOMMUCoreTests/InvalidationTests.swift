@@ -211,7 +211,8 @@ final class MovablePages {
         if !mode.isLegacy {
             try pages.bench.invalidate(
                 .pasidIOTLB(domain, pasid: pasid + 1), .pasidIOTLB(domain + 1, pasid: pasid),
-                .pasidIOTLBPages(domain, pasid: pasid + 1, at: Self.base, mask: 9), .pasidCache(domain, pasid: pasid + 1))
+                .pasidIOTLBPages(domain, pasid: pasid + 1, at: Self.base, mask: 9),
+                .pasidCache(domain, pasid: pasid + 1))
         }
         for input in inputs { try pages.expectOldOrNew(input) }
         for descriptor in Self.wholeSpace(mode) { try pages.bench.invalidate(descriptor) }

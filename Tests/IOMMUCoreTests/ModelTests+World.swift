@@ -172,7 +172,9 @@ struct ModelWorld {
     }
 
     /// Offsets that share tables with each other at different levels.
-    private static let scatter: [UInt64] = [0, 0x1000, 0x2000, 0x1f_f000, 0x20_0000, 0x20_1000, 0x3fff_f000, 0x4000_0000]
+    private static let scatter: [UInt64] = [
+        0, 0x1000, 0x2000, 0x1f_f000, 0x20_0000, 0x20_1000, 0x3fff_f000, 0x4000_0000,
+    ]
 
     private static func inputs(_ mode: TableMode, _ random: inout SeededGenerator) -> [UInt64] {
         var width = UInt64(12 + 9 * (mode.firstLevels ?? mode.secondLevels ?? 4))

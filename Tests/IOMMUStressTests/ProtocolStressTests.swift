@@ -62,7 +62,7 @@ private let mutants: [StressCase] = [
     StressCase(world: PROBE_PAGES.rawValue, mutant: 1, firstLevelEntries: 4),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 2),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 3),
-    StressCase(world: PROBE_PAGES.rawValue, mutant: 4, slowStores: true),
+    StressCase(world: PROBE_PAGES.rawValue, mutant: 4, readers: 1, slowStores: true),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 5),
     StressCase(world: PROBE_NESTED_TABLES.rawValue, mutant: 6),
     StressCase(world: PROBE_BINDINGS.rawValue, mutant: 7),

@@ -3,6 +3,7 @@
 // The memory of an imaginary guest: a few ranges of output addresses, each backed by an aligned host buffer, some read-only,
 // with holes between them. Tables are built in it, the engine walks it, and the reference walks a copy of it.
 
+import Foundation
 import IOMMU
 
 /// Guest memory that a test owns. Not thread-safe: one test, one thread.
@@ -48,7 +49,7 @@ package final class GuestImage {
         self.regions = regions
         unsafe buffers = regions.map { region in
             let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: region.byteCount, alignment: 4096)
-            unsafe buffer.initializeMemory(as: UInt64.self, repeating: 0)
+            if let base = buffer.baseAddress { unsafe memset(base, 0, region.byteCount) }
             return unsafe buffer
         }
         allocated = regions.map { _ in 0 }
@@ -132,15 +133,23 @@ package final class GuestImage {
     package func differences(from other: GuestImage, limit: Int = 8) -> [UInt64] {
         var found: [UInt64] = []
         for index in regions.indices {
-            let words = unsafe buffers[index].bindMemory(to: UInt64.self)
-            let others = unsafe other.buffers[index].bindMemory(to: UInt64.self)
-            let used = allocated[index] << 9
-            for word in 0..<used where unsafe words[word] != others[word] {
-                found.append(regions[index].address + UInt64(word << 3))
-                if found.count == limit { return found }
+            for page in 0..<allocated[index] where !isSamePage(page, in: index, other) {
+                for word in 0..<512 {
+                    let address = regions[index].address + UInt64(page << 12 + word << 3)
+                    guard self[address] != other[address] else { continue }
+                    found.append(address)
+                    if found.count == limit { return found }
+                }
             }
         }
         return found
+    }
+
+    private func isSamePage(_ page: Int, in index: Int, _ other: GuestImage) -> Bool {
+        guard let mine = unsafe buffers[index].baseAddress, let its = unsafe other.buffers[index].baseAddress else {
+            return true
+        }
+        return unsafe memcmp(mine + page << 12, its + page << 12, 4096) == 0
     }
 
     // MARK: The engine's view

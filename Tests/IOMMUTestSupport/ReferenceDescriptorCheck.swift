@@ -66,7 +66,8 @@ package struct ReferenceDescriptorCheck {
         case 2:
             let isSelective = granularity == 3
             let mask = bits(high, 0...5)
-            return granularity != 0 && !(isSelective && (!model.has(.pageSelective) || mask > model[.maximumAddressMask]))
+            return granularity != 0
+                && !(isSelective && (!model.has(.pageSelective) || mask > model[.maximumAddressMask]))
         case 4: return !bit(low, 4) || bits(low, 27...31) <= model[.hostAddressMaskValue]
         case 5: return !bit(low, 7) || model.has(.pageRequestDrain)
         case 6: return granularity >= 2

@@ -125,7 +125,7 @@ package final class ModeTables {
 
     /// A bench over these tables.
     package func bench(
-        model: UnitModel = .full, configuration: RemappingUnit.Configuration = .init()
+        model: UnitModel = .full, configuration: RemappingUnit.Configuration = TestBench.smallCaches
     ) throws -> TestBench {
         try TestBench(
             image, model: model, rootRegister: builder.rootRegister, isEnabled: mode != .disabled,

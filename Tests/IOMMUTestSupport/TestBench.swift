@@ -17,10 +17,21 @@ package final class TestBench {
     package var reference: ReferenceTranslator
     private var pendingFaults = 0
 
+    /// Caches that are large enough for most tests and quickly made.
+    package static var smallCaches: RemappingUnit.Configuration {
+        var configuration = RemappingUnit.Configuration()
+        configuration.iotlbEntries = 1024
+        configuration.bindings = 64
+        configuration.addressSpaces = 64
+        configuration.ports = 8
+        configuration.pooledPorts = 1
+        return configuration
+    }
+
     /// A unit over `image`, which becomes this bench's own.
     package init(
         _ image: GuestImage, model: UnitModel = .full, rootRegister: UInt64, isEnabled: Bool = true,
-        configuration: RemappingUnit.Configuration = .init()
+        configuration: RemappingUnit.Configuration = TestBench.smallCaches
     ) throws {
         self.model = model
         self.image = image

@@ -52,7 +52,8 @@ extension Capture {
             let context = known[UInt64(row.source) << 32 | UInt64(row.pasid ?? .max)]
             guard let context, context.kind == row.kind, context.domain == row.domain else {
                 throw CaptureError(
-                    file: mappingsFile, line: row.line, "device, PASID, kind and domain are not those of a row of contexts.csv")
+                    file: mappingsFile, line: row.line,
+                    "device, PASID, kind and domain are not those of a row of contexts.csv")
             }
         }
     }
@@ -60,7 +61,9 @@ extension Capture {
     /// What is wrong with a legacy-mode row; nil if nothing is.
     private func checkLegacy(_ row: ContextRow) -> String? {
         let base = registers.rootTableAddress & Self.addressBits
-        guard let root = image.word(at: base + UInt64(row.source >> 8) * 16) else { return "the root table is not in the image" }
+        guard let root = image.word(at: base + UInt64(row.source >> 8) * 16) else {
+            return "the root table is not in the image"
+        }
         let place = (root & Self.addressBits) + UInt64(row.source & 0xff) * 16
         guard words(at: place, count: 2) == row.entry else { return differs("the context entry", place) }
         guard !row.isImpliedPASID else { return "is_rid_pasid is 1 without a PASID" }

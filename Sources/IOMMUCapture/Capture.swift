@@ -54,7 +54,9 @@ public struct Capture: Sendable {
     ///   - parts: What is wanted besides registers, image and contexts.
     /// - Throws: An error with file and line for the first thing that is wrong.
     public init(folder: String, parts: Parts = .all) throws(CaptureError) {
-        guard FileContents.isFolder(folder) else { throw CaptureError(file: folder, "is not a folder with a recording") }
+        guard FileContents.isFolder(folder) else {
+            throw CaptureError(file: folder, "is not a folder with a recording")
+        }
         name = Self.lastComponent(of: folder)
         registers = try RegisterFile(CaptureFile("registers.json", in: folder))
         image = try TableImage(folder: folder)

@@ -57,7 +57,8 @@ extension ContextRow {
         contextEntry = try reader.words("the scalable-mode context entry", most: 4)
         let isScalable = pasid != nil
         guard entry.count == (isScalable ? 8 : 2), contextEntry.count == (isScalable ? 4 : 0) else {
-            throw reader.error("has \(entry.count) and \(contextEntry.count) words; legacy mode has 2 and 0, scalable 8 and 4")
+            throw reader.error(
+                "has \(entry.count) and \(contextEntry.count) words; legacy mode has 2 and 0, scalable mode 8 and 4")
         }
         try reader.endLine()
     }

@@ -2,13 +2,7 @@
 //
 // FileContents - a regular file, whole, into memory.
 
-#if canImport(Glibc)
 internal import Glibc
-#elseif canImport(Musl)
-internal import Musl
-#else
-internal import Darwin
-#endif
 
 /// Reads files.
 enum FileContents {
@@ -58,20 +52,9 @@ enum FileContents {
 
     private static func readSome(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
         while true {
-            let count = unsafe Self.systemRead(descriptor, buffer.baseAddress, buffer.count)
+            let count = unsafe Glibc.read(descriptor, buffer.baseAddress, buffer.count)
             if count >= 0 || errno != EINTR { return count }
         }
-    }
-
-    /// `read(2)`, whose name this type uses itself.
-    private static func systemRead(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int {
-        #if canImport(Glibc)
-        unsafe Glibc.read(descriptor, buffer, count)
-        #elseif canImport(Musl)
-        unsafe Musl.read(descriptor, buffer, count)
-        #else
-        unsafe Darwin.read(descriptor, buffer, count)
-        #endif
     }
 
     private static var reason: String {

@@ -159,7 +159,8 @@ struct JSONReader {
             reader.skip()
         }
         let digits = text.hasPrefix("-") ? text.dropFirst() : text[...]
-        guard digits.first?.isNumber == true, !digits.hasPrefix("0") || !(digits.dropFirst().first?.isNumber ?? false) else {
+        guard digits.first?.isNumber == true, !digits.hasPrefix("0") || !(digits.dropFirst().first?.isNumber ?? false)
+        else {
             throw reader.unexpected("a JSON value")
         }
         if let integer = Int(text) { return .integer(integer) }

@@ -52,7 +52,8 @@ struct LineReader {
     /// Takes `text`, literally.
     mutating func expect(_ text: StaticString) throws(CaptureError) {
         let length = text.utf8CodeUnitCount
-        let matches = bytes.count - position >= length
+        let matches =
+            bytes.count - position >= length
             && (0..<length).allSatisfy { unsafe bytes[position + $0] == text.utf8Start[$0] }
         guard matches else { throw unexpected("\"\(text)\"") }
         position += length
@@ -81,7 +82,9 @@ struct LineReader {
             position += 1
         }
         guard position > start else { throw unexpected("\(what) in hexadecimal") }
-        guard value <= max else { throw error("\(what) is 0x\(String(value, radix: 16)), over 0x\(String(max, radix: 16))") }
+        guard value <= max else {
+            throw error("\(what) is 0x\(String(value, radix: 16)), over 0x\(String(max, radix: 16))")
+        }
         return value
     }
 

@@ -49,7 +49,7 @@ extension RecordedAnswer: CustomStringConvertible {
     public var description: String {
         guard fault == 0 else { return "fault 0x" + String(fault, radix: 16) }
         let letters = [(rights & 1 != 0 ? "R" : ""), (rights & 2 != 0 ? "W" : "")].joined()
-        let text = "0x\(String(outputBase, radix: 16)) mask 0x\(String(mask, radix: 16)) \(letters.isEmpty ? "none" : letters)"
-        return isDisabled ? text + " (translation off)" : text
+        let page = "0x\(String(outputBase, radix: 16)) mask 0x\(String(mask, radix: 16))"
+        return page + " " + (letters.isEmpty ? "none" : letters) + (isDisabled ? " (translation off)" : "")
     }
 }

@@ -15,8 +15,8 @@ extension RegisterFile {
 
     /// The registers that every recorder names.
     private static let required = [
-        "VER", "CAP", "ECAP", "GSTS", "RTADDR", "CCMD", "FSTS", "FECTL", "FEDATA", "FEADDR", "FEUADDR", "PMEN", "IQH", "IQT",
-        "IQA", "ICS", "IECTL", "IRTA", "IVA", "IOTLB", "FRCD0_LO", "FRCD0_HI",
+        "VER", "CAP", "ECAP", "GSTS", "RTADDR", "CCMD", "FSTS", "FECTL", "FEDATA", "FEADDR", "FEUADDR", "PMEN",
+        "IQH", "IQT", "IQA", "ICS", "IECTL", "IRTA", "IVA", "IOTLB", "FRCD0_LO", "FRCD0_HI",
     ]
 
     /// Reads `registers.json`.
@@ -88,10 +88,10 @@ extension RegisterFile {
         guard let place = place(of: member.key), raw[place.offset & ~7] != nil else { return }
         let found = place.bits == 64 ? self[wide: place.offset] : UInt64(self[narrow: place.offset])
         guard named[member.key] == found else {
-            let text = "0x" + String(found, radix: 16)
+            let text = "0x\(String(found, radix: 16)) at 0x\(String(place.offset, radix: 16))"
             throw CaptureError(
                 file: file.name, line: member.value.line,
-                "\(member.key) is \(member.value.string ?? "?"), but raw64 has \(text) at 0x\(String(place.offset, radix: 16))")
+                "\(member.key) is \(member.value.string ?? "?"), but raw64 has \(text)")
         }
     }
 

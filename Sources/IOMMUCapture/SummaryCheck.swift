@@ -10,7 +10,9 @@ struct SummaryCheck {
 
     /// Throws at the first count that differs.
     func check(_ capture: Capture, _ parts: Capture.Parts) throws(CaptureError) {
-        guard document.members != nil else { throw CaptureError(file: file, line: document.line, "is not a JSON object") }
+        guard document.members != nil else {
+            throw CaptureError(file: file, line: document.line, "is not a JSON object")
+        }
         try compare("spaces", capture.contexts.count, "rows of contexts.csv")
         try compare("kinds", Self.counts(capture.contexts.map(\.kind)), "rows of contexts.csv")
         try compare("pages", capture.image.pages.count, "pages of pages.idx")
@@ -47,7 +49,8 @@ struct SummaryCheck {
             guard sum == events.translations.count else {
                 throw CaptureError(
                     file: file, line: model.line,
-                    "\"replay_check_uncached_model\" adds up to \(sum), not to the \(events.translations.count) translations")
+                    "\"replay_check_uncached_model\" adds up to \(sum), not to \(events.translations.count) translations"
+                )
             }
         }
     }
@@ -55,6 +58,7 @@ struct SummaryCheck {
     /// What the recorder's own trace counted, as far as the stream says it too.
     private static func traceCounts(_ events: EventStream) -> [String: Int] {
         let lines = events.lineCounts
+        let faults = events.translations.count { $0.answer.fault != 0 }
         var counts: [String: Int] = [
             "vtd_reg_read": lines["R", default: 0], "vtdx_reg_read": lines["R", default: 0],
             "vtd_reg_write": lines["W", default: 0], "vtdx_inv_desc": lines["D", default: 0],
@@ -62,7 +66,10 @@ struct SummaryCheck {
             "vtdx_xlat": lines["T", default: 0],
             "vtd_irq_generate": lines["G", default: 0], "vtd_ir_remap_msi_req": lines["I", default: 0],
             "vtd_iotlb_page_hit": events.translations.count { $0.isHit },
-            "vtd_dmar_fault": events.translations.count { $0.answer.fault != 0 },
+            "vtd_dmar_fault": faults, "vtd_dmar_translate": events.translations.count - faults,
+            "vtd_inv_qi_tail": events.registerWrites.count { $0.offset == 0x88 },
+            "vtd_reg_write_gcmd": events.registerWrites.count { $0.offset == 0x18 },
+            "vtd_ir_remap_msi": lines["I", default: 0],
         ]
         let types: [UInt64: String] = [
             1: "context-cache", 2: "iotlb", 3: "device", 4: "iec", 5: "wait", 6: "p-iotlb",

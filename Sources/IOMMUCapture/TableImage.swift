@@ -74,7 +74,8 @@ extension TableImage {
         let complete = bytes.count / Self.pageSize
         if let damage = binary.damage {
             throw CaptureError(
-                file: binary.name, line: min(complete + 1, pages.count), "in the page of that line of \(index.name): \(damage)")
+                file: binary.name, line: min(complete + 1, pages.count),
+                "in the page of that line of \(index.name): \(damage)")
         }
         guard bytes.count == pages.count * Self.pageSize else {
             throw CaptureError(

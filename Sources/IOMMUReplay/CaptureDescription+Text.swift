@@ -27,8 +27,10 @@ extension CaptureDescription {
     }
 
     private static func title(_ index: Int, _ space: Space) -> String {
-        let what = space.kind == "pass-through" ? "output = input" : "\(space.pages) pages in \(space.ranges.count) ranges"
-        return "Space \(index + 1): domain \(space.domain), \(space.kind), \(what); \(space.sources.joined(separator: " "))"
+        let mapped = "\(space.pages) pages in \(space.ranges.count) ranges"
+        let what = space.kind == "pass-through" ? "output = input" : mapped
+        let sources = space.sources.joined(separator: " ")
+        return "Space \(index + 1): domain \(space.domain), \(space.kind), \(what); \(sources)"
     }
 
     private static func line(_ range: Range) -> String {

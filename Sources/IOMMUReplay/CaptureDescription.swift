@@ -128,7 +128,7 @@ extension CaptureDescription {
         var isComplete = true
         if kind != "pass-through" {
             let enumerator = SpaceEnumerator(image, source: entry.source, pasid: entry.pasid, budget: budget)
-            isComplete = try enumerator.forEach { merger.add($0) }
+            isComplete = try enumerator.enumerate { merger.add($0) }
         }
         return Space(
             sources: [], kind: kind, domain: last.words[1] >> (isLegacy ? 8 : 0) & 0xffff, pages: merger.pages,

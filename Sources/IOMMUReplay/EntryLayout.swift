@@ -89,8 +89,8 @@ enum EntryLayout {
     private static let pasidDirectory: [EntryField] = [EntryField("P", 0), EntryField("FPD", 1), .address("SMPTBLPTR")]
 
     private static let pasid: [EntryField] = [
-        EntryField("P", 0), EntryField("FPD", 1), EntryField("AW", 2, 3), EntryField("SSEE", 5), EntryField("PGTT", 6, 3),
-        EntryField("SSADE", 9), .address("SSPTPTR"),
+        EntryField("P", 0), EntryField("FPD", 1), EntryField("AW", 2, 3), EntryField("SSEE", 5),
+        EntryField("PGTT", 6, 3), EntryField("SSADE", 9), .address("SSPTPTR"),
         EntryField("DID", 0, 16, word: 1), EntryField("PWSNP", 23, word: 1), EntryField("PGSNP", 24, word: 1),
         EntryField("CD", 25, word: 1), EntryField("EMTE", 26, word: 1), EntryField("EMT", 27, 3, word: 1),
         EntryField("PWT", 30, word: 1), EntryField("PCD", 31, word: 1), EntryField("PAT", 32, 32, word: 1, .bits),
@@ -119,7 +119,8 @@ extension WalkStep {
         for (index, word) in words.enumerated() {
             let named = layout.filter { $0.word == index }.reduce(0) { $0 | $1.mask }
             guard word & ~named != 0 else { continue }
-            list.append((words.count == 1 ? "other bits" : "other bits of word \(index)", "0x" + String(word & ~named, radix: 16)))
+            let name = words.count == 1 ? "other bits" : "other bits of word \(index)"
+            list.append((name, "0x" + String(word & ~named, radix: 16)))
         }
         return list
     }

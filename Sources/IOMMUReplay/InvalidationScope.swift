@@ -78,7 +78,8 @@ extension InvalidationScope.Binding {
     init?(_ trace: WalkTrace) {
         if let context = trace.steps.first(where: { $0.table == .context }), context.words.count == 2 {
             self.init(
-                domain: UInt32(context.words[1] >> 8 & 0xffff), pasid: 0, isFirstStageOnly: false, isReachedByPASID: false)
+                domain: UInt32(context.words[1] >> 8 & 0xffff), pasid: 0, isFirstStageOnly: false,
+                isReachedByPASID: false)
             return
         }
         guard let entry = trace.steps.first(where: { $0.table == .pasid }), entry.words.count == 8,

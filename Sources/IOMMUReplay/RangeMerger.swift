@@ -30,6 +30,7 @@ struct RangeMerger {
             return
         }
         ranges.append(
-            Merged(iova: mapping.iova, output: mapping.output, pageSize: mapping.size, rights: mapping.rights, pages: 1))
+            Merged(iova: mapping.iova, output: mapping.output, pageSize: mapping.size, rights: mapping.rights, pages: 1)
+        )
     }
 }

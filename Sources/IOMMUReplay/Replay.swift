@@ -2,8 +2,8 @@
 //
 // Replay - a whole replay: read, stream, image, report. The entry point of this module.
 
-public import IOMMUCapture
 internal import IOMMU
+public import IOMMUCapture
 
 /// Replays recordings.
 public struct Replay {

@@ -16,7 +16,8 @@ extension ReplayReport {
             "  IOTLB          \(Self.number(Int(clamping: iotlb.lookups))) lookups: "
                 + "\(Self.number(Int(clamping: iotlb.firstLevelHits))) first-level hits, "
                 + "\(Self.number(Int(clamping: iotlb.hits))) hits, \(Self.number(Int(clamping: iotlb.walks))) walks")
-        let times = "load \(Self.seconds(seconds.load)) s, replay \(Self.seconds(seconds.replay)) s, "
+        let times =
+            "load \(Self.seconds(seconds.load)) s, replay \(Self.seconds(seconds.replay)) s, "
             + "probes \(Self.seconds(seconds.probes)) s"
         lines.append("  time           \(times), \(threads) thread\(threads == 1 ? "" : "s")")
         lines.append(

@@ -4,10 +4,12 @@
 // thread does anything, so memory may change and differences may be judged.
 
 internal import Dispatch
-internal import class Foundation.Thread
+internal import Glibc
 internal import IOMMU
 internal import IOMMUCapture
 internal import Synchronization
+
+internal import class Foundation.Thread
 
 /// A translation whose answer is not the recorder's.
 struct Finding {
@@ -119,7 +121,7 @@ final class ReplayTeam: @unchecked Sendable {
         var looks = 0
         while running.load(ordering: .acquiring) != 0 {
             looks += 1
-            if looks > Self.patience { Thread.sleep(forTimeInterval: 0) }
+            if looks > Self.patience { sched_yield() }
         }
         return lanes.flatMap(take)
     }

@@ -44,7 +44,7 @@ public struct SpaceEnumerator {
     /// Calls `body` for every mapping, by rising input address.
     ///
     /// - Returns: False if there was more than can be asked for.
-    public func forEach(_ body: (SpaceMapping) -> Void) throws(ReplayError) -> Bool {
+    public func enumerate(_ body: (SpaceMapping) -> Void) throws(ReplayError) -> Bool {
         var iova: UInt64 = 0
         while budget.take() {
             let question = Question(

@@ -25,8 +25,11 @@ package final class StaleProof {
         self.memory = memory
     }
 
-    /// Says whether `result` was the tables' answer at a moment since the last invalidation that covers it. No translation may run.
-    package func held(_ question: Question, _ result: TranslationResult, _ unit: RemappingUnit) throws(IOMMUError) -> Bool {
+    /// Says whether `result` was the tables' answer at a moment since the last invalidation that covers it. No translation
+    /// may run.
+    package func held(_ question: Question, _ result: TranslationResult, _ unit: RemappingUnit) throws(IOMMUError)
+        -> Bool
+    {
         var undone: [(address: UInt64, value: UInt64)] = []
         defer {
             for change in undone.reversed() {

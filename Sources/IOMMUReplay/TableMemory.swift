@@ -3,15 +3,8 @@
 // TableMemory - the guest memory that the engine walks in a replay: the pages that a recording names, and nothing else. DMA
 // goes to addresses without memory, which is a translation all the same.
 
-package import IOMMU
-
-#if canImport(Glibc)
 internal import Glibc
-#elseif canImport(Musl)
-internal import Musl
-#else
-internal import Darwin
-#endif
+package import IOMMU
 
 // @unchecked: the blocks are fixed; their contents are stored to only while no translation runs, which the callers see to.
 /// Host memory behind the recorded pages. Pages that were not recorded but lie between recorded ones read as 0.

@@ -131,8 +131,9 @@ extension WalkReport.End {
                 rights: "\(translation.rights)")
         case .fault(let fault):
             self.init(
-                outcome: "fault", code: "0x" + String(fault.code, radix: 16), name: fault.codeName, text: fault.codeText,
-                reason: "\(fault.reason)", level: fault.level, entryAddress: fault.entryAddress.map { "\($0)" })
+                outcome: "fault", code: "0x" + String(fault.code, radix: 16), name: fault.codeName,
+                text: fault.codeText, reason: "\(fault.reason)", level: fault.level,
+                entryAddress: fault.entryAddress.map { "\($0)" })
         case .interrupt(let address):
             self.init(outcome: "interrupt", address: "\(address)")
         }

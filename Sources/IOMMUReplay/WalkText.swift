@@ -44,8 +44,9 @@ enum WalkText {
                 lines.append("   cannot be read: no memory there")
                 continue
             }
-            let raw = step.words.count > 4 && step.words[3...].allSatisfy { $0 == 0 } ? step.words[..<3] : step.words[...]
-            let rest = raw.count < step.words.count ? " (the rest is 0)" : ""
+            let hasEmptyRest = step.words.count > 4 && step.words[3...].allSatisfy { $0 == 0 }
+            let raw = hasEmptyRest ? step.words[..<3] : step.words[...]
+            let rest = hasEmptyRest ? " (the rest is 0)" : ""
             lines.append("   raw " + raw.map(hexadecimal).joined(separator: " ") + rest)
             lines.append("   " + step.fields.map { "\($0.name)=\($0.value)" }.joined(separator: " "))
         }

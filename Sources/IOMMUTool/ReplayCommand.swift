@@ -22,7 +22,8 @@ struct ReplayCommand: ParsableCommand {
             A cache bug disappears with --no-cache and may change with --iotlb-entries; a walk bug does neither.
             """)
 
-    @Argument(help: ArgumentHelp("Folder of the recording. Without it, one that comes with the tool.", valueName: "capture"))
+    @Argument(
+        help: ArgumentHelp("Folder of the recording. Without it, one that comes with the tool.", valueName: "capture"))
     var capture: String?
 
     @Option(help: "Threads that share the translations between two state changes, each with its own port (1 to 256).")
@@ -48,7 +49,8 @@ struct ReplayCommand: ParsableCommand {
         }
         guard let iotlbEntries else { return }
         guard iotlbEntries == 0 || (4...1 << 26).contains(iotlbEntries) && iotlbEntries & (iotlbEntries - 1) == 0 else {
-            throw ValidationError("--iotlb-entries is \(iotlbEntries); it must be 0 or a power of two from 4 to 67108864.")
+            throw ValidationError(
+                "--iotlb-entries is \(iotlbEntries); it must be 0 or a power of two from 4 to 67108864.")
         }
         guard !noCache else {
             throw ValidationError("--no-cache and --iotlb-entries exclude each other.")
@@ -72,7 +74,9 @@ struct ReplayCommand: ParsableCommand {
         }
         try output.format.print(report, text: report.text)
         if output.format == .json {
-            report.deviations.forEach { complain("\($0)") }
+            for deviation in report.deviations {
+                complain("\(deviation)")
+            }
         }
         throw ExitCode(report.exitCode)
     }

@@ -127,13 +127,15 @@ import Testing
         Damage(file: "registers.json", line: 3, old: "\"IQA\"", new: "\"IQB\"", message: "lacks IQA"),
         Damage(file: "registers.json", line: 29, old: "\"0x8\"", new: "\"0x9\"", message: "does not follow"),
         Damage(file: "registers.json", line: 29, old: "\"0x8\"", new: "\"0x0\"", message: "appears twice"),
-        Damage(file: "registers.json", line: 4, old: "\"0x10\",", new: "\"0x1g\",", message: "not a hexadecimal number"),
+        Damage(
+            file: "registers.json", line: 4, old: "\"0x10\",", new: "\"0x1g\",", message: "not a hexadecimal number"),
         Damage(file: "registers.json", line: 4, old: "\"0x10\",", new: "16,", message: "not a string"),
         Damage(file: "registers.json", line: 2, old: "\"base\"", new: "\"base", message: "expected"),
         Damage(file: "pages.idx", line: 2, old: "000000002000 c", new: "000000002001 c", message: "multiple of 4096"),
         Damage(file: "pages.idx", line: 2, old: "000000002000 c", new: "000000001000 c", message: "second time"),
         Damage(file: "pages.idx", line: 2, old: "000000002000 c", new: "0010000000002000 c", message: "12 digits"),
-        Damage(file: "pages.idx", line: 1, old: "000000001000 root", new: "000000007000 root", message: "is called root"),
+        Damage(
+            file: "pages.idx", line: 1, old: "000000001000 root", new: "000000007000 root", message: "is called root"),
         Damage(file: "pages.idx", line: 2, old: " context", new: " ", message: "no role"),
         Damage(file: "contexts.csv", line: 1, old: "bdf,", new: "bdg,", message: "expected"),
         Damage(file: "contexts.csv", line: 2, old: ",0038,", new: ",0039,", message: "not the same device"),
@@ -145,7 +147,8 @@ import Testing
         Damage(file: "contexts.csv", line: 2, old: "0902,", new: "0902 0000000000000000,", message: "words"),
         Damage(file: "mappings.csv", line: 2, old: "ss,9", new: "ss,8", message: "contexts.csv"),
         Damage(file: "mappings.csv", line: 2, old: ",80000,1000", new: ",80000,1001", message: "power of two"),
-        Damage(file: "mappings.csv", line: 2, old: ",80000,1000", new: ",80000,2000", message: "does not have the size"),
+        Damage(
+            file: "mappings.csv", line: 2, old: ",80000,1000", new: ",80000,2000", message: "does not have the size"),
         Damage(file: "mappings.csv", line: 2, old: ",10000,", new: ",10010,", message: "multiples"),
         Damage(file: "mappings.csv", line: 2, old: "80003", new: "90003", message: "does not lead"),
         Damage(file: "mappings.csv", line: 3, old: ",1000,1,0,", new: ",1000,1,1,", message: "does not grant"),

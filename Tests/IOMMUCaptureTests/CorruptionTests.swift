@@ -98,8 +98,8 @@ import Testing
 
     /// The files of a recording that are read.
     static let recordedFiles = [
-        "contexts.csv", "mappings.csv.gz", "pages.bin.gz", "pages.idx", "probes.csv.gz", "registers.json", "replay.txt.gz",
-        "summary.json",
+        "contexts.csv", "mappings.csv.gz", "pages.bin.gz", "pages.idx", "probes.csv.gz", "registers.json",
+        "replay.txt.gz", "summary.json",
     ]
 
     /// A copy of a recording with one file changed.

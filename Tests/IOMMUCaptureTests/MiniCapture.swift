@@ -106,7 +106,8 @@ struct MiniCapture {
     private static let registers: String = {
         let named: [(String, UInt64)] = [
             ("VER", 0x10), ("CAP", 0xd2_008c_222f_0606), ("ECAP", 0xf0_0f4a), ("GSTS", 0xc000_0000), ("RTADDR", root),
-            ("CCMD", 0), ("FSTS", 0), ("FECTL", 0), ("FEDATA", 0), ("FEADDR", 0), ("FEUADDR", 0), ("PMEN", 0), ("IQH", 0),
+            ("CCMD", 0), ("FSTS", 0), ("FECTL", 0), ("FEDATA", 0), ("FEADDR", 0), ("FEUADDR", 0), ("PMEN", 0),
+            ("IQH", 0),
             ("IQT", 0), ("IQA", 0x10_0000), ("ICS", 0), ("IECTL", 0), ("IRTA", 0x20_0000), ("IVA", 0), ("IOTLB", 0),
             ("FRCD0_LO", 0), ("FRCD0_HI", 0),
         ]

@@ -50,7 +50,8 @@ import Testing
     }
 
     @Test func theLatestChangeIsNotTheOnlyOne() throws {
-        let bench = try Bench(EventStream(text: [UInt8]("T 0038 - 10000 r -> 80000 fff 3 fault 0 u\n".utf8), file: "stream"))
+        let event = "T 0038 - 10000 r -> 80000 fff 3 fault 0 u\n"
+        let bench = try Bench(EventStream(text: [UInt8](event.utf8), file: "stream"))
         let question = Question(bench.stream.translations[0])
         let first = try question.trace(bench.unit).result
         for value in [0x9_0003, 0, 0xa_0003, 0xb_0001] as [UInt64] {

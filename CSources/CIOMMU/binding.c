@@ -90,6 +90,7 @@ static void evict(struct rcu_head *head) {
     ciommu_rcu_callback_begins();
     struct bindings *bindings = caa_container_of(head, struct bindings, reclaim);
     pthread_mutex_lock(bindings->lock);
+    ciommu_spaces_renew_tags(bindings->spaces);
     uint32_t wanted = bindings->count / EVICTION_DIVISOR + 1;
     for (; wanted > 0 && bindings->oldest != NULL; wanted--) {
         unlink_binding(bindings, bindings->oldest);
@@ -103,7 +104,7 @@ static void evict(struct rcu_head *head) {
 /* Table lock. One eviction at a time: waking liburcu's thread is a system call, so it happens once
  * per full pool, not per request. */
 static void ask_for_room(struct bindings *bindings) {
-    if (bindings->oldest != NULL && exchange_acquire(&bindings->reclaiming, 1) == 0) {
+    if (exchange_acquire(&bindings->reclaiming, 1) == 0) {
         ciommu_rcu_defer(&bindings->deferrals, &bindings->reclaim, evict);
     }
 }
@@ -142,8 +143,12 @@ static bool covers(const struct ciommu_invalidation *what, const struct binding 
     uint32_t source = (uint32_t)binding->requester;
     bool same_source =
         what->source == CIOMMU_ANY || ((source ^ what->source) & ~what->source_mask) == 0;
-    bool same_domain = what->domain == CIOMMU_ANY || binding->resolved.domain == what->domain;
     bool same_pasid = what->pasid == CIOMMU_ANY || binding->resolved.pasid == what->pasid;
+    /* Choice: a PASID-selective invalidation takes every domain's binding of that PASID. An entry
+     * that was replaced in place may have been read half old, half new, and guests name the old
+     * domain. */
+    bool same_domain = what->domain == CIOMMU_ANY || what->pasid != CIOMMU_ANY ||
+                       binding->resolved.domain == what->domain;
     return same_source && same_domain && same_pasid;
 }
 

@@ -19,6 +19,9 @@
 #define TTM_SCALABLE 1u
 #define TTM_ABORT 3u
 
+/* Readings of one entry before it counts as unstable. */
+#define READ_ATTEMPTS 8u
+
 /* What the steps pass on. */
 struct resolution {
     const struct vtd_caps *caps;
@@ -32,6 +35,32 @@ static bool fails(struct resolution *r, uint32_t code) {
     return walk_fails(r->walker, code);
 }
 
+/* An entry of several words that the guest replaces in place may be read half old, half new. It is
+ * read until two readings agree; one that keeps changing is used as it was read last and not
+ * cached. Each reading loads the first word, which holds P, first (acquire), so that the guest's
+ * writes before it set P are seen. */
+static void read_words(struct resolution *r, const uint64_t *host, uint32_t count,
+                       uint64_t *words) {
+    for (uint32_t word = 0; word < count; word++) {
+        words[word] = load_acquire(&host[word]);
+    }
+    for (uint32_t attempt = 0; count > 1; attempt++) {
+        bool same = true;
+        for (uint32_t word = 0; word < count; word++) {
+            uint64_t again = load_acquire(&host[word]);
+            same = same && again == words[word];
+            words[word] = again;
+        }
+        if (same) {
+            return;
+        }
+        if (attempt == READ_ATTEMPTS) {
+            r->resolved->unstable = true;
+            return;
+        }
+    }
+}
+
 /* Reads `count` words at `address`; false where no memory is, or above the host address width. A
  * word is loaded once; the first one, which holds P, is loaded first (acquire), so that the guest's
  * writes before it set P are seen. */
@@ -43,8 +72,8 @@ static bool read_entry(struct resolution *r, enum ciommu_table table, uint64_t a
     if ((address & r->caps->high_mask) == 0) {
         host = ciommu_memory_host(walker->memory, &walker->port->windows[0], address);
     }
-    for (uint32_t word = 0; host != NULL && word < count; word++) {
-        words[word] = load_acquire((const uint64_t *)(const void *)(host + word * sizeof *words));
+    if (host != NULL) {
+        read_words(r, (const uint64_t *)(const void *)host, count, words);
     }
     if (unlikely(walker->trace != NULL)) {
         ciommu_trace_step(walker->trace, table, CIOMMU_NO_LEVEL, address, 0, words,
@@ -151,17 +180,17 @@ static bool choose_pasid(struct resolution *r, const uint64_t entry[4], uint32_t
     uint64_t limit = UINT64_C(1) << ((entry[0] >> 9 & 7) + 13);
     bool implied =
         request->pasid == CIOMMU_NO_PASID || (request->flags & CIOMMU_IMPLIED_PASID) != 0;
+    bool rid_pasid = request->pasid == CIOMMU_NO_PASID;
+    if (rid_pasid && (entry[1] & RID_PASID) >= limit) {
+        return fails(r, VTD_SM_RID_PASID);
+    }
     if (wants_ats(r) && (entry[0] & DTE) == 0) {
         return fails(r, VTD_SM_DTE_CLEAR);
     }
     if (!implied && (entry[0] & PASIDE) == 0) {
         return fails(r, VTD_SM_PASIDE_CLEAR);
     }
-    if (request->pasid == CIOMMU_NO_PASID) {
-        *pasid = (uint32_t)(entry[1] & RID_PASID);
-        return *pasid < limit || fails(r, VTD_SM_RID_PASID);
-    }
-    *pasid = request->pasid;
+    *pasid = rid_pasid ? (uint32_t)(entry[1] & RID_PASID) : request->pasid;
     return *pasid < limit || fails(r, VTD_SM_PASID_RANGE);
 }
 

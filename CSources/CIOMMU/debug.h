@@ -32,11 +32,15 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_KEEP_WALKGEN,      /* a non-leaf change leaves the walk caches valid */
     CIOMMU_MUTANT_NO_CHILDREN,       /* a parent's change does not reach its children */
     CIOMMU_MUTANT_NO_REVALIDATE,     /* first-level entries survive a new ugen unchecked */
+    CIOMMU_MUTANT_ALIVE_ONCE, /* a space's life is not checked again after its generation was loaded
+                               */
+    CIOMMU_MUTANT_SIZES_RESET_LATE, /* page sizes forgotten after the new tag is out, not before */
     CIOMMU_MUTANT_COUNT
 };
 
 enum ciommu_yield_point {
     CIOMMU_YIELD_ENTERED = 0,     /* between the section word and the load of ugen */
+    CIOMMU_YIELD_RESOLVED,        /* binding found alive, generation not loaded */
     CIOMMU_YIELD_GENERATION_READ, /* generation loaded, nothing read yet */
     CIOMMU_YIELD_WALKED,          /* walk done, nothing inserted */
     CIOMMU_YIELD_INSERTING,       /* stripe taken and checked, entry not stored */

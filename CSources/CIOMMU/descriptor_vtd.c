@@ -31,6 +31,7 @@ struct decoder {
     const struct vtd_caps *caps;
     uint64_t q0;
     uint64_t q1;
+    uint32_t ttm;
     struct ciommu_descriptor_result *out;
 };
 
@@ -67,7 +68,8 @@ static bool decode_context(struct decoder *d, struct ciommu_invalidation *what) 
     case 1:
         return true;
     case 2:
-        what->domain = field(d->q0, 16, 16);
+        /* Scalable context entries name no domain: all of them may lead to it. */
+        what->domain = d->ttm == 0 ? field(d->q0, 16, 16) : CIOMMU_ANY;
         return true;
     case 3:
         /* The source decides; the domain id may be that of the entry before or after the change. */
@@ -282,7 +284,8 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
         copy[word] = load_relaxed(&words[word]);
     }
     *out = (struct ciommu_descriptor_result){.size = out->size};
-    struct decoder decoder = {&unit->caps, copy[0], copy[1], out};
+    uint32_t ttm = field(load_seq_cst(&unit->root), 10, 2);
+    struct decoder decoder = {&unit->caps, copy[0], copy[1], ttm, out};
     uint32_t type = field(copy[0], 9, 3) << 4 | field(copy[0], 0, 4);
     struct ciommu_invalidation what = {
         .size = sizeof what,
@@ -291,7 +294,7 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
         .source = CIOMMU_ANY,
         .last = EVERYTHING,
     };
-    bool fine = check_type(&decoder, type, field(load_seq_cst(&unit->root), 10, 2), wide);
+    bool fine = check_type(&decoder, type, ttm, wide);
     /* The upper half is reserved but for the private data that old page-group responses carry. */
     if (fine && type != TYPE_PAGE_RESPONSE && (copy[2] | copy[3]) != 0) {
         fine = refuse(&decoder, IQEI_RESERVED, "the upper 128 bits of the descriptor are not zero");
@@ -299,6 +302,10 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
     if (!fine || !decode(&decoder, type, &what)) {
         out->kind = 0;
         return CIOMMU_BAD_DESCRIPTOR;
+    }
+    if (out->kind == CIOMMU_DESCRIPTOR_WAIT) {
+        return ciommu_ports_drain(&unit->ports,
+                                  &out->port_id); /* an earlier entry may have timed out */
     }
     if (what.kind == 0) {
         return CIOMMU_OK;

@@ -83,7 +83,9 @@ static inline uint64_t hash_portable(uint64_t value) {
 
 static inline uint64_t set_index(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
                                  uint32_t page_lg2) {
-    uint64_t key = iova >> page_lg2 ^ (uint64_t)tag << 36 ^ (uint64_t)page_lg2 << 30;
+    uint64_t page =
+        (iova >> 12 & PAGE_NUMBER_MASK) >> (page_lg2 - 12); /* the bits that low_half keeps */
+    uint64_t key = page ^ (uint64_t)tag << 36 ^ (uint64_t)page_lg2 << 30;
     return (iotlb->wide ? hash_wide(key) : hash_portable(key)) & iotlb->set_mask;
 }
 

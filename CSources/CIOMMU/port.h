@@ -40,12 +40,14 @@ struct resolved {
     struct ciommu_space *space; /* NULL: uncached, walk `shape` given apart */
     uint64_t birth;             /* of the space when the binding was made */
     uint32_t domain;
+    uint32_t attributes;     /* CIOMMU_ATTRIBUTE_* of every answer */
     uint32_t pasid;          /* effective: explicit or implied */
     bool fault_disabled;     /* FPD */
     bool privileged;         /* implied privilege of requests without PASID */
     bool supervisor_allowed; /* SRE, or a space that ignores privilege */
     bool execute_allowed;    /* ERE, or a revision without execute requests */
     bool device_tlb;         /* ATS translation requests are allowed (TT = 1, DTE) */
+    bool unstable;           /* the guest kept changing the entry: not to be cached */
     bool legacy;
 };
 

@@ -4,6 +4,9 @@
  * between threads). The only header that includes <urcu/...>. Loads and stores stay C11
  * (atomics.h); liburcu supplies read sections, grace periods and callbacks.
  *
+ * After fork() a child has no callback thread: it may use nothing of this library unless it calls
+ * exec().
+ *
  * Read sections are short and never contain a callback of the host. Under ThreadSanitizer liburcu
  * is not inlined, because its barriers are invisible to the tool; a read unlock is annotated as a
  * release and the end of a grace period as an acquire instead.

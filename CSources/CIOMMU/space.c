@@ -78,8 +78,13 @@ static void fresh_tag(struct spaces *spaces, struct ciommu_space *space) {
         renew_tags(spaces);
         return; /* this space has got one like every other that is alive */
     }
-    store_relaxed(&space->tag,
-                  spaces->next_tag++); /* published by the generation bump that follows */
+    store_release(&space->tag, spaces->next_tag++);
+}
+
+void ciommu_spaces_renew_tags(struct spaces *spaces) {
+    if (spaces->next_tag > IOTLB_TAG_MAX) {
+        renew_tags(spaces);
+    }
 }
 
 static struct ciommu_space *find(struct spaces *spaces, const struct space_shape *shape) {
@@ -93,8 +98,8 @@ static struct ciommu_space *find(struct spaces *spaces, const struct space_shape
 static struct ciommu_space *make(struct spaces *spaces, const struct space_shape *shape,
                                  struct ciommu_space *parent) {
     struct ciommu_space *space = spaces->free;
-    if (space == NULL) {
-        return NULL;
+    if (space == NULL || spaces->next_tag > IOTLB_TAG_MAX) {
+        return NULL; /* a resolver does not renew tags: that takes time and locks */
     }
     spaces->free = space->free_next;
     spaces->used++;
@@ -232,8 +237,15 @@ static bool clear_range(struct spaces *spaces, struct ciommu_space *space, uint6
 
 static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) {
     store_release(&space->walk_generation, space->walk_generation + 1);
+    /* Before the tag: who has seen the new tag adds its size after this store. */
+    if (!MUTANT(SIZES_RESET_LATE)) {
+        store_relaxed(&space->sizes, 0);
+    }
     fresh_tag(spaces, space);
-    store_relaxed(&space->sizes, 0); /* nothing carries the new tag yet */
+    if (MUTANT(SIZES_RESET_LATE)) {
+        yield_point(CIOMMU_YIELD_INSERTING);
+        store_relaxed(&space->sizes, 0);
+    }
     (void)add_seq_cst(&space->generation, 1);
     fence_seq_cst();
 }
@@ -257,6 +269,19 @@ static void invalidate_range(struct spaces *spaces, struct ciommu_space *space, 
     }
 }
 
+/* Guests may leave the upper half of a first-stage address unextended. False when the range wraps.
+ */
+static bool canonical_range(const struct ciommu_space *space, uint64_t *first, uint64_t *last) {
+    if (space->shape.kind == SPACE_SECOND) {
+        return true;
+    }
+    uint32_t unused = 64 - space->shape.first.input_bits;
+    uint64_t size = *last - *first;
+    *first = (uint64_t)((int64_t)(*first << unused) >> unused);
+    *last = *first + size;
+    return *last >= *first;
+}
+
 static void invalidate(struct spaces *spaces, struct ciommu_space *space,
                        const struct ciommu_invalidation *what) {
     bool whole = what->first == 0 && what->last == UINT64_MAX;
@@ -266,10 +291,12 @@ static void invalidate(struct spaces *spaces, struct ciommu_space *space,
     }
     bool from_below =
         (what->stages & CIOMMU_STAGES_SECOND) != 0 && space->shape.kind != SPACE_SECOND;
-    if (whole || from_below) {
+    uint64_t first = what->first;
+    uint64_t last = what->last;
+    if (whole || from_below || !canonical_range(space, &first, &last)) {
         invalidate_whole(spaces, space);
     } else {
-        invalidate_range(spaces, space, what->first, what->last, what->leaf_only != 0);
+        invalidate_range(spaces, space, first, last, what->leaf_only != 0);
     }
     if (space->children != NULL && !MUTANT(CHILD_FIRST)) {
         yield_point(CIOMMU_YIELD_PARENT_DONE);

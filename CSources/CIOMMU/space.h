@@ -6,9 +6,9 @@
  * Protocol (address space)
  *   Readers      inside a section and the RCU read lock: check `birth` against the one their
  *                binding holds, load `generation` (acquire) before anything that it must cover,
- *                then `tag`, then `walk_generation`; then probe or walk. After an IOTLB hit check
- *                `tag` again: tags are finite, and after a renewal the same tag may be another
- *                space's.
+ *                then `tag`, then `walk_generation`; then check `birth` again, because the
+ *                generation of a retired space never moves; then probe or walk. After an IOTLB hit
+ * check `tag` again: tags are finite, and after a renewal the same tag may be another space's.
  *   Writers      under the unit's table lock: everything but `sizes` (inserters set bits).
  *   Changes      space.c: invalidate. Non-leaf: walk_generation++. Whole space: fresh tag.
  *                generation++ (seq_cst), fence; then the IOTLB ways of a page range; then
@@ -139,6 +139,10 @@ void ciommu_spaces_fini(struct spaces *spaces);
 struct ciommu_space *ciommu_spaces_acquire(struct spaces *spaces, const struct space_shape *shape);
 /* Gives a reference back; the last one retires the space. Table lock. */
 void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space);
+
+/* Deals the tags out anew if they have run out; ciommu_spaces_acquire makes no space before. Table
+ * lock, never by a resolver. */
+void ciommu_spaces_renew_tags(struct spaces *spaces);
 
 /* Invalidates what `invalidation` covers (kind TRANSLATIONS). Table lock; draining is the caller's.
  */

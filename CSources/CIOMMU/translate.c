@@ -11,6 +11,10 @@
 #include "translate.h"
 #include "context_vtd.h"
 
+/* Requests whose answers the first level must not serve to plain ones. */
+#define UNCACHED_FLAGS                                                                             \
+    (CIOMMU_NO_CACHE | CIOMMU_IMPLIED_PASID | CIOMMU_TRANSLATED | CIOMMU_TRANSLATION_REQUEST)
+
 /* The tables' word for one lookup. */
 struct path {
     struct walker walker;
@@ -80,6 +84,19 @@ static void answer_interrupt(const struct lookup *lookup, struct ciommu_result *
     out->attributes = 0;
 }
 
+/* Requests to the interrupt range are messages unless a PASID or ATS makes them DMA. */
+static bool meets_interrupts(const struct lookup *lookup) {
+    bool explicit_pasid =
+        lookup->pasid != CIOMMU_NO_PASID && (lookup->flags & CIOMMU_IMPLIED_PASID) == 0;
+    bool ats = (lookup->flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
+    return !explicit_pasid && !ats;
+}
+
+/* Would a run from the looked-up address to `last` reach into the interrupt range from below? */
+static bool turns_interrupt(const struct lookup *lookup, uint64_t last) {
+    return lookup->iova < INTERRUPT_FIRST && last >= INTERRUPT_FIRST && meets_interrupts(lookup);
+}
+
 /* From a leaf to the answer: adds host memory, and how far both run on. */
 static void answer_leaf(struct ciommu_port *port, const struct lookup *lookup,
                         const struct leaf *leaf, bool privileged, struct ciommu_result *out) {
@@ -91,6 +108,9 @@ static void answer_leaf(struct ciommu_port *port, const struct lookup *lookup,
     uint64_t last = lookup->iova | (host == NULL || splits ? 0xfff : mask);
     if (host != NULL && window->last - address < last - lookup->iova) {
         last = lookup->iova + (window->last - address);
+    }
+    if (turns_interrupt(lookup, last)) {
+        last = INTERRUPT_FIRST - 1;
     }
     bool reachable = host != NULL && (lookup->access & CIOMMU_WRITE & ~window->rights) == 0;
     out->outcome = CIOMMU_TRANSLATED_OK;
@@ -197,8 +217,9 @@ static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, 
         return false;
     }
     path->shape = &path->uncached_shape;
+    path->resolved.attributes = path->shape->attributes;
     yield_point(CIOMMU_YIELD_TABLES_READ);
-    if (cache && (tablegen & 1) == 0 && unit->bindings.count != 0 &&
+    if (cache && !path->resolved.unstable && (tablegen & 1) == 0 && unit->bindings.count != 0 &&
         pthread_mutex_trylock(&unit->table_lock) == 0) {
         bool unchanged = load_relaxed(&unit->tablegen) == tablegen || MUTANT(PUBLISH_UNCHECKED);
         if (unchanged &&
@@ -222,7 +243,9 @@ static bool resolve(struct ciommu_port *port, const struct lookup *lookup, struc
     if (cache &&
         known_binding(port, ciommu_requester(lookup->source, lookup->pasid), &path->resolved)) {
         path->shape = &path->resolved.space->shape;
-        return true;
+        bool ats = (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
+        /* A refusal is walked, so that FPD is what it was where the walk ended. */
+        return !ats || path->resolved.device_tlb || walk_binding(port, lookup, false, path);
     }
     return walk_binding(port, lookup, cache, path);
 }
@@ -234,11 +257,6 @@ static uint32_t admit(const struct ciommu_unit *unit, const struct lookup *looku
                       bool explicit_pasid, struct path *path) {
     struct walker *walker = &path->walker;
     const struct resolved *resolved = &path->resolved;
-    bool ats = (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
-    if (ats && !resolved->device_tlb) {
-        return resolved->legacy ? VTD_TYPE_BLOCKED
-                                : VTD_SM_DTE_CLEAR; /* a cached binding refuses like a walked one */
-    }
     walker->access = lookup->access & ACCESS_RIGHTS;
     /* Privilege and execution belong to the PASID prefix; without it privilege is RID_PRIV and
      * execution is a read. */
@@ -307,7 +325,7 @@ static void iotlb_fill(struct ciommu_port *port, struct ciommu_space *space, uin
         return;
     }
     uint64_t size = UINT64_C(1) << leaf->page_lg2;
-    if (!MUTANT(SIZES_LATE) && (load_relaxed(&space->sizes) & size) == 0) {
+    if (!MUTANT(SIZES_LATE) && (load_acquire(&space->sizes) & size) == 0) {
         (void)or_seq_cst(
             &space->sizes,
             size); /* before the generation is checked; pairs with space.c: clear_range */
@@ -349,19 +367,27 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
     walker->shape = path->shape;
     walker->complete = true; /* what the IOTLB holds is */
     if (space != NULL) {
+        yield_point(CIOMMU_YIELD_RESOLVED);
         *generation = load_acquire(&space->generation);
         yield_point(CIOMMU_YIELD_GENERATION_READ);
         tag = load_acquire(&space->tag);
-        walker->space = space;
         walker->walk_generation = load_acquire(&space->walk_generation);
-        walker->parent = space->parent;
         walker->parent_walk_generation =
             space->parent == NULL ? 0 : load_acquire(&space->parent->walk_generation);
+        /* Retired meanwhile: the generation may be the one that its retirement left, which no
+         * invalidation will ever move. Nothing of this answer may be kept. */
+        if (!is_alive(&path->resolved) && !MUTANT(ALIVE_ONCE)) {
+            path->resolved.space = space = NULL;
+        }
+    }
+    if (space != NULL) {
+        walker->space = space;
+        walker->parent = space->parent;
         uint32_t shift = walker->privileged ? 3 : 0;
         uint32_t needed = walker->access << shift;
         if (iotlb_answers(port, space, tag, lookup->iova, needed, 7u << shift, leaf)) {
             count_owned(&port->iotlb_hits);
-            leaf->attributes |= path->shape->attributes;
+            leaf->attributes |= path->resolved.attributes;
             return true;
         }
     }
@@ -378,7 +404,7 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
     if (space != NULL && walker->complete) {
         iotlb_fill(port, space, tag, *generation, lookup->iova, leaf);
     }
-    leaf->attributes |= path->shape->attributes;
+    leaf->attributes |= path->resolved.attributes;
     return true;
 }
 
@@ -398,7 +424,7 @@ static void answer_translated(struct ciommu_port *port, const struct lookup *loo
             answer_fault(port, lookup, &walker->fault, path->resolved.fault_disabled, out);
             return;
         }
-        leaf.attributes |= path->shape->attributes;
+        leaf.attributes |= path->resolved.attributes;
     } else if (!find_leaf(port, lookup, path, &generation, &leaf)) {
         answer_fault(port, lookup, &walker->fault, path->resolved.fault_disabled, out);
         return;
@@ -419,7 +445,7 @@ static void answer_disabled(struct ciommu_port *port, const struct lookup *looku
     struct leaf leaf = {lookup->iova & ~UINT64_C(0xfff), RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE),
                         12, 0};
     answer_leaf(port, lookup, &leaf, false, out);
-    if ((lookup->flags & CIOMMU_NO_CACHE) == 0) {
+    if ((lookup->flags & UNCACHED_FLAGS) == 0) {
         uint64_t generation = load_acquire(&port->unit->spaces.pool[0].generation);
         first_level_fill(port, lookup, &leaf, leaf.rights, 0, generation, out);
     }
@@ -429,13 +455,10 @@ static void answer_disabled(struct ciommu_port *port, const struct lookup *looku
 static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
                           struct ciommu_result *out) {
     struct ciommu_unit *unit = port->unit;
-    const uint32_t special =
-        CIOMMU_NO_CACHE | CIOMMU_IMPLIED_PASID | CIOMMU_TRANSLATED | CIOMMU_TRANSLATION_REQUEST;
     bool explicit_pasid =
         lookup->pasid != CIOMMU_NO_PASID && (lookup->flags & CIOMMU_IMPLIED_PASID) == 0;
-    bool ats = (lookup->flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
     count_owned(&port->lookups_slow);
-    if (!explicit_pasid && !ats && in_interrupt_range(lookup->iova)) {
+    if (in_interrupt_range(lookup->iova) && meets_interrupts(lookup)) {
         answer_interrupt(lookup, out);
         return;
     }
@@ -457,8 +480,8 @@ static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
             struct walk_fault fault = {.code = code, .level = CIOMMU_NO_LEVEL};
             answer_fault(port, lookup, &fault, path.resolved.fault_disabled, out);
         } else {
-            answer_translated(port, lookup, &path, explicit_pasid, (lookup->flags & special) == 0,
-                              out);
+            answer_translated(port, lookup, &path, explicit_pasid,
+                              (lookup->flags & UNCACHED_FLAGS) == 0, out);
         }
     }
     ciommu_rcu_unlock();
@@ -497,9 +520,14 @@ static enum ciommu_status translate_one(struct ciommu_unit *unit, struct ciommu_
     if (used == NULL) {
         return CIOMMU_NO_PORT;
     }
+    struct lookup asked = *lookup;
+    if (port == NULL) {
+        asked.flags |= CIOMMU_NO_FAULT; /* nobody takes faults from a borrowed port; the caller has
+                                           this one in hand */
+    }
     bool inside = port_is_inside(used);
     ciommu_port_enter(used);
-    ciommu_lookup_answer(used, lookup, out);
+    ciommu_lookup_answer(used, &asked, out);
     ciommu_port_leave(used);
     if (!inside) {
         out->host = NULL; /* address-only: no section keeps it valid */

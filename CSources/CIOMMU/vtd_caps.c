@@ -67,6 +67,9 @@ const char *ciommu_capabilities_check(uint64_t cap, uint64_t ecap, uint32_t revi
     if ((caps.sagaw & ~0xeu) != 0) {
         return "CAP.SAGAW names a width other than 39, 48 and 57 bits";
     }
+    if (caps.mgaw < 30) {
+        return "CAP.MGAW is under 30 bits, less than one 1 GiB page";
+    }
     if (caps.mgaw > 57) {
         return "CAP.MGAW is over 57 bits";
     }

@@ -153,15 +153,18 @@ static inline struct walk_entry *walk_slot(const struct ciommu_port *port, uint6
     return &port->walks[hash >> 32 & port->walk_mask];
 }
 
-/* The deepest table known for `input`: the leaf table, or the one above it. */
+/* The deepest table known for `input`: the leaf table, or the one above it. One whose upper levels
+ * deny the access is of no use: first-stage rights are judged entry by entry, and only the walk
+ * from the top meets the entry that denies. */
 static always_inline bool known_table(const struct walker *walker, const struct ciommu_space *space,
-                                      uint64_t walk_generation, uint64_t input, struct table *table,
-                                      uint32_t *level, uint32_t *rights) {
+                                      uint64_t walk_generation, uint64_t input, uint32_t access,
+                                      struct table *table, uint32_t *level, uint32_t *rights) {
+    uint32_t needed = (access | CIOMMU_READ) << (walker->privileged ? 3 : 0);
     for (uint32_t at = 0; at < 2; at++) {
         uint64_t key = walk_key(input, at);
         const struct walk_entry *entry = walk_slot(walker->port, key, space->index);
         if (entry->key == key && entry->space == space->index &&
-            entry->walk_generation == walk_generation) {
+            entry->walk_generation == walk_generation && (needed & ~entry->rights) == 0) {
             *table = (struct table){entry->host, entry->address, entry->guest, entry->host_rights};
             *level = at;
             *rights = entry->rights;
@@ -298,7 +301,8 @@ static always_inline bool walk_stage(struct walker *walker, const struct walk_fo
     uint32_t level = stage->levels - 1;
     uint32_t rights = 63;
     bool cached = space != NULL && walker->port->walks != NULL;
-    if (!cached || !known_table(walker, space, walk_generation, input, &table, &level, &rights)) {
+    if (!cached ||
+        !known_table(walker, space, walk_generation, input, access, &table, &level, &rights)) {
         walk_at(walker, level, stage->roots[0] + entry_offset(input, level));
         if (!format->open(walker, stage, stage->roots[0], true, &table)) {
             return false;

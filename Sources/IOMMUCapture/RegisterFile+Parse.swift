@@ -67,8 +67,8 @@ extension RegisterFile {
         let faultsEnd = faults + ((cap >> 40 & 0xff) + 1) * 16
         let hasMemoryTypes = ecap >> 25 & 1 != 0
         switch offset {
-        // The log, protected memory, page requests; fault records; MTRRs; what came later.
-        case 0x58, 0x68...0x78, 0xc0...0xf8, 0x230...: return
+        // The log, protected memory, invalidation events, page requests; fault records; MTRRs; what came later.
+        case 0x58, 0x68...0x78, 0xa0...0xa8, 0xc0...0xf8, 0x230...: return
         case _ where offset >= faults && offset < faultsEnd: return
         case 0x100... where hasMemoryTypes: return
         default: break

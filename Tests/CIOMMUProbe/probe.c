@@ -30,10 +30,13 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_KEEP_WALKGEN] = "walk caches kept over a table change",
     [CIOMMU_MUTANT_NO_CHILDREN] = "parent changes do not reach children",
     [CIOMMU_MUTANT_NO_REVALIDATE] = "first level not checked after an invalidation",
+    [CIOMMU_MUTANT_ALIVE_ONCE] = "life of a space not checked again",
+    [CIOMMU_MUTANT_SIZES_RESET_LATE] = "page sizes forgotten after the new tag is out",
 };
 
 static const char *const world_names[PROBE_WORLDS] = {
-    "pages", "tables", "superpages", "bindings", "memory", "nested", "nested tables", "crowd",
+    "pages",  "tables",        "superpages", "bindings",  "memory",
+    "nested", "nested tables", "crowd",      "evictions",
 };
 
 const char *probe_world_name(uint32_t world) {
@@ -167,11 +170,12 @@ uint64_t probe_tag_renewal_errors(uint32_t renewals) {
     for (uint64_t page = 0; page < 8; page++) {
         little.ram[LITTLE_LEAF / 8 + page] = (10 + page) * PAGE | 0x67;
     }
-    for (uint32_t round = 0; round < renewals; round++) {
-        pthread_mutex_lock(&little.unit->table_lock);
-        little.unit->spaces.next_tag =
-            IOTLB_TAG_MAX; /* the next fresh tag but one renews them all */
-        pthread_mutex_unlock(&little.unit->table_lock);
+    for (uint32_t round = 0; round <= renewals; round++) {
+        if (round != 0) { /* the spaces exist: the next fresh tag but one renews them all */
+            pthread_mutex_lock(&little.unit->table_lock);
+            little.unit->spaces.next_tag = IOTLB_TAG_MAX;
+            pthread_mutex_unlock(&little.unit->table_lock);
+        }
         for (uint32_t device = 0; device < 8; device++) {
             uint64_t words[4] = {6 | 2 << 4 | (uint64_t)(1 + device) << 16 | (uint64_t)device << 32,
                                  0, 0, 0};

@@ -51,7 +51,7 @@ static _Thread_local uint64_t hook_random;
 static void widen(enum ciommu_yield_point point) {
     bool rare = point == CIOMMU_YIELD_TABLES_READ || point == CIOMMU_YIELD_BUMPED ||
                 point == CIOMMU_YIELD_CLEARED || point == CIOMMU_YIELD_PARENT_DONE ||
-                point == CIOMMU_YIELD_INSERTING;
+                point == CIOMMU_YIELD_INSERTING || point == CIOMMU_YIELD_RESOLVED;
     if (hook_random == 0) {
         hook_random = (uint64_t)(uintptr_t)&hook_random | 1;
     }
@@ -87,12 +87,17 @@ static bool is_right(uint32_t page, uint64_t value, uint64_t done, uint64_t star
 }
 
 /* One section. */
-static void read_once(struct run *run, struct ciommu_port *port, uint32_t page) {
+static void read_once(struct run *run, struct ciommu_port *port, uint32_t page, uint64_t random) {
     struct world *world = &run->world;
     uint64_t done = __atomic_load_n(&world->finished[page], __ATOMIC_SEQ_CST);
     struct ciommu_result result = {.size = sizeof result};
     uint64_t seen[3] = {0};
     ciommu_port_enter(port);
+    if (world->kind == PROBE_EVICTIONS && random % 4 == 0) { /* crowds the pools */
+        (void)ciommu_translate(world->unit, port,
+                               WORLD_DEVICE + 8 * (1 + (uint32_t)(random >> 8) % WORLD_NEIGHBOURS),
+                               CIOMMU_NO_PASID, WORLD_IOVA, CIOMMU_READ, 0, &result);
+    }
     enum ciommu_status status =
         ciommu_translate(world->unit, port, WORLD_DEVICE, CIOMMU_NO_PASID,
                          WORLD_IOVA + page * UINT64_C(4096), CIOMMU_READ, 0, &result);
@@ -153,7 +158,8 @@ static void *read_pages(void *argument) {
         for (uint32_t miss = 0; misses != NULL && miss < MISSES; miss++) {
             misses[next_random(&reader->random) % MISS_BYTES] = 1;
         }
-        read_once(run, port, (uint32_t)(next_random(&reader->random) % run->world.pages));
+        uint64_t random = next_random(&reader->random);
+        read_once(run, port, (uint32_t)(random % run->world.pages), random >> 32);
         reads++;
     }
     (void)ciommu_port_destroy(port);
@@ -182,7 +188,7 @@ static uint64_t change_pages(struct run *run) {
         enum ciommu_status status =
             world_change(&run->world, (uint32_t)(choice >> 32) % run->world.pages, choice);
         changes++;
-        if (run->options->widen && choice % 4 == 0) {
+        if (run->options->widen && (choice >> 20) % 4 == 0) {
             struct timespec nap = {0, 20000}; /* a stale answer must get the time to show itself */
             nanosleep(&nap, NULL);
         }

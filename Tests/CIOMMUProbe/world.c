@@ -129,6 +129,9 @@ static uint64_t build_legacy(struct world *world) {
         break;
     }
     default:
+        for (uint32_t device = 1; device <= WORLD_NEIGHBOURS; device++) {
+            legacy_context(world, contexts, WORLD_DEVICE + 8 * device, root, 1 + device);
+        }
         for (uint32_t page = 0; page < world->pages; page++) {
             set_switch(world, page, entry_slot(world, root, iova_of(page), 0, SS_RW),
                        output_of(world, page, 0) | SS_RW, output_of(world, page, 1) | SS_RW);
@@ -200,6 +203,20 @@ static enum ciommu_status register_memory(struct world *world) {
                : add_range(world, DATA_BASE, DATA_STRIDE, world->data_host[0][0], false);
 }
 
+/* In PROBE_BINDINGS two more devices hold both domains' spaces, so that a binding which should be
+ * gone still finds its space. */
+static enum ciommu_status keep_domains_alive(struct world *world) {
+    struct ciommu_result result = {.size = sizeof result};
+    enum ciommu_status status = CIOMMU_OK;
+    for (uint32_t device = 1; device <= 2 && world->kind == PROBE_BINDINGS; device++) {
+        enum ciommu_status answer =
+            ciommu_translate(world->unit, NULL, WORLD_DEVICE + 8 * device, CIOMMU_NO_PASID,
+                             WORLD_IOVA, CIOMMU_READ, 0, &result);
+        status = status != CIOMMU_OK ? status : answer;
+    }
+    return status;
+}
+
 int world_create(struct world *world, const struct probe_options *options) {
     memset(world, 0, sizeof *world);
     world->kind = options->world;
@@ -226,6 +243,10 @@ int world_create(struct world *world, const struct probe_options *options) {
     config.first_level_entries = options->first_level_entries;
     config.walk_cache_entries = 64;
     config.flags = options->portable ? CIOMMU_UNIT_NO_WIDE_LOADS : 0;
+    if (world->kind == PROBE_EVICTIONS) {
+        config.bindings = 3;
+        config.spaces = 3;
+    }
     config.drain_timeout = UINT64_C(60000000000);
     enum ciommu_status status = ciommu_memory_create(&world->memory);
     status = status != CIOMMU_OK ? status : register_memory(world);
@@ -237,7 +258,8 @@ int world_create(struct world *world, const struct probe_options *options) {
     bool nested = world->kind == PROBE_NESTED || world->kind == PROBE_NESTED_TABLES;
     uint64_t rtaddr = nested ? build_nested(world) : build_legacy(world);
     status = ciommu_unit_set_root(world->unit, rtaddr);
-    return status != CIOMMU_OK ? status : ciommu_unit_set_translation(world->unit, true);
+    status = status != CIOMMU_OK ? status : ciommu_unit_set_translation(world->unit, true);
+    return status != CIOMMU_OK ? status : keep_domains_alive(world);
 }
 
 void world_destroy(struct world *world) {

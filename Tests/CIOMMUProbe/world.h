@@ -19,6 +19,10 @@
 #define WORLD_POISON UINT64_C(0xdeadbeefdeadbeef)
 #define WORLD_DEVICE 0x10u /* the device whose answers change; 0x18 and 0x20 keep domains alive */
 
+#define WORLD_NEIGHBOURS                                                                           \
+    6u /* PROBE_EVICTIONS: devices 0x18, 0x20 ... with domains of their own                        \
+        */
+
 struct world {
     uint32_t kind;
     uint32_t pages;

@@ -52,7 +52,7 @@ import Testing
         let seed = SeededGenerator.forTest().seed
         var log = MismatchLog(limit: 6)
         var (requests, faults, changes) = (0, 0, 0)
-        let episodes = Self.isLong ? 400 : 5
+        let episodes = Self.isLong ? 100 : 5
         for episode in 0..<episodes where log.isEmpty {
             var run = try ModelRun(
                 isScalable: isScalable, model: Self.models[episode % Self.models.count], isCached: caches != .none,

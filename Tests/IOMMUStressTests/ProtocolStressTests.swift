@@ -74,6 +74,8 @@ private let mutants: [StressCase] = [
     StressCase(world: PROBE_TABLES.rawValue, mutant: 14),
     StressCase(world: PROBE_NESTED.rawValue, mutant: 15),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 16),
+    StressCase(world: PROBE_EVICTIONS.rawValue, mutant: 17),
+    StressCase(world: PROBE_PAGES.rawValue, mutant: 18, firstLevelEntries: 4),
 ]
 
 private let soundWorlds: [StressCase] =

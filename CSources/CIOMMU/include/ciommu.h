@@ -495,7 +495,7 @@ struct ciommu_step {
 
 /* Walks as ciommu_translate would with CIOMMU_NO_CACHE | CIOMMU_NO_FAULT | CIOMMU_NO_AD added, and
  * writes the entries read, in order, at most `capacity` of them; `*count` is how many the walk has
- * (more than `capacity` means that the rest was not kept). A nested 5-level walk reads up to 38. */
+ * (more than `capacity` means that the rest was not kept). A nested 5-level walk reads up to 39. */
 CIOMMU_API enum ciommu_status ciommu_trace(struct ciommu_unit *unit, struct ciommu_port *port,
                                            uint32_t source, uint32_t pasid, uint64_t iova,
                                            uint32_t access, uint32_t flags,

@@ -27,6 +27,7 @@ enum probe_world {
     PROBE_NESTED,     /* second-stage leaves under a first stage are remapped */
     PROBE_NESTED_TABLES, /* second-stage tables under a first stage are exchanged */
     PROBE_CROWD,         /* far more pages than a tiny IOTLB holds; nothing changes */
+    PROBE_EVICTIONS,     /* pages, with pools far too small for the devices that translate */
     PROBE_WORLDS
 };
 

@@ -88,7 +88,8 @@ extension EventStream {
             outputBase: output, mask: mask, rights: UInt8(rights), fault: UInt8(fault), isDisabled: isDisabled)
         try answer.check(reader)
         return Translation(
-            source: source, pasid: pasid, iova: iova, isWrite: isWrite, answer: answer, isHit: isHit, line: line)
+            iova: iova, line: line, source: source, isWrite: isWrite, isHit: isHit, answer: answer,
+            pasidOrNone: pasid ?? .max)
     }
 
     /// `h`, `u` or `-`.

@@ -90,21 +90,8 @@ public struct EventStream: Sendable {
         /// What was answered.
         public let answer: RecordedAnswer
 
-        private let pasidOrNone: UInt32
-
-        /// Makes one from its parts.
-        init(
-            source: UInt16, pasid: UInt32?, iova: UInt64, isWrite: Bool, answer: RecordedAnswer, isHit: Bool,
-            line: UInt32
-        ) {
-            self.source = source
-            pasidOrNone = pasid ?? .max
-            self.iova = iova
-            self.isWrite = isWrite
-            self.answer = answer
-            self.isHit = isHit
-            self.line = line
-        }
+        /// All ones for none.
+        let pasidOrNone: UInt32
     }
 
     /// The name of the file, for messages.

@@ -2,21 +2,21 @@
 //
 // Question - one request as it is put to the engine, and whether the answer is the recorder's.
 
-public import IOMMU
+package import IOMMU
 package import IOMMUCapture
 
 /// A request as a replay puts it to the engine.
-public struct Question: Hashable, Sendable {
+package struct Question: Hashable, Sendable {
     /// Who asks.
-    public let source: SourceID
+    package let source: SourceID
     /// The PASID, explicit or implied as ``options`` say.
-    public let pasid: PASID?
+    package let pasid: PASID?
     /// The input address.
-    public let iova: IOVA
+    package let iova: IOVA
     /// What is wanted.
-    public let access: AccessRights
+    package let access: AccessRights
     /// How it is treated.
-    public let options: RequestOptions
+    package let options: RequestOptions
 
     /// The same question with another access or other options.
     package func with(access: AccessRights? = nil, adding options: RequestOptions = []) -> Question {
@@ -63,7 +63,7 @@ extension Question {
 
 extension Question: CustomStringConvertible {
     /// The request in one line.
-    public var description: String {
+    package var description: String {
         var text = "\(source)"
         if let pasid {
             text += options.contains(.impliedPASID) ? " implied pasid \(pasid)" : " pasid \(pasid)"

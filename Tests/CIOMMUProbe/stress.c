@@ -51,7 +51,8 @@ static _Thread_local uint64_t hook_random;
 static void widen(enum ciommu_yield_point point) {
     bool rare = point == CIOMMU_YIELD_TABLES_READ || point == CIOMMU_YIELD_BUMPED ||
                 point == CIOMMU_YIELD_CLEARED || point == CIOMMU_YIELD_PARENT_DONE ||
-                point == CIOMMU_YIELD_INSERTING || point == CIOMMU_YIELD_RESOLVED;
+                point == CIOMMU_YIELD_INSERTING || point == CIOMMU_YIELD_WALKED ||
+                point == CIOMMU_YIELD_RESOLVED;
     if (hook_random == 0) {
         hook_random = (uint64_t)(uintptr_t)&hook_random | 1;
     }

@@ -7,22 +7,26 @@ import IOMMUTestSupport
 import Testing
 
 @Suite struct DescriptorOutcomeTests {
-    private func outcome(_ descriptor: Descriptor) throws -> DescriptorOutcome {
-        let tables = ModeTables(.scalablePassThrough)
-        return try tables.bench().unit.invalidate(descriptor: descriptor.widened().native)
+    private func outcome(
+        _ descriptor: Descriptor, in mode: TableMode = .scalablePassThrough
+    ) throws -> DescriptorOutcome {
+        let unit = try ModeTables(mode).bench().unit
+        return try unit.invalidate(descriptor: descriptor.widened(!mode.isLegacy).native)
     }
 
-    private func caches(_ descriptor: Descriptor) throws -> Invalidation? {
-        if case .caches(let invalidation) = try outcome(descriptor) { invalidation } else { nil }
+    private func caches(_ descriptor: Descriptor, in mode: TableMode = .scalablePassThrough) throws -> Invalidation? {
+        if case .caches(let invalidation) = try outcome(descriptor, in: mode) { invalidation } else { nil }
     }
 
     @Test func cacheDescriptorsNameTheirGranularity() throws {
-        let everything = try caches(.contextGlobal)
-        #expect(everything?.kind == .context && everything?.domain == nil && everything?.source == nil)
-        #expect(try caches(.contextDomain(7))?.domain == 7)
-        let device = try caches(.contextDevice(7, source: 0x123, mask: 3))
-        #expect(device?.source == SourceID(0x123))
-        #expect(device?.sourceMask == 7)
+        for mode in [TableMode.legacySecond(4), .scalablePassThrough] {
+            let everything = try caches(.contextGlobal, in: mode)
+            #expect(everything?.kind == .context && everything?.domain == nil && everything?.source == nil)
+            let device = try caches(.contextDevice(7, source: 0x123, mask: 3), in: mode)
+            #expect(device?.source == SourceID(0x123))
+            #expect(device?.sourceMask == 7)
+        }
+        #expect(try caches(.contextDomain(7), in: .legacySecond(4))?.domain == 7)
 
         #expect(try caches(.iotlbGlobal)?.kind == .translations)
         #expect(try caches(.iotlbGlobal)?.domain == nil)

@@ -150,10 +150,12 @@ private final class Functions {
         }
     }
 
-    /// In scalable mode a context entry has no domain: a device-selective invalidation names the device, whatever the domain.
+    /// In scalable mode a context entry has no domain: a device-selective invalidation names the device, a domain-selective
+    /// one nothing in particular, whatever the domain.
     @Test(arguments: [0, ModeTables.domain])
     func aScalableContextEntryThatChangesIsSeen(domain: UInt64) throws {
-        for descriptor in [Descriptor.contextDevice(domain, source: ModeTables.source), .contextGlobal] {
+        let device = Descriptor.contextDevice(domain, source: ModeTables.source)
+        for descriptor in [device, .contextDomain(domain), .contextGlobal] {
             let tables = ModeTables(.first(4))
             tables.first?.map(0x5000, to: 0x9000, flags: 0x67)
             let bench = try tables.bench()

@@ -13,6 +13,7 @@ struct StressCase: Sendable, CustomTestStringConvertible {
     var mutant: UInt32 = 0
     var readers: UInt32 = 3
     var firstLevelEntries: UInt32 = 64
+    var iotlbEntries: UInt32 = 256
     var slowStores = false
     var portable = false
 
@@ -28,7 +29,7 @@ struct StressCase: Sendable, CustomTestStringConvertible {
         options.readers = readers
         options.milliseconds = milliseconds
         options.seed = seed
-        options.iotlb_entries = world == PROBE_CROWD.rawValue ? 16 : 256
+        options.iotlb_entries = world == PROBE_CROWD.rawValue ? 16 : iotlbEntries
         options.first_level_entries = firstLevelEntries
         options.portable = portable
         options.widen = !slowStores
@@ -61,7 +62,7 @@ private func seed() -> UInt64 {
 private let mutants: [StressCase] = [
     StressCase(world: PROBE_PAGES.rawValue, mutant: 1, firstLevelEntries: 4),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 2),
-    StressCase(world: PROBE_PAGES.rawValue, mutant: 3),
+    StressCase(world: PROBE_PAGES.rawValue, mutant: 3, firstLevelEntries: 4, iotlbEntries: 4),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 4, readers: 1, slowStores: true),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 5),
     StressCase(world: PROBE_NESTED_TABLES.rawValue, mutant: 6),
@@ -75,7 +76,7 @@ private let mutants: [StressCase] = [
     StressCase(world: PROBE_NESTED.rawValue, mutant: 15),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 16),
     StressCase(world: PROBE_EVICTIONS.rawValue, mutant: 17),
-    StressCase(world: PROBE_PAGES.rawValue, mutant: 18, firstLevelEntries: 4),
+    StressCase(world: PROBE_PAGES.rawValue, mutant: 18, readers: 1, firstLevelEntries: 4),
 ]
 
 private let soundWorlds: [StressCase] =

@@ -50,14 +50,18 @@ run: deps need-swift
 	$(SWIFT) build -c release --scratch-path $(SCRATCH) --product iommu
 	$(SWIFT) run -c release --scratch-path $(SCRATCH) --skip-build iommu replay
 
-# These suites race threads against each other and break the engine on purpose, through switches that the whole process shares:
-# they run alone and one after the other.
+# These suites race threads against each other and break the engine on purpose: they run alone and one after the other.
 ALONE := CIOMMUTests|IOMMUStressTests
 
+# $(call swift_test,flags of every step): builds, then everything but those suites, then those.
+define swift_test
+$(SWIFT) build --build-tests $(1)
+$(SWIFT) test --skip-build $(1) --skip '$(ALONE)'
+$(SWIFT) test --skip-build $(1) --no-parallel --filter '$(ALONE)'
+endef
+
 test: deps need-swift check-readme
-	$(SWIFT) build --scratch-path $(SCRATCH) --build-tests
-	$(SWIFT) test --scratch-path $(SCRATCH) --skip-build --skip '$(ALONE)'
-	$(SWIFT) test --scratch-path $(SCRATCH) --skip-build --no-parallel --filter '$(ALONE)'
+	$(call swift_test,--scratch-path $(SCRATCH))
 	$(SWIFT) run --scratch-path $(SCRATCH) --skip-build IOMMUExample
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -100,11 +104,11 @@ tsan: deps need-swift
 	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --no-parallel --filter '$(ALONE)' --skip aBrokenRuleIsNoticed
 
 asan: deps need-swift
-	$(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan --no-parallel
+	$(call swift_test,--scratch-path .build-asan --sanitize=address --disable-xctest)
 
 ubsan: deps need-swift
-	$(SWIFT) test --scratch-path .build-ubsan --no-parallel -Xcc -fsanitize=undefined -Xcc -fsanitize-trap=undefined \
-		-Xcc -fsanitize-ignorelist=$(CURDIR)/.ci/ubsan-ignore
+	$(call swift_test,--scratch-path .build-ubsan -Xcc -fsanitize=undefined -Xcc -fsanitize-trap=undefined \
+		-Xcc -fsanitize-ignorelist=$(CURDIR)/.ci/ubsan-ignore)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Format

@@ -226,8 +226,8 @@ CIOMMU_API enum ciommu_status ciommu_memory_replace(struct ciommu_memory *memory
                                                     const struct ciommu_memory_range *range);
 
 /* Removes a registered range (exactly as added); _NOT_FOUND if there is none. CIOMMU_OK and
- * CIOMMU_TIMED_OUT as for _replace. Translations to the range still translate; they have no host
- * pointer any more. */
+ * CIOMMU_TIMED_OUT as for _replace; CIOMMU_NO_MEMORY changes nothing. Translations to the range
+ * still translate; they have no host pointer any more. */
 CIOMMU_API enum ciommu_status ciommu_memory_remove(struct ciommu_memory *memory, uint64_t address,
                                                    uint64_t length);
 
@@ -385,10 +385,11 @@ CIOMMU_API uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct cio
 /* Translation */
 
 /* Translates one address. `port` NULL borrows one from the unit's pool (lock-free; CIOMMU_NO_PORT
- * when all are taken) and gives an address without host pointer. `pasid` is a PASID or
- * CIOMMU_NO_PASID; `access` any of CIOMMU_READ ... _PRIVILEGED or none; `flags` CIOMMU_NO_FAULT ...
- * . A fault is CIOMMU_OK with out->outcome == CIOMMU_FAULT. CIOMMU_INVALID_ARGUMENT for a PASID
- * over 20 bits, a source over 16 (VT-d), unknown bits, or an `out->size` too small.
+ * when all are taken) and gives an address without host pointer; its fault is in `out` only, in no
+ * ring. `pasid` is a PASID or CIOMMU_NO_PASID; `access` any of CIOMMU_READ ... _PRIVILEGED or none;
+ * `flags` CIOMMU_NO_FAULT ... . A fault is CIOMMU_OK with out->outcome == CIOMMU_FAULT.
+ * CIOMMU_INVALID_ARGUMENT for a PASID over 20 bits, a source over 16 (VT-d), unknown bits, or an
+ * `out->size` too small.
  *
  * Outside a section the answer is address-only and may be out of date as soon as the call returns;
  * inside one it stays good until the section ends. No lock, allocation or system call on hits and
@@ -520,7 +521,7 @@ enum ciommu_invalidation_kind {
 /* Stage selector of a translation invalidation. */
 /* first-stage-only and nested spaces */
 #define CIOMMU_STAGES_FIRST 1u
-/* second-stage-only spaces; nested spaces are dropped whole */
+/* second-stage-only spaces; spaces with a first stage are dropped whole */
 #define CIOMMU_STAGES_SECOND 2u
 
 /* for domain, source or pasid below */
@@ -555,8 +556,9 @@ enum ciommu_descriptor_kind {
     CIOMMU_DESCRIPTOR_DEVICE_TLB =
         2, /* observers were told; the host's device-TLBs are the host's until arrays exist */
     CIOMMU_DESCRIPTOR_INTERRUPT_CACHE = 3, /* interrupt-entry cache: validated, the host acts */
-    CIOMMU_DESCRIPTOR_WAIT =
-        4, /* validated; all earlier entries are complete; the host writes the status and signals */
+    /* Validated, and on CIOMMU_OK every earlier entry is complete: the host writes the status and
+     * signals. CIOMMU_TIMED_OUT: a section still runs, so nothing is complete. */
+    CIOMMU_DESCRIPTOR_WAIT = 4,
     CIOMMU_DESCRIPTOR_PAGE_RESPONSE = 5 /* page-group response: validated, the host acts */
 };
 

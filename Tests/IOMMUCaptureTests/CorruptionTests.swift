@@ -33,7 +33,7 @@ import Testing
             var options = ReplayOptions()
             options.configuration.iotlbEntries = 64
             return try Replay(options).run(folder: folder).isAgreement ? .agreed : .disagreed
-        } catch let error as ReplayError {
+        } catch {
             guard case .capture(let error) = error else { throw error }
             #expect(!error.file.isEmpty && !error.message.isEmpty)
             return .refused(hasLine: error.line != nil)

@@ -131,13 +131,18 @@ void ciommu_port_enter(struct ciommu_port *port) {
     if (head->depth++ != 0) {
         return;
     }
+    uint64_t ugen;
     if (MUTANT(PLAIN_ENTER)) {
+        /* A plain store may pass the load that follows it (it waits in the store buffer). Done in
+         * that order here, so that the break shows on every machine. */
+        ugen = load_relaxed(head->ugen);
+        yield_point(CIOMMU_YIELD_ENTERED);
         store_relaxed(&head->state, head->state + 1);
     } else {
         (void)exchange_seq_cst(&head->state, head->state + 1);
+        yield_point(CIOMMU_YIELD_ENTERED);
+        ugen = load_seq_cst(head->ugen);
     }
-    yield_point(CIOMMU_YIELD_ENTERED);
-    uint64_t ugen = MUTANT(PLAIN_ENTER) ? load_relaxed(head->ugen) : load_seq_cst(head->ugen);
     if (ugen != head->seen_ugen) {
         ciommu_port_resynchronise(port);
     }

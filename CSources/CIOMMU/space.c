@@ -243,7 +243,7 @@ static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) 
     }
     fresh_tag(spaces, space);
     if (MUTANT(SIZES_RESET_LATE)) {
-        yield_point(CIOMMU_YIELD_INSERTING);
+        yield_point(CIOMMU_YIELD_BUMPED);
         store_relaxed(&space->sizes, 0);
     }
     (void)add_seq_cst(&space->generation, 1);

@@ -47,17 +47,31 @@ static uint64_t next_random(uint64_t *state) {
 static _Thread_local uint64_t hook_random;
 
 #ifdef CIOMMU_INTERNAL_CHECKS
-/* Naps long enough for a whole change to pass; more often at the points that are met rarely. */
+/* Of how many passages through a yield point one naps, long enough for a whole change to pass. */
+static uint64_t nap_period(enum ciommu_yield_point point) {
+    switch (point) {
+    case CIOMMU_YIELD_BUMPED:
+    case CIOMMU_YIELD_CLEARED:
+    case CIOMMU_YIELD_PARENT_DONE:
+        return 8; /* the changer's: readers must get through meanwhile */
+    case CIOMMU_YIELD_TABLES_READ:
+        return 8; /* met once a change and reader at most */
+    case CIOMMU_YIELD_INSERTING:
+    case CIOMMU_YIELD_WALKED:
+    case CIOMMU_YIELD_RESOLVED:
+    case CIOMMU_YIELD_ENTERED:
+        return 64;
+    default:
+        return 1024;
+    }
+}
+
 static void widen(enum ciommu_yield_point point) {
-    bool rare = point == CIOMMU_YIELD_TABLES_READ || point == CIOMMU_YIELD_BUMPED ||
-                point == CIOMMU_YIELD_CLEARED || point == CIOMMU_YIELD_PARENT_DONE ||
-                point == CIOMMU_YIELD_INSERTING || point == CIOMMU_YIELD_WALKED ||
-                point == CIOMMU_YIELD_RESOLVED;
     if (hook_random == 0) {
         hook_random = (uint64_t)(uintptr_t)&hook_random | 1;
     }
     uint64_t random = next_random(&hook_random) >> 20;
-    if (random % (rare ? 64 : 1024) == 0) {
+    if (random % nap_period(point) == 0) {
         struct timespec nap = {0, 50000};
         nanosleep(&nap, NULL);
     } else if (random % 16 == 0) {

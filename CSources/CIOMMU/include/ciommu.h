@@ -393,7 +393,8 @@ CIOMMU_API uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct cio
  *
  * Outside a section the answer is address-only and may be out of date as soon as the call returns;
  * inside one it stays good until the section ends. No lock, allocation or system call on hits and
- * walks. */
+ * walks, with two exceptions: a thread's first miss registers it with liburcu, and a full pool
+ * wakes the thread that makes room. */
 CIOMMU_API enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct ciommu_port *port,
                                                uint32_t source, uint32_t pasid, uint64_t iova,
                                                uint32_t access, uint32_t flags,

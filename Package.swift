@@ -34,7 +34,11 @@ let package = Package(
             name: "CIOMMU", dependencies: ["CLibURCU"], path: "CSources/CIOMMU", cSettings: cSettings),
 
         .target(name: "IOMMUCore", dependencies: ["CIOMMU"], swiftSettings: swiftSettings),
-        .target(name: "IOMMU", dependencies: ["IOMMUCore"], swiftSettings: swiftSettings),
+        .target(
+            name: "IOMMUDomains",
+            dependencies: ["CIOMMU", "IOMMUCore"],
+            swiftSettings: swiftSettings),
+        .target(name: "IOMMU", dependencies: ["IOMMUCore", "IOMMUDomains"], swiftSettings: swiftSettings),
         .target(name: "IOMMUCapture", dependencies: ["CZlib"], swiftSettings: swiftSettings),
         .executableTarget(
             name: "IOMMUTool",
@@ -56,6 +60,8 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUCoreTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "IOMMUDomainsTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
             swiftSettings: swiftSettings),

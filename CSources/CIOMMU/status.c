@@ -28,6 +28,15 @@ static const struct {
     [CIOMMU_READ_ONLY] = {"the memory behind the output address is read-only", EROFS},
     [CIOMMU_FAULTED] = {"the access faulted", EFAULT},
     [CIOMMU_BAD_DESCRIPTOR] = {"the invalidation descriptor is malformed", EINVAL},
+    [CIOMMU_NO_SPACE] = {"no room is left", ENOSPC},
+    [CIOMMU_OUT_OF_RANGE] = {"the range lies outside what is allowed", EINVAL},
+    [CIOMMU_EXISTS] = {"the name is taken", EEXIST},
+    [CIOMMU_OCCUPIED] = {"something is attached there already", EBUSY},
+    [CIOMMU_NOT_ATTACHED] = {"nothing is attached there", EINVAL},
+    [CIOMMU_NOT_OWNED] = {"the PASID is not the object's own", EINVAL},
+    [CIOMMU_OTHER_UNIT] = {"the domain belongs to another unit", EINVAL},
+    [CIOMMU_NOT_NEST_PARENT] = {"the domain was not made as a nest parent", EINVAL},
+    [CIOMMU_NOT_TRACKING] = {"dirty tracking is off", EINVAL},
 };
 
 #define STATUS_COUNT (sizeof statuses / sizeof statuses[0])

@@ -3,3 +3,4 @@
 // IOMMU - the module that hosts import: re-exports the library's modules and adds nothing.
 
 @_exported public import IOMMUCore
+@_exported public import IOMMUDomains

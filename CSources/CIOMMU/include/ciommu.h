@@ -61,7 +61,17 @@ enum ciommu_status {
     CIOMMU_NO_HOST_MEMORY, /* a copy helper met an output address that no registered memory backs */
     CIOMMU_READ_ONLY,      /* a copy helper would have written to memory registered as read-only */
     CIOMMU_FAULTED,        /* a copy helper's DMA faulted; the fault says why */
-    CIOMMU_BAD_DESCRIPTOR  /* an invalidation descriptor was refused; the IQEI value says why */
+    CIOMMU_BAD_DESCRIPTOR, /* an invalidation descriptor was refused; the IQEI value says why */
+    /* What a host sets up itself (ciommu_domains.h). */
+    CIOMMU_NO_SPACE,        /* the unit's pool of domains, or a range of PASIDs, is used up */
+    CIOMMU_OUT_OF_RANGE,    /* beyond an address width, or outside the allowed ranges */
+    CIOMMU_EXISTS,          /* the name or id is taken */
+    CIOMMU_OCCUPIED,        /* something is attached or bound there already */
+    CIOMMU_NOT_ATTACHED,    /* nothing is attached or bound there */
+    CIOMMU_NOT_OWNED,       /* the PASID lies outside what the device or the namespace owns */
+    CIOMMU_OTHER_UNIT,      /* the domain belongs to another unit */
+    CIOMMU_NOT_NEST_PARENT, /* the domain was not made as a nest parent */
+    CIOMMU_NOT_TRACKING     /* dirty tracking is off */
 };
 
 /* A lower-case English phrase for `status`, never NULL, statically allocated. */
@@ -132,6 +142,12 @@ enum ciommu_fault_reason {
 #define CIOMMU_FAULT_RECOVERABLE 2u
 /* went into the port's fault ring */
 #define CIOMMU_FAULT_RECORDED 4u
+/* `device` names the (first) device that it is attributed to */
+#define CIOMMU_FAULT_HAS_DEVICE 8u
+/* more than one device could have sent the request: ciommu_owners names them */
+#define CIOMMU_FAULT_AMBIGUOUS 16u
+/* the PASID lies in nobody's slice; `device` is then the parent, if there is one */
+#define CIOMMU_FAULT_UNCLAIMED 32u
 
 /* A level that does not apply. */
 #define CIOMMU_NO_LEVEL 0xffu
@@ -153,6 +169,7 @@ struct ciommu_fault {
     uint64_t address;       /* the input address of the request */
     uint64_t entry_address; /* output address of the entry that failed; 0 where none was read */
     uint64_t sequence;      /* position in the port's fault ring, counting lost faults too */
+    uint64_t device;        /* the host's id of the device, with CIOMMU_FAULT_HAS_DEVICE */
 };
 
 /* What became of a request. */
@@ -275,6 +292,7 @@ struct ciommu_unit_config {
     uint32_t walk_cache_entries;  /* per port: 0, or a power of two up to 2^16; 64 bytes each */
     uint32_t bindings;            /* (source, PASID) pairs cached, 0...2^20 */
     uint32_t spaces;              /* address spaces cached, 0...2^20 */
+    uint32_t domains;             /* paging and nested domains of the host, 0...2^20 */
     uint32_t ports;               /* most ports that exist at a time, 1...4096, pool included */
     uint32_t pool_ports;          /* ports kept for ciommu_translate(port = NULL), 0...ports */
     uint32_t fault_entries;       /* per port: a power of two from 2 to 2^16 */
@@ -285,8 +303,8 @@ struct ciommu_unit_config {
 
 /* Fills `config` with defaults: capabilities of a unit with everything in FORMATS-VTD that the
  * engine implements, 64 Ki IOTLB entries, 256 first-level and 256 walk-cache entries a port, 4,096
- * bindings, 4,096 spaces, 64 ports, 8 of them pooled, 64 fault entries, a drain timeout of one
- * second. Inline, so that `size` and `layout` are the caller's. */
+ * bindings, 4,096 spaces, 4,096 domains, 64 ports, 8 of them pooled, 64 fault entries, a drain
+ * timeout of one second. Inline, so that `size` and `layout` are the caller's. */
 static inline void ciommu_unit_config_init(struct ciommu_unit_config *config);
 
 /* Makes a unit: translation disabled, no root table. `memory` must outlive it. CIOMMU_INCONSISTENT
@@ -616,6 +634,7 @@ static inline void ciommu_unit_config_init(struct ciommu_unit_config *config) {
     config->walk_cache_entries = 256;
     config->bindings = 4096;
     config->spaces = 4096;
+    config->domains = 4096;
     config->ports = 64;
     config->pool_ports = 8;
     config->fault_entries = 64;

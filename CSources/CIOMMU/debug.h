@@ -35,6 +35,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_ALIVE_ONCE, /* a space's life is not checked again after its generation was loaded
                                */
     CIOMMU_MUTANT_SIZES_RESET_LATE, /* page sizes forgotten after the new tag is out, not before */
+    CIOMMU_MUTANT_PASID_REUSED_EARLY, /* a host PASID is free before sections that found it end */
+    CIOMMU_MUTANT_QUARANTINE_IGNORED, /* the same, after a drain that timed out */
     CIOMMU_MUTANT_COUNT
 };
 

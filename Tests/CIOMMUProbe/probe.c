@@ -32,6 +32,8 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_NO_REVALIDATE] = "first level not checked after an invalidation",
     [CIOMMU_MUTANT_ALIVE_ONCE] = "life of a space not checked again",
     [CIOMMU_MUTANT_SIZES_RESET_LATE] = "page sizes forgotten after the new tag is out",
+    [CIOMMU_MUTANT_PASID_REUSED_EARLY] = "host PASID reused without a drain",
+    [CIOMMU_MUTANT_QUARANTINE_IGNORED] = "host PASID reused after a drain that timed out",
 };
 
 static const char *const world_names[PROBE_WORLDS] = {

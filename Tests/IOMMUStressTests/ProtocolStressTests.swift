@@ -107,6 +107,8 @@ struct ProtocolStressTests {
 
     @Test func everyMutantHasATest() {
         let rightsWithoutD: UInt32 = 10
-        #expect(Set(mutants.map(\.mutant)).union([0, rightsWithoutD]) == Set(0..<probe_mutant_count()))
+        let namespaces = [PROBE_NAMESPACE_REUSED_EARLY, PROBE_NAMESPACE_QUARANTINE_IGNORED].map(probe_namespace_mutant)
+        #expect(
+            Set(mutants.map(\.mutant)).union([0, rightsWithoutD]).union(namespaces) == Set(0..<probe_mutant_count()))
     }
 }

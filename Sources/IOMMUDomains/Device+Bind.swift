@@ -14,10 +14,11 @@ extension Device {
     ///   - table: The table.
     ///   - port: The caller's own port, if it has one: then a call from inside its section is refused instead of waiting for
     ///     itself.
-    /// - Throws: ``IOMMUError/inUse`` when a domain is attached or a table bound; ``IOMMUError/unsupported`` for another model or
-    ///   format than the unit's, another number of levels, or a unit without ECAP.SMTS; ``IOMMUError/misaligned`` for the address;
-    ///   ``IOMMUError/outOfRange`` for the PASID bits or the address; ``IOMMUError/invalidArgument``, ``IOMMUError/inSection``:
-    ///   nothing changed. ``IOMMUError/timedOut``: bound, but a section that began before still runs.
+    /// - Throws: ``IOMMUError/inUse`` when a domain is attached or a table bound, also by a device that shares PASIDs;
+    ///   ``IOMMUError/unsupported`` for another model or format than the unit's, another number of levels, a unit without ECAP.SMTS,
+    ///   or a PASID for requests without one on a unit without ECAP.RPS; ``IOMMUError/misaligned`` for the address;
+    ///   ``IOMMUError/outOfRange`` for the PASID bits, that PASID or the address; ``IOMMUError/invalidArgument`` for another unit's
+    ///   port, ``IOMMUError/inSection``, ``IOMMUError/noMemory``: nothing changed. ``IOMMUError/timedOut``: bound, but a section that began before still runs.
     public func bind(_ table: PASIDTable, port: Port? = nil) throws(IOMMUError) {
         try unit.checkOwner(of: port)
         let portHandle = unsafe port?.handle

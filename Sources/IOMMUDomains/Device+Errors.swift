@@ -14,6 +14,8 @@ extension Device {
         switch error {
         case .overlap:
             return error.with(detail: "another device of source id \(source) leaves no room for \(share)")
+        case .inUse:
+            return error.with(detail: "the parent device of source id \(source) has attached some of \(share)")
         case .exists:
             return error.with(detail: "the unit has a device \(id)")
         case .unsupported where !unit.capabilities.pasids:
@@ -39,7 +41,7 @@ extension Device {
         case .notOwned:
             return error.with(detail: "device \(id) owns \(share), not \(requests)")
         case .inUse:
-            return error.with(detail: "device \(id) has a guest's PASID table")
+            return error.with(detail: "device \(id), or one that shares \(requests), has a guest's PASID table")
         case .unsupported where !unit.capabilities.pasids:
             return error.with(detail: "\(requests) need ECAP.PASID")
         case .unsupported:
@@ -53,6 +55,7 @@ extension Device {
     func error(_ status: ciommu_status, binding table: PASIDTable) -> IOMMUError {
         let error = IOMMUError(status)
         let capabilities = unit.capabilities
+        let largest = capabilities.pasids ? min(max(capabilities.pasidBits, 6), PASID.bitWidth) : 6
         switch error {
         case .unsupported where table.model != .vtd:
             let model = UnitDescription.Model.vtd
@@ -63,17 +66,19 @@ extension Device {
             return error.with(detail: "\(table.levels) levels; a PASID table of VT-d has 2")
         case .unsupported where !capabilities.scalableMode:
             return error.with(detail: "a PASID table needs ECAP.SMTS")
+        case .unsupported:
+            return error.with(detail: "PASID \(table.ridPASID) for requests without one needs ECAP.RPS")
         case .misaligned:
             return error.with(detail: "the PASID directory \(table.address) is not a multiple of 4096")
-        case .outOfRange where table.pasidBits < 6 || table.pasidBits > capabilities.pasidBits:
-            return error.with(detail: "\(table.pasidBits) PASID bits; the unit takes 6 to \(capabilities.pasidBits)")
+        case .outOfRange where table.pasidBits < 6 || table.pasidBits > largest:
+            return error.with(detail: "\(table.pasidBits) PASID bits; the unit takes 6 to \(largest)")
+        case .outOfRange where table.ridPASID.rawValue >> UInt32(table.pasidBits) != 0:
+            return error.with(detail: "PASID \(table.ridPASID) has more than \(table.pasidBits) bits")
         case .outOfRange:
             let width = capabilities.hostAddressWidth
             return error.with(detail: "the PASID directory \(table.address) ends beyond \(width) bits")
-        case .invalidArgument:
-            return error.with(detail: "the PASID of requests without one is \(table.ridPASID)")
         case .inUse:
-            return error.with(detail: "device \(id) has attachments or a bound table")
+            return error.with(detail: "device \(id), or one that shares its PASIDs, has attachments or a bound table")
         default:
             return error
         }

@@ -50,8 +50,8 @@ public final class Device: @unchecked Sendable {
     ///   - unit: The unit that it is behind.
     ///   - port: The caller's own port, if it has one: then a call from inside its section is refused instead of waiting for
     ///     itself.
-    /// - Throws: ``IOMMUError/overlap`` when other devices own part of it already; ``IOMMUError/exists`` for the id;
-    ///   ``IOMMUError/unsupported`` for a slice that the unit's PASID capabilities do not cover; ``IOMMUError/invalidArgument`` for a
+    /// - Throws: ``IOMMUError/overlap`` when other devices own part of it already; ``IOMMUError/inUse`` when the parent device has
+    ///   attached to a PASID of the slice; ``IOMMUError/exists`` for the id; ``IOMMUError/unsupported`` for a slice that the unit's PASID capabilities do not cover; ``IOMMUError/invalidArgument`` for a
     ///   source over 16 bits; ``IOMMUError/inSection``; ``IOMMUError/noMemory``. ``IOMMUError/timedOut``: a section that began
     ///   before still runs. In every case there is no device, and the source id belongs to whom it belonged before.
     public init(

@@ -73,6 +73,22 @@ extension DeviceTests {
         }
     }
 
+    @Test func aUnitMayOfferMorePASIDBitsThanAPASIDHas() throws {
+        let bench = try HostBench(capabilities: Capabilities(basedOn: .full) { $0.pasidBits = 32 })
+        let slice = try bench.device(1, .slice(1, 0xfffff))
+        try slice.attach(bench.unit.identityDomain, to: pasid(0xfffff))
+        #expect(try bench.passes(pasid: pasid(0xfffff)))
+    }
+
+    @Test func aSliceIsNotTakenFromAParentThatUsesIt() throws {
+        let bench = try HostBench()
+        let parent = try bench.device(1, .parent)
+        try parent.attach(bench.unit.identityDomain, to: pasid(16))
+        try expectRefusal(.inUse, of: parent, in: bench) { _ = try bench.device(2, .slice(10, 20)) }
+        try parent.detach(from: pasid(16))
+        _ = try bench.device(2, .slice(10, 20))
+    }
+
     @Test func whatIsOccupiedStays() throws {
         let bench = try HostBench()
         let device = try bench.device(1)
@@ -151,7 +167,7 @@ extension DeviceTests {
         let bench = try HostBench()
         let device = try bench.device(1)
         let table = PASIDTable(address: OutputAddress(bench.image.allocatePage()))
-        try bench.port.withSection {
+        try bench.port.withSection { () throws in
             try device.attach(bench.unit.identityDomain)
             let port = bench.port
             try expectRefusal(.inSection, of: device, in: bench) { try device.detach(port: port) }
@@ -165,12 +181,12 @@ extension DeviceTests {
             #expect(try bench.passes(source: HostBench.otherSource))
         }
         try device.detach(port: bench.port)
-        try bench.port.withSection {
+        try bench.port.withSection { () throws in
             let port = bench.port
             try expectRefusal(.inSection, of: device, in: bench) { try device.bind(table, port: port) }
         }
         try device.bind(table, port: bench.port)
-        try bench.port.withSection {
+        try bench.port.withSection { () throws in
             let port = bench.port
             try expectRefusal(.inSection, of: device, in: bench) { try device.unbind(port: port) }
         }
@@ -184,7 +200,7 @@ extension DeviceTests {
         let table = PASIDTable(address: OutputAddress(bench.image.allocatePage()))
         weak var kept: PagingDomain?
         try device.attach(bench.unit.identityDomain)
-        try other.withSection {
+        try other.withSection { () throws in
             do {
                 let domain = try bench.parent()
                 kept = domain
@@ -210,7 +226,7 @@ extension DeviceTests {
     @Test func aDeviceWhoseMakingTimesOutIsNotThere() throws {
         let bench = try HostBench.impatient()
         let other = try bench.unit.makePort()
-        try other.withSection {
+        try other.withSection { () throws in
             #expect(throws: IOMMUError.timedOut) { try bench.device(1) }
             #expect(try !bench.unit.owners(of: HostBench.source).isKnown)
             #expect(try bench.passes())
@@ -227,7 +243,7 @@ extension DeviceTests {
             let domain = try bench.parent()
             kept = domain
             try device.attach(domain)
-            try other.withSection {
+            try other.withSection { () throws in
                 let held = device
                 #expect(held.attachments.count == 1)
             }

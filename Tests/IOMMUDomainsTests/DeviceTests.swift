@@ -179,7 +179,7 @@ import Testing
         #expect(bound.boundTable == nil)
         #expect(try bench.fault(pasid: pasid(1))?.device == 1)
         #expect(try bench.fault(source: HostBench.otherSource)?.device == 2)
-        #expect(try bench.passes(source: 0x42), "translation is off")
+        #expect(try bench.passes(source: SourceID(0x42)), "translation is off")
         try attached.attach(domain, to: pasid(1))
         try bound.attach(bench.unit.identityDomain)
         #expect(try bench.passes(source: HostBench.otherSource))

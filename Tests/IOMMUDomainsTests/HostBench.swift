@@ -45,6 +45,19 @@ final class HostBench {
         try PagingDomain(unit: unit, options: .nestParent)
     }
 
+    /// A paging domain that may not be a parent.
+    func plainDomain() throws -> PagingDomain {
+        try PagingDomain(unit: unit)
+    }
+
+    func map(_ domain: PagingDomain, _ iova: UInt64, length: UInt64, to output: UInt64) throws {
+        try domain.map(IOVA(iova), length: length, to: OutputAddress(output))
+    }
+
+    func unmap(_ domain: PagingDomain, _ iova: UInt64, length: UInt64) throws {
+        try domain.unmap(IOVA(iova), length: length)
+    }
+
     // MARK: Asking
 
     func translate(
@@ -57,16 +70,14 @@ final class HostBench {
     func output(
         _ iova: IOVA = 0x1000, _ access: AccessRights = .read, source: SourceID = HostBench.source, pasid: PASID? = nil
     ) throws -> OutputAddress? {
-        guard case .mapped(let translation) = try translate(iova, access, source: source, pasid: pasid) else { return nil }
-        return translation.address
+        try translate(iova, access, source: source, pasid: pasid).translation?.address
     }
 
     /// Why a read at 0x1000 is refused; nil if it is not.
     func fault(
         _ iova: IOVA = 0x1000, _ access: AccessRights = .read, source: SourceID = HostBench.source, pasid: PASID? = nil
     ) throws -> Fault? {
-        guard case .fault(let fault) = try translate(iova, access, source: source, pasid: pasid) else { return nil }
-        return fault
+        try translate(iova, access, source: source, pasid: pasid).fault
     }
 
     /// True when a request passes unchanged.
@@ -89,7 +100,7 @@ func pasids(_ first: UInt32, _ last: UInt32) -> ClosedRange<PASID> {
 extension Device.Share {
     /// PASIDs first...last.
     static func slice(_ first: UInt32, _ last: UInt32, _ policy: Device.SharedPASIDPolicy = .refused) -> Self {
-        .slice(pasids(first, last), policy: policy)
+        .slice(pasid(first)...pasid(last), policy: policy)
     }
 }
 

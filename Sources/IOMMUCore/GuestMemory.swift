@@ -12,7 +12,7 @@ internal import Synchronization
 /// Any thread may call, at any time, but not from inside an access section of a port: most calls wait for sections.
 @safe
 public final class GuestMemory: @unchecked Sendable {
-    let handle: OpaquePointer
+    package let handle: OpaquePointer
     private let hooks = Mutex(Hooks())
 
     /// The closures that C may still call. A hook whose replacement timed out stays until a later one is known to be in force.

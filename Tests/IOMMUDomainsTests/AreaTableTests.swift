@@ -22,7 +22,7 @@ import Testing
         table.insert(AreaRecord(first: .max, last: .max, output: 0, rights: .read))
         table.insert(AreaRecord(first: 0, last: 0, output: 0, rights: .read))
         #expect(table.area(holding: .max)?.first == .max)
-        #expect(table.findGap(in: 0, .max, length: 2) { _, last in last } == .max - 1)
+        #expect(table.findGap(in: 0, .max, length: 2) { _, last in last } == UInt64.max - 1)
         #expect(table.findGap(in: .max, .max, length: 1) { first, _ in first } == nil)
         var removed: [AreaRecord] = []
         table.remove(touching: .max, .max, into: &removed)

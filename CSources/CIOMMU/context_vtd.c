@@ -272,12 +272,49 @@ static bool resolve_scalable(struct resolution *r) {
     return resolve_pasid_entry(r, pasid, entry[0] & PAGE);
 }
 
+static void begin(struct walker *walker, struct resolved *resolved) {
+    *resolved = (struct resolved){.supervisor_allowed = true, .execute_allowed = true};
+    walker->fault = (struct walk_fault){.stage = CIOMMU_STAGE_NONE, .level = CIOMMU_NO_LEVEL};
+}
+
+bool ciommu_vtd_resolve_bound(const struct ciommu_unit *unit, const struct bound_table *bound,
+                              const struct vtd_request *request, struct walker *walker,
+                              struct resolved *resolved, struct space_shape *shape) {
+    begin(walker, resolved);
+    __builtin_memset(shape, 0, sizeof *shape);
+    struct resolution r = {&unit->caps, request, walker, resolved, shape};
+    uint32_t pasid = request->pasid == CIOMMU_NO_PASID ? bound->rid_pasid : request->pasid;
+    if (wants_ats(&r) && !unit->caps.device_tlb) {
+        return fails(&r, VTD_SM_DTE_CLEAR);
+    }
+    if (pasid >= bound->pasid_limit) {
+        return fails(&r, VTD_SM_PASID_RANGE);
+    }
+    resolved->pasid = pasid;
+    resolved->device_tlb = unit->caps.device_tlb;
+    if ((request->flags & CIOMMU_TRANSLATED) != 0) {
+        return true; /* it names an output address: the PASID table has no say */
+    }
+    return resolve_pasid_entry(&r, pasid, bound->directory);
+}
+
+/* Choice: blocking is what an absent PASID-table entry (legacy: context entry) does; hosts block by
+ * clearing it. */
+bool ciommu_vtd_resolve_blocked(const struct ciommu_unit *unit, const struct vtd_request *request,
+                                struct walker *walker, struct resolved *resolved) {
+    begin(walker, resolved);
+    if (unit->caps.scalable) {
+        return walk_fails(walker, VTD_PASID_ABSENT);
+    }
+    return walk_fails(walker,
+                      request->pasid == CIOMMU_NO_PASID ? VTD_CONTEXT_ABSENT : VTD_LEGACY_PASID);
+}
+
 bool ciommu_vtd_resolve(const struct ciommu_unit *unit, const struct vtd_request *request,
                         struct walker *walker, struct resolved *resolved,
                         struct space_shape *shape) {
-    *resolved = (struct resolved){.supervisor_allowed = true, .execute_allowed = true};
+    begin(walker, resolved);
     __builtin_memset(shape, 0, sizeof *shape);
-    walker->fault = (struct walk_fault){.stage = CIOMMU_STAGE_NONE, .level = CIOMMU_NO_LEVEL};
     struct resolution r = {&unit->caps, request, walker, resolved, shape};
     switch (TTM(request->root)) {
     case TTM_LEGACY:

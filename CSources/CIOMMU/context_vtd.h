@@ -26,4 +26,14 @@ bool ciommu_vtd_resolve(const struct ciommu_unit *unit, const struct vtd_request
                         struct walker *walker, struct resolved *resolved,
                         struct space_shape *shape);
 
+/* The same through a PASID table that the host bound to the request's device [FORMATS-VTD A5, A6].
+ */
+bool ciommu_vtd_resolve_bound(const struct ciommu_unit *unit, const struct bound_table *bound,
+                              const struct vtd_request *request, struct walker *walker,
+                              struct resolved *resolved, struct space_shape *shape);
+
+/* What a request meets that nothing is attached for: the fault of an absent entry, always. */
+bool ciommu_vtd_resolve_blocked(const struct ciommu_unit *unit, const struct vtd_request *request,
+                                struct walker *walker, struct resolved *resolved);
+
 #endif

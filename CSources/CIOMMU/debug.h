@@ -35,6 +35,13 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_ALIVE_ONCE, /* a space's life is not checked again after its generation was loaded
                                */
     CIOMMU_MUTANT_SIZES_RESET_LATE, /* page sizes forgotten after the new tag is out, not before */
+    CIOMMU_MUTANT_SPLIT_WITH_GAP, /* a large page is cleared before the table of its parts is there
+                                   */
+    CIOMMU_MUTANT_DIRTY_NO_INVALIDATE, /* D is cleared and cached rights to write are kept */
+    CIOMMU_MUTANT_REPLACE_WITH_GAP,  /* the old domain is detached before the new one is attached */
+    CIOMMU_MUTANT_TABLE_FREED_EARLY, /* a paging structure is overwritten while walks may read it */
+    CIOMMU_MUTANT_MERGE_KEEPS_WALKGEN, /* merging leaves the walk caches on the parts' table */
+    CIOMMU_MUTANT_DETACH_NO_TABLEGEN,  /* ports keep what they resolved over a detach or replace */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -51,6 +58,7 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_TABLES_READ,     /* guest tables walked, binding not published */
     CIOMMU_YIELD_BEFORE_DRAIN,    /* everything bumped */
     CIOMMU_YIELD_LEAVING,         /* before the section word turns even */
+    CIOMMU_YIELD_TABLE_CHANGED,   /* host-made paging structures changed, nothing invalidated */
     CIOMMU_YIELD_COUNT
 };
 

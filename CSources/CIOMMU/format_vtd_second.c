@@ -62,6 +62,12 @@ static always_inline uint32_t deny(const struct walker *walker, const struct sta
 static always_inline bool open_table(struct walker *walker, const struct stage_shape *stage,
                                      uint64_t address, bool top, struct table *table) {
     table->guest = address;
+    if (stage->host_tables) {
+        table->host = (unsigned char *)(uintptr_t)address; /* alive under the RCU read lock */
+        table->address = address;
+        table->host_rights = CIOMMU_READ | CIOMMU_WRITE;
+        return true;
+    }
     if (likely(open_page(walker, address, table))) {
         return true;
     }
@@ -107,8 +113,14 @@ bool ciommu_vtd_walk_second(struct walker *walker, const struct ciommu_space *sp
         walk_at(walker, CIOMMU_NO_LEVEL, 0);
         return walk_fails(walker, stage->codes->input);
     }
-    return walk_stage(walker, &second_stage, stage, space, walk_generation, input, access, judge,
-                      out);
+    if (walk_stage(walker, &second_stage, stage, space, walk_generation, input, access, judge,
+                   out)) {
+        return true;
+    }
+    if (stage->host_tables) {
+        walker->fault.entry_address = 0; /* the host's own memory has no output address */
+    }
+    return false;
 }
 
 static bool walk(struct walker *walker, uint64_t input, struct leaf *out) {

@@ -20,10 +20,30 @@ enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_i
     return status;
 }
 
-void ciommu_unit_change_tables(struct ciommu_unit *unit, const struct ciommu_invalidation *what) {
+void ciommu_unit_begin_table_change(struct ciommu_unit *unit) {
     store_seq_cst(&unit->tablegen, unit->tablegen + 1); /* odd: no resolver publishes */
-    ciommu_bindings_remove(&unit->bindings, what);
+}
+
+void ciommu_unit_finish_table_change(struct ciommu_unit *unit) {
     store_seq_cst(&unit->tablegen, unit->tablegen + 1);
+}
+
+void ciommu_unit_forget_source(struct ciommu_unit *unit, uint32_t source) {
+    const struct ciommu_invalidation what = {
+        .size = sizeof what,
+        .kind = CIOMMU_INVALIDATE_CONTEXT,
+        .domain = CIOMMU_ANY,
+        .pasid = CIOMMU_ANY,
+        .source = source,
+        .last = UINT64_MAX,
+    };
+    ciommu_bindings_remove(&unit->bindings, &what);
+}
+
+void ciommu_unit_change_tables(struct ciommu_unit *unit, const struct ciommu_invalidation *what) {
+    ciommu_unit_begin_table_change(unit);
+    ciommu_bindings_remove(&unit->bindings, what);
+    ciommu_unit_finish_table_change(unit);
 }
 
 static enum ciommu_status check(const struct ciommu_invalidation *what) {
@@ -52,6 +72,14 @@ enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_por
         pthread_mutex_unlock(&unit->table_lock);
         status = ciommu_unit_settle(unit, port_id);
     }
+    ciommu_observers_tell(unit, what);
+    return status;
+}
+
+enum ciommu_status ciommu_unit_end_change(struct ciommu_unit *unit,
+                                          const struct ciommu_invalidation *what) {
+    (void)add_relaxed(&unit->invalidations, 1);
+    enum ciommu_status status = ciommu_unit_settle(unit, NULL);
     ciommu_observers_tell(unit, what);
     return status;
 }

@@ -12,6 +12,19 @@
 enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_port *port,
                                      const struct ciommu_invalidation *what, uint32_t *port_id);
 
+/* The end of a change that was made under the table lock: settles, and tells observers of `what`.
+ * Outside every lock. */
+enum ciommu_status ciommu_unit_end_change(struct ciommu_unit *unit,
+                                          const struct ciommu_invalidation *what);
+
+/* The two moves of tablegen around a change of tables: resolvers that began before publish nothing,
+ * ports forget what they resolved. Table lock; settling is the caller's. */
+void ciommu_unit_begin_table_change(struct ciommu_unit *unit);
+void ciommu_unit_finish_table_change(struct ciommu_unit *unit);
+
+/* Unlinks the bindings of a source id, inside a table change. */
+void ciommu_unit_forget_source(struct ciommu_unit *unit, uint32_t source);
+
 /* Unlinks bindings between two moves of tablegen. Table lock; settling is the caller's. */
 void ciommu_unit_change_tables(struct ciommu_unit *unit, const struct ciommu_invalidation *what);
 

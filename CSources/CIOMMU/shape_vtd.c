@@ -4,6 +4,7 @@
  * capabilities.
  */
 #include "shape_vtd.h"
+#include "ciommu_domains.h"
 #include "fault.h"
 
 #define PAGE UINT64_C(0xfffffffffffff000)
@@ -187,4 +188,33 @@ uint32_t ciommu_vtd_shape_scalable(const struct vtd_caps *caps, const uint64_t e
         }
     }
     return 0;
+}
+
+void ciommu_vtd_shape_paging(const struct vtd_caps *caps, const uint64_t *root, uint32_t bits,
+                             bool tracks, uint32_t domain, struct space_shape *shape) {
+    struct stage_shape *stage = &shape->second;
+    shape->kind = SPACE_SECOND;
+    shape->domain = domain;
+    stage->roots[0] = (uint64_t)(uintptr_t)root;
+    stage->roots[1] = NO_ROOT;
+    stage->input_last = last_of(bits);
+    stage->address_mask = ADDRESS;
+    stage->accessed = tracks ? UINT64_C(0x100) : 0;
+    stage->dirty = tracks ? UINT64_C(0x200) : 0;
+    stage->codes = caps->scalable ? &scalable_codes : &legacy_codes;
+    stage->host_tables = true;
+    stage->levels = (uint8_t)((bits - 12) / 9);
+    stage->snooped = true; /* the host's own memory is coherent */
+}
+
+void ciommu_vtd_shape_nested(const struct vtd_caps *caps, uint64_t root, uint32_t bits,
+                             uint64_t flags, struct space_shape *shape) {
+    uint64_t entry[8] = {0};
+    entry[1] = caps->walk_snoop ? PWSNP : 0;
+    entry[2] = root | (bits == 57 ? UINT64_C(4) : 0) |
+               ((flags & CIOMMU_NESTED_SRE) != 0 ? SRE : 0) |
+               ((flags & CIOMMU_NESTED_WPE) != 0 ? WPE : 0) |
+               ((flags & CIOMMU_NESTED_EAFE) != 0 ? EAFE : 0);
+    shape->kind = SPACE_NESTED;
+    first_stage(caps, entry, true, &shape->first);
 }

@@ -18,4 +18,13 @@ void ciommu_vtd_shape_legacy(const struct vtd_caps *caps, uint64_t root, uint32_
 uint32_t ciommu_vtd_shape_scalable(const struct vtd_caps *caps, const uint64_t entry[8],
                                    uint32_t pasid, struct space_shape *shape);
 
+/* Second stage of a host's paging domain: tables that begin at the host address `root`, input
+ * addresses of `bits`. `tracks` makes accessed and dirty bits count. `shape` is zero-filled. */
+void ciommu_vtd_shape_paging(const struct vtd_caps *caps, const uint64_t *root, uint32_t bits,
+                             bool tracks, uint32_t domain, struct space_shape *shape);
+
+/* Adds a guest's first stage to the shape of its parent: root, and flags as CIOMMU_NESTED_*. */
+void ciommu_vtd_shape_nested(const struct vtd_caps *caps, uint64_t root, uint32_t bits,
+                             uint64_t flags, struct space_shape *shape);
+
 #endif

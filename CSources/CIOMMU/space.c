@@ -12,10 +12,10 @@
  * costs one store and clearing costs a stripe per page and size. */
 #define RANGE_PAGES_MOST 512u
 
-enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, struct iotlb *iotlb,
-                                      pthread_mutex_t *lock) {
+enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, uint32_t host_limit,
+                                      struct iotlb *iotlb, pthread_mutex_t *lock) {
     memset(spaces, 0, sizeof *spaces);
-    uint32_t count = limit + 1;
+    uint32_t count = limit + host_limit + 1;
     uint32_t buckets = 16;
     while (buckets < count && buckets < 65536) {
         buckets *= 2;
@@ -23,6 +23,8 @@ enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, str
     spaces->iotlb = iotlb;
     spaces->lock = lock;
     spaces->count = count;
+    spaces->limit = limit;
+    spaces->host_limit = host_limit;
     spaces->bucket_mask = buckets - 1;
     spaces->pool = ciommu_allocate(CACHE_LINE, count * sizeof *spaces->pool);
     spaces->buckets = ciommu_allocate(CACHE_LINE, buckets * sizeof *spaces->buckets);
@@ -38,6 +40,7 @@ enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, str
         spaces->free = space;
     }
     spaces->next_tag = 1;
+    spaces->top = 1;
     spaces->pool[0].alive = true;
     spaces->pool[0].references = 1;
     spaces->pool[0].generation = 1;
@@ -58,13 +61,13 @@ static struct ciommu_space **bucket_of(struct spaces *spaces, uint32_t domain) {
  * IOTLB is emptied, and only then the tags are dealt out anew: whoever still looks for a tag that
  * is now somebody else's finds, after the hit, that its own has changed (translate.c). */
 static void renew_tags(struct spaces *spaces) {
-    for (uint32_t index = 1; index < spaces->count; index++) {
+    for (uint32_t index = 1; index < spaces->top; index++) {
         store_seq_cst(&spaces->pool[index].tag, 0);
         (void)add_seq_cst(&spaces->pool[index].generation, 1);
     }
     ciommu_iotlb_clear(spaces->iotlb);
     spaces->next_tag = 1;
-    for (uint32_t index = 1; index < spaces->count; index++) {
+    for (uint32_t index = 1; index < spaces->top; index++) {
         struct ciommu_space *space = &spaces->pool[index];
         if (space->alive) {
             store_relaxed(&space->tag, spaces->next_tag++);
@@ -95,14 +98,21 @@ static struct ciommu_space *find(struct spaces *spaces, const struct space_shape
     return space;
 }
 
+static bool is_host_made(const struct space_shape *shape) {
+    return shape->domain >= HOST_DOMAIN_FIRST;
+}
+
 static struct ciommu_space *make(struct spaces *spaces, const struct space_shape *shape,
                                  struct ciommu_space *parent) {
     struct ciommu_space *space = spaces->free;
-    if (space == NULL || spaces->next_tag > IOTLB_TAG_MAX) {
+    uint32_t *used = is_host_made(shape) ? &spaces->host_used : &spaces->used;
+    bool full = *used == (is_host_made(shape) ? spaces->host_limit : spaces->limit);
+    if (space == NULL || full || spaces->next_tag > IOTLB_TAG_MAX) {
         return NULL; /* a resolver does not renew tags: that takes time and locks */
     }
     spaces->free = space->free_next;
-    spaces->used++;
+    spaces->top = space->index < spaces->top ? spaces->top : space->index + 1;
+    ++*used;
     space->alive = true;
     space->references = 0;
     space->shape = *shape;
@@ -158,6 +168,16 @@ struct ciommu_space *ciommu_spaces_acquire(struct spaces *spaces, const struct s
     return space;
 }
 
+struct ciommu_space *ciommu_spaces_make(struct spaces *spaces, const struct space_shape *shape,
+                                        struct ciommu_space *parent) {
+    ciommu_spaces_renew_tags(spaces);
+    struct ciommu_space *space = make(spaces, shape, parent);
+    if (space != NULL) {
+        space->references++;
+    }
+    return space;
+}
+
 static void slot_returns(struct rcu_head *head) {
     ciommu_rcu_callback_begins();
     struct ciommu_space *space = caa_container_of(head, struct ciommu_space, rcu);
@@ -165,7 +185,7 @@ static void slot_returns(struct rcu_head *head) {
     pthread_mutex_lock(spaces->lock);
     space->free_next = spaces->free;
     spaces->free = space;
-    spaces->used--;
+    --*(is_host_made(&space->shape) ? &spaces->host_used : &spaces->used);
     pthread_mutex_unlock(spaces->lock);
     ciommu_rcu_callback_ends(&spaces->deferrals);
 }
@@ -282,8 +302,12 @@ static bool canonical_range(const struct ciommu_space *space, uint64_t *first, u
     return *last >= *first;
 }
 
-static void invalidate(struct spaces *spaces, struct ciommu_space *space,
-                       const struct ciommu_invalidation *what) {
+void ciommu_space_forget_walks(struct ciommu_space *space) {
+    store_release(&space->walk_generation, space->walk_generation + 1);
+}
+
+void ciommu_space_invalidate(struct spaces *spaces, struct ciommu_space *space,
+                             const struct ciommu_invalidation *what) {
     bool whole = what->first == 0 && what->last == UINT64_MAX;
     if (MUTANT(CHILD_FIRST)) {
         invalidate_children(spaces, space);
@@ -309,15 +333,16 @@ static bool covers(const struct ciommu_invalidation *what, const struct ciommu_s
         return false;
     }
     bool second = (what->stages & CIOMMU_STAGES_SECOND) != 0;
+    bool same_pasid = what->pasid == CIOMMU_ANY || space->shape.pasid == what->pasid ||
+                      is_host_made(&space->shape); /* it may be attached to any PASID */
     switch (space->shape.kind) {
     case SPACE_SECOND:
         return second;
     case SPACE_NESTED:
         /* A change of the second stage reaches it through its parent, whatever its PASID. */
-        return !second && (what->pasid == CIOMMU_ANY || space->shape.pasid == what->pasid);
+        return !second && same_pasid;
     default:
-        return what->stages == CIOMMU_STAGES_SECOND || what->pasid == CIOMMU_ANY ||
-               space->shape.pasid == what->pasid;
+        return what->stages == CIOMMU_STAGES_SECOND || same_pasid;
     }
 }
 
@@ -326,15 +351,15 @@ void ciommu_spaces_invalidate(struct spaces *spaces, const struct ciommu_invalid
         for (struct ciommu_space *space = *bucket_of(spaces, what->domain); space != NULL;
              space = space->domain_next) {
             if (covers(what, space)) {
-                invalidate(spaces, space, what);
+                ciommu_space_invalidate(spaces, space, what);
             }
         }
         return;
     }
-    for (uint32_t index = 1; index < spaces->count; index++) {
+    for (uint32_t index = 1; index < spaces->top; index++) {
         struct ciommu_space *space = &spaces->pool[index];
         if (space->alive && covers(what, space)) {
-            invalidate(spaces, space, what);
+            ciommu_space_invalidate(spaces, space, what);
         }
     }
 }

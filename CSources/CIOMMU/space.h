@@ -29,6 +29,9 @@
 #define LEVELS_MOST 5u
 #define NO_ROOT UINT64_MAX
 
+/* Domain ids from here on are of domains that the host made; a guest's entries hold 16 bits. */
+#define HOST_DOMAIN_FIRST 0x10000u
+
 enum space_kind {
     SPACE_IDENTITY = 0, /* pass-through, or translation disabled */
     SPACE_FIRST,        /* first stage alone */
@@ -69,6 +72,7 @@ struct stage_shape {
     uint64_t dirty;    /* bit to set in a leaf on a write */
     uint64_t snoop;    /* leaf bit that asks for snooping; 0 = none */
     const struct second_stage_codes *codes; /* second stage */
+    bool host_tables; /* second stage: the host's own structures (paging.h), addressed by pointer */
     uint8_t levels;
     uint8_t input_bits;              /* first stage: canonical width */
     bool snooped;                    /* accessed and dirty updates are possible */
@@ -83,7 +87,7 @@ struct stage_shape {
 struct space_shape {
     uint32_t kind;       /* enum space_kind */
     uint32_t domain;     /* domain id */
-    uint32_t pasid;      /* tags first-stage spaces; 0 otherwise */
+    uint32_t pasid;      /* tags first-stage spaces of a guest's PASID table; 0 otherwise */
     uint32_t attributes; /* CIOMMU_ATTRIBUTE_* of every answer */
     struct stage_shape first;
     struct stage_shape second;
@@ -120,7 +124,11 @@ struct spaces {
     struct ciommu_space *free;
     uint32_t bucket_mask;
     uint32_t count;
-    uint32_t used;
+    uint32_t top;        /* slots from here on were never used */
+    uint32_t limit;      /* of spaces cached for guests' tables */
+    uint32_t used;       /* of those */
+    uint32_t host_limit; /* of spaces of the host's domains */
+    uint32_t host_used;  /* of those */
     uint32_t next_tag;
     struct iotlb *iotlb;
     struct deferrals deferrals;
@@ -128,21 +136,34 @@ struct spaces {
         *lock; /* constant: the table lock, for slots that come back from a grace period */
 };
 
-/* `limit` spaces can be cached besides the identity space. */
-enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, struct iotlb *iotlb,
-                                      pthread_mutex_t *lock);
+/* `limit` spaces can be cached besides the identity space and `host_limit` of the host's domains.
+ */
+enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, uint32_t host_limit,
+                                      struct iotlb *iotlb, pthread_mutex_t *lock);
 /* Nothing is in use or deferred any more. */
 void ciommu_spaces_fini(struct spaces *spaces);
 
 /* The space of this shape with one more reference: found, or made if a slot is free; NULL
  * otherwise. Table lock. */
 struct ciommu_space *ciommu_spaces_acquire(struct spaces *spaces, const struct space_shape *shape);
+/* A new space of a host's domain, with one reference, over `parent` (NULL = none); NULL when
+ * `host_limit` is reached. Table lock. */
+struct ciommu_space *ciommu_spaces_make(struct spaces *spaces, const struct space_shape *shape,
+                                        struct ciommu_space *parent);
 /* Gives a reference back; the last one retires the space. Table lock. */
 void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space);
 
 /* Deals the tags out anew if they have run out; ciommu_spaces_acquire makes no space before. Table
  * lock, never by a resolver. */
 void ciommu_spaces_renew_tags(struct spaces *spaces);
+
+/* Invalidates one space, and what rests on it, as far as `what` says (its range, stages and
+ * leaf_only). Table lock; draining is the caller's. */
+void ciommu_space_invalidate(struct spaces *spaces, struct ciommu_space *space,
+                             const struct ciommu_invalidation *what);
+
+/* Lets every walk cache forget the space's tables. Table lock. */
+void ciommu_space_forget_walks(struct ciommu_space *space);
 
 /* Invalidates what `invalidation` covers (kind TRANSLATIONS). Table lock; draining is the caller's.
  */

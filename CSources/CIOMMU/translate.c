@@ -18,6 +18,7 @@
 /* The tables' word for one lookup. */
 struct path {
     struct walker walker;
+    const struct source *source; /* the host's devices of this source id, or NULL */
     struct resolved resolved;
     struct space_shape uncached_shape; /* where the shape lies when no space could be had */
     const struct space_shape *shape;
@@ -66,6 +67,10 @@ static void answer_fault(struct ciommu_port *port, const struct lookup *lookup,
         .address = lookup->iova,
         .entry_address = fault->entry_address,
     };
+    const struct source *source = ciommu_source_find(&port->unit->devices, lookup->source);
+    if (source != NULL) {
+        ciommu_source_attribute(source, &out->fault);
+    }
     count_owned(&port->faults);
     bool probe = (lookup->access & ACCESS_RIGHTS) == 0;
     if (!suppressed && !completes && !probe && (lookup->flags & CIOMMU_NO_FAULT) == 0) {
@@ -188,19 +193,73 @@ static struct binding_slot *binding_slot(struct ciommu_port *port, uint64_t requ
     return &port->bindings[(requester ^ requester >> 4 ^ requester >> 32) % BINDING_SLOTS];
 }
 
-/* What is cached about the requester, in the port or the unit. */
-static bool known_binding(struct ciommu_port *port, uint64_t requester, struct resolved *out) {
+static void remember_binding(struct ciommu_port *port, uint64_t requester,
+                             const struct resolved *resolved) {
     struct binding_slot *slot = binding_slot(port, requester);
-    if (slot->requester == requester && is_alive(&slot->resolved)) {
-        *out = slot->resolved;
-        return true;
+    slot->requester = requester;
+    slot->resolved = *resolved;
+}
+
+/* What the port remembers of the requester. */
+static bool port_binding(struct ciommu_port *port, uint64_t requester, struct resolved *out) {
+    const struct binding_slot *slot = binding_slot(port, requester);
+    if (slot->requester != requester || !is_alive(&slot->resolved)) {
+        return false;
     }
+    *out = slot->resolved;
+    return true;
+}
+
+/* What is cached in the unit. */
+static bool unit_binding(struct ciommu_port *port, uint64_t requester, struct resolved *out) {
     if (!ciommu_bindings_find(&port->unit->bindings, requester, out) || !is_alive(out)) {
         return false;
     }
-    slot->requester = requester;
-    slot->resolved = *out;
+    remember_binding(port, requester, out);
     return true;
+}
+
+/* What the host attached. */
+static bool take_attachment(struct ciommu_port *port, const struct lookup *lookup,
+                            const struct attachment *attachment, bool cache, struct path *path) {
+    struct ciommu_unit *unit = port->unit;
+    const struct vtd_request request = {0, lookup->source, lookup->pasid, lookup->flags};
+    path->resolved = attachment->resolved;
+    if (path->resolved.space == NULL) {
+        return ciommu_vtd_resolve_blocked(unit, &request, &path->walker, &path->resolved);
+    }
+    bool translated = (lookup->flags & CIOMMU_TRANSLATED) != 0;
+    bool ats = translated || (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
+    if (ats && !path->resolved.device_tlb) {
+        path->walker.fault = (struct walk_fault){.level = CIOMMU_NO_LEVEL};
+        return walk_fails(&path->walker, unit->caps.scalable ? VTD_SM_DTE_CLEAR : VTD_TYPE_BLOCKED);
+    }
+    path->shape = &path->resolved.space->shape;
+    if (translated) { /* it names an output address */
+        path->shape = &unit->spaces.pool[0].shape;
+        path->resolved.space = NULL;
+    }
+    if (cache) {
+        remember_binding(port, ciommu_requester(lookup->source, lookup->pasid), &path->resolved);
+    }
+    return true;
+}
+
+/* The guest's tables: those behind the root, or those that the host bound to the device. */
+static bool read_tables(struct ciommu_port *port, const struct lookup *lookup, struct path *path) {
+    struct ciommu_unit *unit = port->unit;
+    const struct vtd_request request = {load_seq_cst(&unit->root), lookup->source, lookup->pasid,
+                                        lookup->flags};
+    if (path->source == NULL) {
+        return ciommu_vtd_resolve(unit, &request, &path->walker, &path->resolved,
+                                  &path->uncached_shape);
+    }
+    const struct bound_table *bound = ciommu_source_bound(path->source, lookup->pasid);
+    if (bound == NULL) {
+        return ciommu_vtd_resolve_blocked(unit, &request, &path->walker, &path->resolved);
+    }
+    return ciommu_vtd_resolve_bound(unit, bound, &request, &path->walker, &path->resolved,
+                                    &path->uncached_shape);
 }
 
 /* Walks the guest's tables, and publishes what they say if they have not changed meanwhile. */
@@ -209,11 +268,8 @@ static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, 
     struct ciommu_unit *unit = port->unit;
     uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
     uint64_t tablegen = load_seq_cst(&unit->tablegen); /* before the first read of a guest table */
-    struct vtd_request request = {load_seq_cst(&unit->root), lookup->source, lookup->pasid,
-                                  lookup->flags};
     count_owned(&port->binding_walks);
-    if (!ciommu_vtd_resolve(unit, &request, &path->walker, &path->resolved,
-                            &path->uncached_shape)) {
+    if (!read_tables(port, lookup, path)) {
         return false;
     }
     path->shape = &path->uncached_shape;
@@ -224,9 +280,7 @@ static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, 
         bool unchanged = load_relaxed(&unit->tablegen) == tablegen || MUTANT(PUBLISH_UNCHECKED);
         if (unchanged &&
             ciommu_bindings_publish(&unit->bindings, requester, path->shape, &path->resolved)) {
-            struct binding_slot *slot = binding_slot(port, requester);
-            slot->requester = requester;
-            slot->resolved = path->resolved;
+            remember_binding(port, requester, &path->resolved);
             path->shape = &path->resolved.space->shape;
         }
         pthread_mutex_unlock(&unit->table_lock);
@@ -240,10 +294,22 @@ static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, 
 static bool resolve(struct ciommu_port *port, const struct lookup *lookup, struct path *path) {
     const uint32_t special = CIOMMU_NO_CACHE | CIOMMU_IMPLIED_PASID | CIOMMU_TRANSLATED;
     bool cache = (lookup->flags & special) == 0;
-    if (cache &&
-        known_binding(port, ciommu_requester(lookup->source, lookup->pasid), &path->resolved)) {
+    bool ats = (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
+    uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
+    if (cache && port_binding(port, requester, &path->resolved) &&
+        (!ats || path->resolved.device_tlb)) {
         path->shape = &path->resolved.space->shape;
-        bool ats = (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
+        return true;
+    }
+    const struct attachment *attachment = NULL;
+    if (path->source != NULL) {
+        attachment = ciommu_source_attachment(path->source, lookup->pasid);
+    }
+    if (attachment != NULL) {
+        return take_attachment(port, lookup, attachment, cache, path);
+    }
+    if (cache && unit_binding(port, requester, &path->resolved)) {
+        path->shape = &path->resolved.space->shape;
         /* A refusal is walked, so that FPD is what it was where the walk ended. */
         return !ats || path->resolved.device_tlb || walk_binding(port, lookup, false, path);
     }
@@ -470,7 +536,8 @@ static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
         .trace = lookup->trace,
     };
     ciommu_rcu_lock();
-    if (load_seq_cst(&unit->enabled) == 0) {
+    path.source = ciommu_source_find(&unit->devices, lookup->source);
+    if (path.source == NULL && load_seq_cst(&unit->enabled) == 0) {
         answer_disabled(port, lookup, out);
     } else if (!resolve(port, lookup, &path)) {
         answer_fault(port, lookup, &path.walker.fault, path.resolved.fault_disabled, out);

@@ -29,7 +29,8 @@ static enum ciommu_status check_config(const struct ciommu_unit_config *config) 
                   config->iotlb_entries <= IOTLB_MOST);
     bool port_caches =
         is_cache_size(config->first_level_entries) && is_cache_size(config->walk_cache_entries);
-    bool pools = config->bindings <= POOL_MOST && config->spaces <= POOL_MOST;
+    bool pools = config->bindings <= POOL_MOST && config->spaces <= POOL_MOST &&
+                 config->domains <= POOL_MOST;
     bool ports =
         config->ports >= 1 && config->ports <= PORTS_MOST && config->pool_ports <= config->ports;
     bool faults = is_power_of_two(config->fault_entries) && config->fault_entries >= 2 &&
@@ -70,8 +71,10 @@ static enum ciommu_status memory_quiesce(struct memory_user *user) {
 /* ---- Life ---- */
 
 static void free_unit(struct ciommu_unit *unit) {
+    ciommu_devices_fini(&unit->devices);
     ciommu_rcu_wait(&unit->bindings.deferrals); /* an eviction retires spaces, so bindings first */
     ciommu_rcu_wait(&unit->spaces.deferrals);
+    ciommu_domains_fini(unit);
     for (uint32_t slot = 0; slot < unit->ports.count; slot++) {
         ciommu_port_free(unit->ports.slots[slot]);
     }
@@ -105,11 +108,15 @@ static enum ciommu_status fill_unit(struct ciommu_unit *unit,
     bool portable = (config->flags & CIOMMU_UNIT_NO_WIDE_LOADS) != 0;
     enum ciommu_status status = ciommu_iotlb_init(&unit->iotlb, config->iotlb_entries, portable);
     if (status == CIOMMU_OK) {
-        status = ciommu_spaces_init(&unit->spaces, config->spaces, &unit->iotlb, &unit->table_lock);
+        status = ciommu_spaces_init(&unit->spaces, config->spaces, config->domains, &unit->iotlb,
+                                    &unit->table_lock);
     }
     if (status == CIOMMU_OK) {
         uint32_t bindings = config->spaces == 0 ? 0 : config->bindings;
         status = ciommu_bindings_init(&unit->bindings, bindings, &unit->spaces, &unit->table_lock);
+    }
+    if (status == CIOMMU_OK) {
+        status = ciommu_domains_init(unit);
     }
     unit->ports.slots = ciommu_allocate(CACHE_LINE, config->ports * sizeof(struct ciommu_port *));
     if (status != CIOMMU_OK || unit->ports.slots == NULL) {
@@ -164,6 +171,12 @@ enum ciommu_status ciommu_unit_destroy(struct ciommu_unit *unit) {
         if ((load_acquire(&unit->ports.slots[slot]->head.state) & 1) != 0) {
             return CIOMMU_IN_USE;
         }
+    }
+    pthread_mutex_lock(&unit->table_lock);
+    bool used = unit->devices.count != 0 || unit->domains.count != 0;
+    pthread_mutex_unlock(&unit->table_lock);
+    if (used) {
+        return CIOMMU_IN_USE;
     }
     ciommu_memory_part(unit->memory, &unit->memory_user);
     for (struct observer *node = unit->observers, *next; node != NULL; node = next) {
@@ -230,33 +243,36 @@ static void drop_everything(struct ciommu_unit *unit) {
 
 /* Changes what `root` and `enabled` say; NULL = leave. */
 static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t *root,
-                                        const bool *enabled) {
+                                        const bool *enabled, bool reset) {
     pthread_mutex_lock(&unit->table_lock);
-    store_seq_cst(&unit->tablegen, unit->tablegen + 1);
+    ciommu_unit_begin_table_change(unit);
+    if (reset) {
+        ciommu_devices_clear(&unit->devices);
+    }
     if (root != NULL) {
         store_seq_cst(&unit->root, *root);
     }
     if (enabled != NULL) {
         store_seq_cst(&unit->enabled, *enabled ? 1u : 0u);
     }
-    store_seq_cst(&unit->tablegen, unit->tablegen + 1);
+    ciommu_unit_finish_table_change(unit);
     drop_everything(unit);
     pthread_mutex_unlock(&unit->table_lock);
     return ciommu_unit_settle(unit, NULL);
 }
 
 enum ciommu_status ciommu_unit_set_root(struct ciommu_unit *unit, uint64_t rtaddr) {
-    return unit == NULL ? CIOMMU_INVALID_ARGUMENT : set_registers(unit, &rtaddr, NULL);
+    return unit == NULL ? CIOMMU_INVALID_ARGUMENT : set_registers(unit, &rtaddr, NULL, false);
 }
 
 enum ciommu_status ciommu_unit_set_translation(struct ciommu_unit *unit, bool enabled) {
-    return unit == NULL ? CIOMMU_INVALID_ARGUMENT : set_registers(unit, NULL, &enabled);
+    return unit == NULL ? CIOMMU_INVALID_ARGUMENT : set_registers(unit, NULL, &enabled, false);
 }
 
 enum ciommu_status ciommu_unit_reset(struct ciommu_unit *unit) {
     const uint64_t root = 0;
     const bool enabled = false;
-    return unit == NULL ? CIOMMU_INVALID_ARGUMENT : set_registers(unit, &root, &enabled);
+    return unit == NULL ? CIOMMU_INVALID_ARGUMENT : set_registers(unit, &root, &enabled, true);
 }
 
 enum ciommu_status ciommu_unit_drain(struct ciommu_unit *unit, uint32_t *port_id) {
@@ -291,7 +307,7 @@ void ciommu_unit_statistics(struct ciommu_unit *unit, struct ciommu_statistics *
     pthread_mutex_unlock(&unit->ports_lock);
     pthread_mutex_lock(&unit->table_lock);
     sum.bindings = unit->bindings.used;
-    sum.spaces = unit->spaces.used;
+    sum.spaces = unit->spaces.used + unit->spaces.host_used;
     pthread_mutex_unlock(&unit->table_lock);
     sum.reclaimed = load_relaxed(&unit->bindings.reclaimed);
     sum.invalidations = load_relaxed(&unit->invalidations);

@@ -14,6 +14,7 @@
 #define CIOMMU_UNIT_H
 
 #include "binding.h"
+#include "device.h"
 #include "vtd_caps.h"
 
 #include <pthread.h>
@@ -41,12 +42,14 @@ struct ciommu_unit {
     struct iotlb iotlb;
     struct spaces spaces;
     struct bindings bindings;
+    struct domains domains;
+    struct devices devices;
     struct ports ports;
     struct port_sizes port_sizes;
     uint32_t pool_ports; /* the first slots of `ports` */
     struct memory_user memory_user;
 
-    pthread_mutex_t table_lock; /* spaces, bindings, tablegen, root, enabled */
+    pthread_mutex_t table_lock; /* spaces, bindings, devices, tablegen, root, enabled */
     pthread_mutex_t ports_lock; /* creation and destruction of ports */
     pthread_mutex_t observers_lock;
     struct observer *observers;

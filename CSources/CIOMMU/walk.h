@@ -214,7 +214,9 @@ static always_inline enum mark_result mark(struct walker *walker, const struct w
         return MARK_LOST;
     }
     *entry |= missing;
-    ciommu_port_note_write(walker->port, table->address + offset, sizeof *entry);
+    if (!stage->host_tables) {
+        ciommu_port_note_write(walker->port, table->address + offset, sizeof *entry);
+    }
     return MARKED;
 }
 

@@ -313,8 +313,8 @@ CIOMMU_API enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config
                                                  struct ciommu_memory *memory,
                                                  struct ciommu_unit **out);
 
-/* Destroys the unit, its ports included. No port may be inside a section: CIOMMU_IN_USE. NULL is
- * allowed. */
+/* Destroys the unit, its ports included. CIOMMU_IN_USE: a port is inside a section, or a device or
+ * a domain of the host is left. NULL is allowed. */
 CIOMMU_API enum ciommu_status ciommu_unit_destroy(struct ciommu_unit *unit);
 
 /* Checks capability registers for contradictions. NULL when they are consistent, else a sentence
@@ -332,8 +332,9 @@ CIOMMU_API enum ciommu_status ciommu_unit_set_root(struct ciommu_unit *unit, uin
  * write. Status as for ciommu_unit_set_root. */
 CIOMMU_API enum ciommu_status ciommu_unit_set_translation(struct ciommu_unit *unit, bool enabled);
 
-/* Back to the state after creation: translation disabled, root zero, every cache empty, faults in
- * rings kept. Status as above. */
+/* A reset of the unit: translation disabled, root zero, every cache empty, and nothing attached or
+ * bound to any device, so that their traffic is blocked. Devices, domains with their mappings,
+ * namespaces and faults in rings stay. Status as above. */
 CIOMMU_API enum ciommu_status ciommu_unit_reset(struct ciommu_unit *unit);
 
 /* Waits until every section that began before the call has ended. On CIOMMU_TIMED_OUT `*port_id`

@@ -93,6 +93,10 @@ CIOMMU_API enum ciommu_status ciommu_domain_destroy(struct ciommu_domain *domain
 
 CIOMMU_API enum ciommu_domain_kind ciommu_domain_kind(const struct ciommu_domain *domain);
 
+/* The number under which observers hear of a paging domain's changes: 0x10000 or more, a nested
+ * domain's is its parent's; 0 for blocked and identity. */
+CIOMMU_API uint32_t ciommu_domain_id(const struct ciommu_domain *domain);
+
 /* The guest changed the first stage of a nested domain in first...last (inclusive input addresses;
  * 0 and UINT64_MAX = all); `leaf_only`: only leaf entries changed (IH). On CIOMMU_OK promise 1
  * holds. CIOMMU_INVALID_ARGUMENT for another kind of domain. */
@@ -174,10 +178,11 @@ CIOMMU_API enum ciommu_status ciommu_dirty_stop(struct ciommu_domain *domain,
 /* Reads which pages of iova...iova+length were written since tracking started or they were last
  * cleared, and clears them. Bit (address - iova) / page_size of `bitmap` (64-bit words, LSB first)
  * is set for every part that a dirty page touches; other bits keep what they hold. `page_size` is a
- * power of two from 4096; iova and length are multiples of it. On return (CIOMMU_OK) the clearing
- * is in force: a write that raced with the call shows in this round, or its page is dirty again for
- * the next. CIOMMU_NOT_TRACKING: tracking is off. CIOMMU_TIMED_OUT: cleared and reported, but a
- * section still writes under this round. CIOMMU_MISALIGNED, CIOMMU_INVALID_ARGUMENT, CIOMMU_WRAPS,
+ * power of two from 4096; iova and length are multiples of it. A larger page that lies only partly
+ * in the range is reported for that part and not cleared. On return (CIOMMU_OK) the clearing is in
+ * force: a write that raced with the call shows in this round, or its page is dirty again for the
+ * next. CIOMMU_NOT_TRACKING: tracking is off. CIOMMU_TIMED_OUT: cleared and reported, but a section
+ * still writes under this round. CIOMMU_MISALIGNED, CIOMMU_INVALID_ARGUMENT, CIOMMU_WRAPS,
  * CIOMMU_OUT_OF_RANGE. */
 CIOMMU_API enum ciommu_status ciommu_dirty_read(struct ciommu_domain *domain,
                                                 struct ciommu_port *port, uint64_t iova,

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * attach.c - what a device's traffic is translated by: attach, replace, detach, reset, and the
+ * binding of a guest's PASID table. The protocol stands in device.h.
+ */
+#include "alloc.h"
+#include "device.h"
+#include "invalidate.h"
+
+#define PAGE_MASK UINT64_C(4095)
+
+/* ---- Attachments; table lock ---- */
+
+static void free_attachment(struct rcu_head *head) {
+    ciommu_rcu_callback_begins();
+    struct attachment *attachment = caa_container_of(head, struct attachment, rcu);
+    struct deferrals *deferrals = attachment->deferrals;
+    for (struct holder *holder = attachment->holder.next, *next; holder != NULL; holder = next) {
+        next = holder->next;
+        ciommu_free(holder);
+    }
+    ciommu_free(attachment);
+    ciommu_rcu_callback_ends(deferrals);
+}
+
+static struct attachment *make_attachment(struct ciommu_device *device, uint32_t pasid,
+                                          struct ciommu_domain *domain) {
+    struct attachment *attachment = ciommu_allocate(sizeof(uint64_t), sizeof *attachment);
+    if (attachment != NULL) {
+        attachment->deferrals = &device->unit->devices.deferrals;
+        attachment->resolved = domain->resolved;
+        attachment->resolved.pasid = pasid == CIOMMU_NO_PASID ? 0 : pasid;
+        attachment->domain = domain;
+        attachment->holder.device = device;
+    }
+    return attachment;
+}
+
+/* Stores an attachment or NULL. A PASID's place is reserved. */
+static void put(struct source *source, uint32_t pasid, struct attachment *attachment) {
+    if (pasid == CIOMMU_NO_PASID) {
+        store_release(&source->untagged, attachment); /* pairs with ciommu_source_attachment */
+    } else {
+        ciommu_pasid_table_set(&source->attachments, pasid, attachment);
+    }
+}
+
+static struct attachment *find(const struct ciommu_device *device, uint32_t pasid) {
+    return (struct attachment *)ciommu_source_attachment(device->source, pasid);
+}
+
+static struct holder *find_holder(struct attachment *attachment,
+                                  const struct ciommu_device *device) {
+    struct holder *holder = &attachment->holder;
+    while (holder != NULL && holder->device != device) {
+        holder = holder->next;
+    }
+    return holder;
+}
+
+static bool is_shared(const struct attachment *attachment) {
+    uint32_t count = 0;
+    for (const struct holder *holder = &attachment->holder; holder != NULL; holder = holder->next) {
+        count += holder->device != NULL;
+    }
+    return count > 1;
+}
+
+static void drop(struct ciommu_device *device, struct attachment *attachment) {
+    attachment->domain->attachments--;
+    ciommu_rcu_defer(&device->unit->devices.deferrals, &attachment->rcu, free_attachment);
+}
+
+/* The device lets go; the entry goes with its last holder. */
+static void release(struct ciommu_device *device, uint32_t pasid, struct attachment *attachment) {
+    bool last = !is_shared(attachment);
+    device->attachments--;
+    if (last) {
+        put(device->source, pasid, NULL);
+        drop(device, attachment);
+    } else {
+        store_release(&find_holder(attachment, device)->device, NULL);
+    }
+}
+
+/* ---- Bound tables; table lock ---- */
+
+static void free_bound(struct rcu_head *head) {
+    ciommu_rcu_callback_begins();
+    struct bound_table *bound = caa_container_of(head, struct bound_table, rcu);
+    struct deferrals *deferrals = bound->deferrals;
+    ciommu_free(bound);
+    ciommu_rcu_callback_ends(deferrals);
+}
+
+static void drop_bound(struct ciommu_device *device) {
+    struct bound_table *bound = device->bound;
+    if (bound != NULL) {
+        store_release(&device->bound, NULL);
+        ciommu_unit_forget_source(device->unit, device->config.source);
+        ciommu_rcu_defer(&device->unit->devices.deferrals, &bound->rcu, free_bound);
+    }
+}
+
+void ciommu_device_clear(struct ciommu_device *device) {
+    struct source *source = device->source;
+    bool slice = device->config.share == CIOMMU_SHARE_SLICE;
+    uint32_t pasid = slice ? device->config.first_pasid : 0;
+    uint32_t last = slice ? device->config.last_pasid : PASID_LAST;
+    void *value;
+    if (source->untagged != NULL && find_holder(source->untagged, device) != NULL) {
+        release(device, CIOMMU_NO_PASID, source->untagged);
+    }
+    while (device->attachments != 0 && pasid <= last &&
+           ciommu_pasid_table_next(&source->attachments, &pasid, &value)) {
+        if (find_holder(value, device) != NULL) {
+            release(device, pasid, value);
+        }
+        pasid++;
+    }
+    drop_bound(device);
+}
+
+/* ---- Attach, replace, detach ---- */
+
+/* Checks that need no lock. */
+static enum ciommu_status check(const struct ciommu_device *device, uint32_t pasid,
+                                const struct ciommu_domain *domain) {
+    if (device == NULL || domain == NULL ||
+        (pasid > CIOMMU_PASID_MAX && pasid != CIOMMU_NO_PASID)) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    if (domain->unit != device->unit) {
+        return CIOMMU_OTHER_UNIT;
+    }
+    bool offered = pasid == CIOMMU_NO_PASID || pasid >> device->unit->caps.pasid_bits == 0;
+    return offered ? CIOMMU_OK : CIOMMU_UNSUPPORTED;
+}
+
+static enum ciommu_status check_port(const struct ciommu_device *device,
+                                     const struct ciommu_port *port) {
+    if (device == NULL || (port != NULL && port->unit != device->unit)) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    return port != NULL && port_is_inside(port) ? CIOMMU_IN_SECTION : CIOMMU_OK;
+}
+
+/* Joins what another device attached under a shared-PASID policy. */
+static enum ciommu_status share(struct ciommu_device *device, struct attachment *present,
+                                struct ciommu_domain *domain) {
+    if (present->domain != domain || find_holder(present, device) != NULL ||
+        device->config.policy == CIOMMU_SHARED_PASID_REFUSED) {
+        return CIOMMU_OCCUPIED;
+    }
+    struct holder *holder = find_holder(present, NULL); /* one that was left */
+    if (holder != NULL) {
+        store_release(&holder->device, device);
+        device->attachments++;
+        return CIOMMU_OK;
+    }
+    holder = ciommu_allocate(sizeof(uint64_t), sizeof *holder);
+    if (holder == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    holder->device = device;
+    holder->next = present->holder.next;
+    store_release(&present->holder.next, holder); /* pairs with device.c: candidates_of */
+    device->attachments++;
+    return CIOMMU_OK;
+}
+
+/* Is a table bound by this device, or by another one that owns the PASID too? */
+static bool is_bound(const struct ciommu_device *device, uint32_t pasid) {
+    return device->bound != NULL || ciommu_source_bound(device->source, pasid) != NULL;
+}
+
+static enum ciommu_status attach_locked(struct ciommu_device *device, uint32_t pasid,
+                                        struct ciommu_domain *domain) {
+    struct source *source = device->source;
+    enum ciommu_status status = ciommu_device_owns(device, pasid);
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    if (is_bound(device, pasid)) {
+        return CIOMMU_IN_USE;
+    }
+    struct attachment *present = find(device, pasid);
+    if (present != NULL) {
+        return share(device, present, domain);
+    }
+    struct attachment *attachment = make_attachment(device, pasid, domain);
+    if (attachment == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    if (pasid != CIOMMU_NO_PASID) {
+        status = ciommu_pasid_table_reserve(&source->attachments, pasid, pasid);
+    }
+    if (status != CIOMMU_OK) {
+        ciommu_free(attachment);
+        return status;
+    }
+    put(source, pasid, attachment);
+    domain->attachments++;
+    device->attachments++;
+    return CIOMMU_OK;
+}
+
+enum ciommu_status ciommu_device_attach(struct ciommu_device *device, uint32_t pasid,
+                                        struct ciommu_domain *domain) {
+    enum ciommu_status status = check(device, pasid, domain);
+    if (status == CIOMMU_OK) {
+        pthread_mutex_lock(&device->unit->table_lock);
+        status = attach_locked(device, pasid, domain);
+        pthread_mutex_unlock(&device->unit->table_lock);
+    }
+    return status;
+}
+
+/* What this device attached there. */
+static enum ciommu_status find_own(const struct ciommu_device *device, uint32_t pasid,
+                                   struct attachment **out) {
+    enum ciommu_status status = ciommu_device_owns(device, pasid);
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    *out = find(device, pasid);
+    bool own = *out != NULL && find_holder(*out, device) != NULL;
+    return own ? CIOMMU_OK : CIOMMU_NOT_ATTACHED;
+}
+
+/* Table lock. `attachment` is the new one. */
+static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t pasid,
+                                         struct attachment *attachment) {
+    struct attachment *present;
+    enum ciommu_status status = find_own(device, pasid, &present);
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    if (is_shared(present)) {
+        return CIOMMU_OCCUPIED;
+    }
+    if (!MUTANT(DETACH_NO_TABLEGEN)) {
+        ciommu_unit_begin_table_change(device->unit);
+    }
+    if (MUTANT(REPLACE_WITH_GAP)) {
+        put(device->source, pasid, NULL);
+        yield_point(CIOMMU_YIELD_TABLE_CHANGED);
+        if (pasid != CIOMMU_NO_PASID) {
+            (void)ciommu_pasid_table_reserve(&device->source->attachments, pasid, pasid);
+        }
+    }
+    put(device->source, pasid, attachment);
+    if (!MUTANT(DETACH_NO_TABLEGEN)) {
+        ciommu_unit_finish_table_change(device->unit);
+    }
+    attachment->domain->attachments++;
+    drop(device, present);
+    return CIOMMU_OK;
+}
+
+enum ciommu_status ciommu_device_replace(struct ciommu_device *device, struct ciommu_port *port,
+                                         uint32_t pasid, struct ciommu_domain *domain) {
+    enum ciommu_status status = check(device, pasid, domain);
+    if (status == CIOMMU_OK) {
+        status = check_port(device, port);
+    }
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    struct attachment *attachment = make_attachment(device, pasid, domain);
+    if (attachment == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    pthread_mutex_lock(&device->unit->table_lock);
+    status = replace_locked(device, pasid, attachment);
+    pthread_mutex_unlock(&device->unit->table_lock);
+    if (status != CIOMMU_OK) {
+        ciommu_free(attachment);
+        return status;
+    }
+    return ciommu_unit_settle(device->unit, NULL);
+}
+
+enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct ciommu_port *port,
+                                        uint32_t pasid) {
+    enum ciommu_status status = check_port(device, port);
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    if (pasid > CIOMMU_PASID_MAX && pasid != CIOMMU_NO_PASID) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    struct attachment *present;
+    pthread_mutex_lock(&device->unit->table_lock);
+    status = find_own(device, pasid, &present);
+    if (status == CIOMMU_OK) {
+        if (!MUTANT(DETACH_NO_TABLEGEN)) {
+            ciommu_unit_begin_table_change(device->unit);
+        }
+        release(device, pasid, present);
+        if (!MUTANT(DETACH_NO_TABLEGEN)) {
+            ciommu_unit_finish_table_change(device->unit);
+        }
+    }
+    pthread_mutex_unlock(&device->unit->table_lock);
+    return status != CIOMMU_OK ? status : ciommu_unit_settle(device->unit, NULL);
+}
+
+struct ciommu_domain *ciommu_device_domain(struct ciommu_device *device, uint32_t pasid) {
+    struct attachment *present;
+    struct ciommu_domain *domain = NULL;
+    if (device == NULL || (pasid > CIOMMU_PASID_MAX && pasid != CIOMMU_NO_PASID)) {
+        return NULL;
+    }
+    pthread_mutex_lock(&device->unit->table_lock);
+    if (find_own(device, pasid, &present) == CIOMMU_OK) {
+        domain = present->domain;
+    }
+    pthread_mutex_unlock(&device->unit->table_lock);
+    return domain;
+}
+
+enum ciommu_status ciommu_device_reset(struct ciommu_device *device, struct ciommu_port *port) {
+    enum ciommu_status status = check_port(device, port);
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    pthread_mutex_lock(&device->unit->table_lock);
+    ciommu_unit_begin_table_change(device->unit);
+    ciommu_device_clear(device);
+    ciommu_unit_finish_table_change(device->unit);
+    pthread_mutex_unlock(&device->unit->table_lock);
+    return ciommu_unit_settle(device->unit, NULL);
+}
+
+/* ---- Binding a guest's PASID table [B-B2] ---- */
+
+static enum ciommu_status check_table(const struct vtd_caps *caps,
+                                      const struct ciommu_pasid_table *table) {
+    uint32_t most = caps->pasid ? caps->pasid_bits : 6;
+    if (table->model != CIOMMU_MODEL_VTD || table->format != 0 || table->levels != 2 ||
+        !caps->scalable || (table->rid_pasid != 0 && !caps->rid_pasid)) {
+        return CIOMMU_UNSUPPORTED;
+    }
+    if ((table->address & PAGE_MASK) != 0) {
+        return CIOMMU_MISALIGNED;
+    }
+    bool bits = table->pasid_bits >= 6 && table->pasid_bits <= (most < 6 ? 6 : most);
+    bool fits = bits && table->rid_pasid >> table->pasid_bits == 0 &&
+                (table->address & caps->high_mask) == 0;
+    return fits ? CIOMMU_OK : CIOMMU_OUT_OF_RANGE;
+}
+
+/* Has this device a PASID in common with another one that attached or bound something there? */
+static bool meets_others(const struct ciommu_device *device) {
+    if (device->config.share != CIOMMU_SHARE_SLICE) {
+        return false;
+    }
+    for (const struct owners *owners = device->source->shared; owners != NULL;
+         owners = owners->next) {
+        bool mine = false;
+        bool others = false;
+        for (uint32_t index = 0; index < owners->count; index++) {
+            const struct ciommu_device *other = owners->devices[index];
+            mine = mine || other == device;
+            others = others || (other != NULL && other != device &&
+                                (other->bound != NULL || other->attachments != 0));
+        }
+        if (mine && others) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum ciommu_status ciommu_device_bind(struct ciommu_device *device, struct ciommu_port *port,
+                                      const struct ciommu_pasid_table *table) {
+    enum ciommu_status status = check_port(device, port);
+    if (status == CIOMMU_OK && (table == NULL || table->size < sizeof *table)) {
+        status = CIOMMU_INVALID_ARGUMENT;
+    }
+    if (status == CIOMMU_OK) {
+        status = check_table(&device->unit->caps, table);
+    }
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    struct ciommu_unit *unit = device->unit;
+    struct bound_table *bound = ciommu_allocate(sizeof(uint64_t), sizeof *bound);
+    if (bound == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    bound->deferrals = &unit->devices.deferrals;
+    bound->directory = table->address;
+    bound->pasid_limit = UINT32_C(1) << table->pasid_bits;
+    bound->rid_pasid = table->rid_pasid;
+    pthread_mutex_lock(&unit->table_lock);
+    bool used = device->bound != NULL || device->attachments != 0 || meets_others(device);
+    if (!used) {
+        ciommu_unit_begin_table_change(unit);
+        store_release(&device->bound, bound); /* pairs with ciommu_source_bound */
+        ciommu_unit_forget_source(unit, device->config.source);
+        ciommu_unit_finish_table_change(unit);
+    }
+    pthread_mutex_unlock(&unit->table_lock);
+    if (used) {
+        ciommu_free(bound);
+        return CIOMMU_IN_USE;
+    }
+    return ciommu_unit_settle(unit, NULL);
+}
+
+enum ciommu_status ciommu_device_unbind(struct ciommu_device *device, struct ciommu_port *port) {
+    enum ciommu_status status = check_port(device, port);
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    struct ciommu_unit *unit = device->unit;
+    pthread_mutex_lock(&unit->table_lock);
+    bool bound = device->bound != NULL;
+    if (bound) {
+        ciommu_unit_begin_table_change(unit);
+        drop_bound(device);
+        ciommu_unit_finish_table_change(unit);
+    }
+    pthread_mutex_unlock(&unit->table_lock);
+    return bound ? ciommu_unit_settle(unit, NULL) : CIOMMU_NOT_ATTACHED;
+}

@@ -98,8 +98,7 @@ static bool is_right(const struct domain_world *world, const struct observation 
 }
 
 /* Reads what is there several times while the section lasts, and writes if that was asked for. */
-static void use_pointer(const struct domain_world *world, uint32_t reader,
-                        struct observation *seen) {
+static void use_pointer(uint32_t reader, struct observation *seen) {
     for (uint32_t attempt = 0; attempt < 3; attempt++) {
         seen->payload[attempt] = *(volatile uint64_t *)(void *)seen->result.host;
         for (uint32_t spin = 0; spin < 8; spin++) {
@@ -107,7 +106,7 @@ static void use_pointer(const struct domain_world *world, uint32_t reader,
         }
     }
     if ((seen->question.access & CIOMMU_WRITE) != 0) {
-        (*domain_slot(world, seen->result.address, reader))++;
+        (*domain_slot_in(seen->result.host, reader))++;
     }
 }
 
@@ -129,7 +128,7 @@ static void look(struct run *run, struct ciommu_port *port, uint32_t reader, uin
         if (seen->result.host == NULL) {
             report(run, "no host memory", seen);
         } else {
-            use_pointer(world, reader, seen);
+            use_pointer(reader, seen);
         }
     }
 }
@@ -284,7 +283,6 @@ int probe_allocations(int allocations) {
 #endif
 }
 
-/* Filled in when the engine has them. */
 uint32_t probe_mutant_number(const char *name) {
     static const struct {
         const char *name;
@@ -295,14 +293,12 @@ uint32_t probe_mutant_number(const char *name) {
         {"CHILD_FIRST", CIOMMU_MUTANT_CHILD_FIRST},
         {"IGNORE_TABLEGEN", CIOMMU_MUTANT_IGNORE_TABLEGEN},
         {"RIGHTS_WITHOUT_D", CIOMMU_MUTANT_RIGHTS_WITHOUT_D},
-#ifdef CIOMMU_HAS_DOMAIN_MUTANTS
         {"SPLIT_WITH_GAP", CIOMMU_MUTANT_SPLIT_WITH_GAP},
         {"DIRTY_NO_INVALIDATE", CIOMMU_MUTANT_DIRTY_NO_INVALIDATE},
         {"REPLACE_WITH_GAP", CIOMMU_MUTANT_REPLACE_WITH_GAP},
         {"TABLE_FREED_EARLY", CIOMMU_MUTANT_TABLE_FREED_EARLY},
         {"MERGE_KEEPS_WALKGEN", CIOMMU_MUTANT_MERGE_KEEPS_WALKGEN},
         {"DETACH_NO_TABLEGEN", CIOMMU_MUTANT_DETACH_NO_TABLEGEN},
-#endif
     };
     for (uint32_t index = 0; index < sizeof mutants / sizeof *mutants; index++) {
         if (strcmp(mutants[index].name, name) == 0) {

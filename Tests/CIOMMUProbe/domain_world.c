@@ -166,8 +166,12 @@ uint64_t domain_stamp(uint64_t address) {
     return UINT64_C(0x5eed000000000000) ^ address >> 12;
 }
 
+uint64_t *domain_slot_in(unsigned char *host, uint32_t reader) {
+    return (uint64_t *)(void *)host + SLOT_WORDS * (1 + reader);
+}
+
 uint64_t *domain_slot(const struct domain_world *world, uint64_t address, uint32_t reader) {
-    return data_word(world, address, SLOT_WORDS * (1 + reader));
+    return domain_slot_in(world->ram + (address - DOMAIN_OUTPUT), reader);
 }
 
 uint64_t domain_slot_sum(const struct domain_world *world, uint64_t address) {

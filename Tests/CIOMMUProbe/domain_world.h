@@ -115,7 +115,8 @@ uint64_t domain_stamp(uint64_t address);
 void domain_restore(struct domain_world *world, uint64_t address);
 /* After it was unmapped. */
 void domain_poison(struct domain_world *world, uint64_t address);
-/* The word of a data page that reader `reader` may write. */
+/* The word that reader `reader` may write, of the data page at `host`. */
+uint64_t *domain_slot_in(unsigned char *host, uint32_t reader);
 uint64_t *domain_slot(const struct domain_world *world, uint64_t address, uint32_t reader);
 /* A sum over all readers' words: it stands still while nobody may write. */
 uint64_t domain_slot_sum(const struct domain_world *world, uint64_t address);

@@ -37,6 +37,7 @@ static uint64_t nap_period(enum ciommu_yield_point point) {
     case CIOMMU_YIELD_BUMPED:
     case CIOMMU_YIELD_CLEARED:
     case CIOMMU_YIELD_PARENT_DONE:
+    case CIOMMU_YIELD_TABLE_CHANGED:
         return 8; /* the changer's: readers must get through meanwhile */
     case CIOMMU_YIELD_TABLES_READ:
         return 8; /* met once a change and reader at most */

@@ -27,7 +27,7 @@ enum probe_domain_world {
      * that does not move tablegen, and those of the world before. */
     PROBE_DOMAIN_ATTACH,
     /* PROBE_DOMAIN_FLIPS on a parent, read through some of its 1,000 nested children. Caught:
-     * parent changes that do not reach children, children bumped first. */
+     * parent changes that do not reach children, no drain. */
     PROBE_DOMAIN_CHILDREN,
     /* Writers beside a reader of dirty bits, as a live migration. 4 KiB pages. Caught: D cleared
      * without invalidation, rights granted without D, no drain. */

@@ -9,12 +9,11 @@ extension PagingDomain {
     /// Starts to track: every page is clean when this returns. Once more cleans them again.
     ///
     /// - Parameters:
-    ///   - splittingLargePages: Uses pages of 4 KiB until tracking stops, so that a small write does not make a large
-    ///     page dirty. Needs memory for the tables.
+    ///   - splittingLargePages: Uses pages of 4 KiB until tracking stops, so that a small write does not make a large page dirty.
+    ///     Needs memory for the tables.
     ///   - port: The caller's own port, if it has one: then a call from inside its section is refused.
-    /// - Throws: ``IOMMUError/unsupported``: made without ``Options/dirtyTracking``. ``IOMMUError/noMemory``: nothing
-    ///   changed. ``IOMMUError/inSection``; ``IOMMUError/timedOut``: started, but a section that began before may still
-    ///   write unseen.
+    /// - Throws: ``IOMMUError/unsupported``: made without ``Options/dirtyTracking``. ``IOMMUError/noMemory``: nothing changed.
+    ///   ``IOMMUError/inSection``; ``IOMMUError/timedOut``: started, but a section that began before may still write unseen.
     public func startDirtyTracking(splittingLargePages: Bool = true, port: Port? = nil) throws(IOMMUError) {
         try unit.checkOwner(of: port)
         let flags: UInt32 = splittingLargePages ? UInt32(CIOMMU_DIRTY_SPLIT) : 0
@@ -23,8 +22,7 @@ extension PagingDomain {
 
     /// Stops to track. Allowed also when it was off.
     ///
-    /// - Throws: ``IOMMUError/inSection``; ``IOMMUError/timedOut``: stopped, but a section that began before still
-    ///   runs.
+    /// - Throws: ``IOMMUError/inSection``; ``IOMMUError/timedOut``: stopped, but a section that began before still runs.
     public func stopDirtyTracking(port: Port? = nil) throws(IOMMUError) {
         try unit.checkOwner(of: port)
         try unsafe IOMMUError.check(ciommu_dirty_stop(handle, port?.handle))
@@ -41,8 +39,8 @@ extension PagingDomain {
     ///   - clear: Makes them clean.
     ///   - port: The caller's own port, if it has one: then a call from inside its section is refused.
     /// - Returns: The pages; look at ``DirtyBitmap/isSettled``.
-    /// - Throws: ``IOMMUError/notTracking``, ``IOMMUError/misaligned``, ``IOMMUError/invalidArgument``,
-    ///   ``IOMMUError/wraps``, ``IOMMUError/outOfRange``, ``IOMMUError/inSection``.
+    /// - Throws: ``IOMMUError/notTracking``, ``IOMMUError/misaligned``, ``IOMMUError/invalidArgument``, ``IOMMUError/wraps``,
+    ///   ``IOMMUError/outOfRange``, ``IOMMUError/inSection``.
     public func readDirty(
         _ iova: IOVA, length: UInt64, pageSize: UInt64 = 4096, clear: Bool = true, port: Port? = nil
     ) throws(IOMMUError) -> DirtyBitmap {

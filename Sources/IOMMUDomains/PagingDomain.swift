@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// PagingDomain - a second stage that the host fills: by itself, or as the mirror of an IOAddressSpace. What is mapped
-// in it: +Mappings; dirty tracking: +Dirty.
+// PagingDomain - a second stage that the host fills: by itself, or as the mirror of an IOAddressSpace. What is mapped in it:
+// +Mappings; dirty tracking: +Dirty.
 
 internal import CIOMMU
 public import IOMMUCore
@@ -10,9 +10,9 @@ internal import Synchronization
 // @unchecked: as Domain; `mirrorSerial` is atomic.
 /// A domain whose page tables the host fills.
 ///
-/// Made over an ``IOAddressSpace`` it has the same mappings, from its making on, and cannot be filled directly. Several
-/// domains, also of several units, may be over one space. Any thread may call, at any time; calls that wait for access
-/// sections must not be made from inside one.
+/// Made over an ``IOAddressSpace`` it has the same mappings, from its making on, and cannot be filled directly. Several domains, also
+/// of several units, may be over one space. Any thread may call, at any time; calls that wait for access sections must not be made
+/// from inside one.
 @safe
 public final class PagingDomain: Domain, @unchecked Sendable {
     /// What a paging domain can do besides.
@@ -53,12 +53,12 @@ public final class PagingDomain: Domain, @unchecked Sendable {
     ///   - options: What it is to do besides.
     ///   - addressWidth: Bits of input addresses: 39, 48 or 57, as CAP.SAGAW offers.
     ///   - largestPage: No larger pages are used; nil means the largest that the unit offers (CAP.SSLPS).
-    /// - Throws: ``IOMMUError/invalidArgument``: another width, or an unknown option. ``IOMMUError/unsupported``: a
-    ///   width, page size or option that the unit does not offer. ``IOMMUError/otherUnit``:
-    ///   the space is over another memory map. ``IOMMUError/inUse``: an area of the space, or an explicitly allowed
-    ///   range, lies in what it reserves. ``IOMMUError/misaligned``: an area is not aligned to 4096.
-    ///   ``IOMMUError/noSpace``: the unit's ``RemappingUnit/Configuration/domains`` are used up.
-    ///   ``IOMMUError/outOfRange``: an area leads to an output address beyond the unit's. ``IOMMUError/noMemory``.
+    /// - Throws: ``IOMMUError/invalidArgument``: another width, or an unknown option. ``IOMMUError/unsupported``: a width,
+    ///   page size or option that the unit does not offer. ``IOMMUError/otherUnit``: the space is over another memory map.
+    ///   ``IOMMUError/inUse``: an area of the space, or an explicitly allowed range, lies in
+    ///   what it reserves. ``IOMMUError/misaligned``: an area is not aligned to 4096. ``IOMMUError/noSpace``: the unit's
+    ///   ``RemappingUnit/Configuration/domains`` are used up. ``IOMMUError/outOfRange``: an area leads to an output address beyond
+    ///   the unit's. ``IOMMUError/noMemory``.
     public init(
         unit: RemappingUnit, space: IOAddressSpace? = nil, options: Options = [], addressWidth: Int = 48,
         largestPage: PageSize? = nil
@@ -105,8 +105,8 @@ public final class PagingDomain: Domain, @unchecked Sendable {
         try mirrorMap(iova, length: length, to: output, rights: rights)
     }
 
-    /// Removes whatever is mapped in a range; larger pages that it cuts are split. After the return nobody uses it any
-    /// more, nested domains included.
+    /// Removes whatever is mapped in a range; larger pages that it cuts are split. After the return nobody uses it any more, nested
+    /// domains included.
     ///
     /// - Parameters:
     ///   - iova: The first input address, a multiple of 4096.
@@ -114,8 +114,8 @@ public final class PagingDomain: Domain, @unchecked Sendable {
     ///   - port: The caller's own port, if it has one: then a call from inside its section is refused.
     /// - Returns: How many bytes were mapped there.
     /// - Throws: ``IOMMUError/inUse`` for a domain over a space. ``IOMMUError/misaligned``, ``IOMMUError/outOfRange``,
-    ///   ``IOMMUError/wraps``, ``IOMMUError/noMemory``, ``IOMMUError/inSection``; ``IOMMUError/timedOut``: removed, but
-    ///   an older section may still use it.
+    ///   ``IOMMUError/wraps``, ``IOMMUError/noMemory``, ``IOMMUError/inSection``; ``IOMMUError/timedOut``: removed, but an older
+    ///   section may still use it.
     @discardableResult
     public func unmap(_ iova: IOVA, length: UInt64, port: Port? = nil) throws(IOMMUError) -> UInt64 {
         try checkHasNoSpace()
@@ -131,11 +131,11 @@ public final class PagingDomain: Domain, @unchecked Sendable {
         try unmap(0, length: .max, port: port)
     }
 
-    /// Gives every page in a range other rights; larger pages that it cuts are split. After the return nobody uses a
-    /// right that was taken away.
+    /// Gives every page in a range other rights; larger pages that it cuts are split. After the return nobody uses a right that was
+    /// taken away.
     ///
-    /// - Throws: ``IOMMUError/inUse`` for a domain over a space. ``IOMMUError/notFound``: a page is not mapped, and
-    ///   nothing changed. ``IOMMUError/invalidArgument`` for other rights; otherwise as ``unmap(_:length:port:)``.
+    /// - Throws: ``IOMMUError/inUse`` for a domain over a space. ``IOMMUError/notFound``: a page is not mapped, and nothing
+    ///   changed. ``IOMMUError/invalidArgument`` for other rights; otherwise as ``unmap(_:length:port:)``.
     public func protect(
         _ iova: IOVA, length: UInt64, rights: AccessRights, port: Port? = nil
     ) throws(IOMMUError) {

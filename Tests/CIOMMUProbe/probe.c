@@ -32,6 +32,12 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_NO_REVALIDATE] = "first level not checked after an invalidation",
     [CIOMMU_MUTANT_ALIVE_ONCE] = "life of a space not checked again",
     [CIOMMU_MUTANT_SIZES_RESET_LATE] = "page sizes forgotten after the new tag is out",
+    [CIOMMU_MUTANT_SPLIT_WITH_GAP] = "a split with a gap",
+    [CIOMMU_MUTANT_DIRTY_NO_INVALIDATE] = "D cleared without an invalidation",
+    [CIOMMU_MUTANT_REPLACE_WITH_GAP] = "a replace with a gap",
+    [CIOMMU_MUTANT_TABLE_FREED_EARLY] = "a table freed while it is walked",
+    [CIOMMU_MUTANT_MERGE_KEEPS_WALKGEN] = "walk caches kept over a merge",
+    [CIOMMU_MUTANT_DETACH_NO_TABLEGEN] = "resolved bindings kept over a detach",
     [CIOMMU_MUTANT_PASID_REUSED_EARLY] = "host PASID reused without a drain",
     [CIOMMU_MUTANT_QUARANTINE_IGNORED] = "host PASID reused after a drain that timed out",
 };

@@ -9,14 +9,14 @@
  */
 #define _GNU_SOURCE
 #include "world.h"
-#include "debug.h"
+#include "harness.h"
+#include "atomics.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MISSES 48u /* stores kept in flight before a section */
 #define MISS_BYTES (UINT64_C(64) << 20)
@@ -36,49 +36,6 @@ struct reader {
     uint64_t random;
     pthread_t thread;
 };
-
-static uint64_t next_random(uint64_t *state) {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-static _Thread_local uint64_t hook_random;
-
-#ifdef CIOMMU_INTERNAL_CHECKS
-/* Of how many passages through a yield point one naps, long enough for a whole change to pass. */
-static uint64_t nap_period(enum ciommu_yield_point point) {
-    switch (point) {
-    case CIOMMU_YIELD_BUMPED:
-    case CIOMMU_YIELD_CLEARED:
-    case CIOMMU_YIELD_PARENT_DONE:
-        return 8; /* the changer's: readers must get through meanwhile */
-    case CIOMMU_YIELD_TABLES_READ:
-        return 8; /* met once a change and reader at most */
-    case CIOMMU_YIELD_INSERTING:
-    case CIOMMU_YIELD_WALKED:
-    case CIOMMU_YIELD_RESOLVED:
-    case CIOMMU_YIELD_ENTERED:
-        return 64;
-    default:
-        return 1024;
-    }
-}
-
-static void widen(enum ciommu_yield_point point) {
-    if (hook_random == 0) {
-        hook_random = (uint64_t)(uintptr_t)&hook_random | 1;
-    }
-    uint64_t random = next_random(&hook_random) >> 20;
-    if (random % nap_period(point) == 0) {
-        struct timespec nap = {0, 50000};
-        nanosleep(&nap, NULL);
-    } else if (random % 16 == 0) {
-        sched_yield();
-    }
-}
-#endif
 
 static void report(struct run *run, const char *what, uint32_t page, uint64_t value, uint64_t done,
                    uint64_t started) {
@@ -138,25 +95,6 @@ static void read_once(struct run *run, struct ciommu_port *port, uint32_t page, 
     }
 }
 
-/* Changer and readers on processors of their own, so that they truly run at once. */
-static void pin(bool changer) {
-    cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) {
-        return;
-    }
-    int first = 0;
-    while (!CPU_ISSET(first, &allowed)) {
-        first++;
-    }
-    cpu_set_t set = allowed;
-    CPU_CLR(first, &set);
-    if (changer) {
-        CPU_ZERO(&set);
-        CPU_SET(first, &set);
-    }
-    (void)pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
-
 static void *read_pages(void *argument) {
     struct reader *reader = argument;
     struct run *run = reader->run;
@@ -164,16 +102,16 @@ static void *read_pages(void *argument) {
     unsigned char *misses = run->options->slow_stores ? malloc(MISS_BYTES) : NULL;
     uint64_t reads = 0;
     if (run->options->slow_stores) {
-        pin(false);
+        probe_pin(false);
     }
     if (ciommu_port_create(run->world.unit, &port) != CIOMMU_OK) {
         report(run, "no port", 0, 0, 0, 0);
     }
     while (port != NULL && __atomic_load_n(&run->stop, __ATOMIC_RELAXED) == 0) {
         for (uint32_t miss = 0; misses != NULL && miss < MISSES; miss++) {
-            misses[next_random(&reader->random) % MISS_BYTES] = 1;
+            misses[probe_random(&reader->random) % MISS_BYTES] = 1;
         }
-        uint64_t random = next_random(&reader->random);
+        uint64_t random = probe_random(&reader->random);
         read_once(run, port, (uint32_t)(random % run->world.pages), random >> 32);
         reads++;
     }
@@ -183,29 +121,21 @@ static void *read_pages(void *argument) {
     return NULL;
 }
 
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * UINT64_C(1000) + (uint64_t)time.tv_nsec / UINT64_C(1000000);
-}
-
 static uint64_t change_pages(struct run *run) {
     uint64_t random = run->options->seed | 1;
     uint64_t changes = 0;
-    uint64_t end = now() + run->options->milliseconds;
-    while (__atomic_load_n(&run->stop, __ATOMIC_RELAXED) == 0 && now() < end) {
+    uint64_t end = probe_now() + run->options->milliseconds;
+    while (__atomic_load_n(&run->stop, __ATOMIC_RELAXED) == 0 && probe_now() < end) {
         if (run->options->world == PROBE_CROWD) {
-            struct timespec nap = {0, 1000000};
-            nanosleep(&nap, NULL);
+            probe_nap(1000000);
             continue;
         }
-        uint64_t choice = next_random(&random);
+        uint64_t choice = probe_random(&random);
         enum ciommu_status status =
             world_change(&run->world, (uint32_t)(choice >> 32) % run->world.pages, choice);
         changes++;
         if (run->options->widen && (choice >> 20) % 4 == 0) {
-            struct timespec nap = {0, 20000}; /* a stale answer must get the time to show itself */
-            nanosleep(&nap, NULL);
+            probe_nap(20000); /* a stale answer must get the time to show itself */
         }
         if (status != CIOMMU_OK) {
             report(run, ciommu_status_text(status), 0, 0, 0, 0);
@@ -228,9 +158,7 @@ int probe_stress(const struct probe_options *options, struct probe_result *resul
     pthread_mutex_init(&run->lock, NULL);
     int status = world_create(&run->world, options);
     if (status == CIOMMU_OK) {
-#ifdef CIOMMU_INTERNAL_CHECKS
-        __atomic_store_n(&ciommu_yield_hook, options->widen ? widen : NULL, __ATOMIC_RELEASE);
-#endif
+        probe_widen(options->widen);
         probe_set_mutant(options->mutant);
         for (uint32_t index = 0; index < options->readers; index++) {
             readers[index] =
@@ -240,7 +168,7 @@ int probe_stress(const struct probe_options *options, struct probe_result *resul
         cpu_set_t before;
         (void)pthread_getaffinity_np(pthread_self(), sizeof before, &before);
         if (options->slow_stores) {
-            pin(true);
+            probe_pin(true);
         }
         result->changes = change_pages(run);
         (void)pthread_setaffinity_np(pthread_self(), sizeof before, &before);
@@ -248,9 +176,7 @@ int probe_stress(const struct probe_options *options, struct probe_result *resul
             pthread_join(readers[index].thread, NULL);
         }
         probe_set_mutant(0);
-#ifdef CIOMMU_INTERNAL_CHECKS
-        __atomic_store_n(&ciommu_yield_hook, NULL, __ATOMIC_RELEASE);
-#endif
+        probe_widen(false);
         struct ciommu_statistics statistics = {.size = sizeof statistics};
         ciommu_unit_statistics(run->world.unit, &statistics);
         result->first_level_hits = statistics.first_level_hits;

@@ -7,7 +7,7 @@ internal import CIOMMU
 public import IOMMUCore
 internal import Synchronization
 
-// @unchecked: as Domain; `mirrorSerial` is atomic.
+// @unchecked: as Domain; `mirrorSerial` is atomic, `tracking` behind its lock.
 /// A domain whose page tables the host fills.
 ///
 /// Made over an ``IOAddressSpace`` it has the same mappings, from its making on, and cannot be filled directly. Several domains, also
@@ -40,6 +40,12 @@ public final class PagingDomain: Domain, @unchecked Sendable {
 
     /// Bits of its input addresses.
     public let addressWidth: Int
+
+    /// The limit on its pages that it was made with; nil for the largest that the unit offers.
+    public let largestPage: PageSize?
+
+    /// What dirty tracking does; held while C starts or stops it, because C cannot be asked.
+    let tracking = Mutex(DirtyTracking.off)
 
     /// Names this mirror in the space; 0 as long as there is none.
     private let mirrorSerial = Atomic<UInt64>(0)
@@ -76,6 +82,7 @@ public final class PagingDomain: Domain, @unchecked Sendable {
         self.space = space
         self.options = options
         self.addressWidth = addressWidth
+        self.largestPage = largestPage
         unsafe super.init(handle: handle!, unit: unit, kind: .paging)
         if let space {
             mirrorSerial.store(try space.add(self), ordering: .relaxed)

@@ -27,7 +27,8 @@ CFLAGS ?= -O2
 
 SHARED := libciommu.so.$(VERSION)
 SONAME := libciommu.so.$(SO_MAJOR)
-HEADERS := $(addprefix CSources/CIOMMU/include/,ciommu.h ciommu_inline.h ciommu_domains.h)
+HEADERS := $(addprefix CSources/CIOMMU/include/,ciommu.h ciommu_inline.h ciommu_domains.h \
+	ciommu_invalidation.h)
 SOURCES := $(wildcard CSources/CIOMMU/*.c)
 OBJECTS := $(SOURCES:CSources/CIOMMU/%.c=$(BUILD)/obj/%.o)
 # Looked up when a rule runs, not before: `deps` may have to install what it asks for.

@@ -3,6 +3,7 @@
  * descriptor_vtd.c - decodes VT-d invalidation descriptors into inner invalidations [FORMATS-VTD
  * C]. A descriptor is copied before it is looked at, and refused whole or applied whole.
  */
+#include "descriptor_vtd.h"
 #include "invalidate.h"
 
 #define IQEI_TYPE 3u
@@ -199,6 +200,12 @@ static bool decode_interrupt(struct decoder *d) {
         return refuse(d, IQEI_RESERVED, "interrupt-entry-cache descriptor: IM above ECAP.MHMV");
     }
     d->out->kind = CIOMMU_DESCRIPTOR_INTERRUPT_CACHE;
+    d->out->interrupt_last = 0xffff;
+    if (field(d->q0, 4, 1) == 1) {
+        uint32_t low = (UINT32_C(1) << field(d->q0, 27, 5)) - 1;
+        d->out->interrupt_first = field(d->q0, 32, 16) & ~low;
+        d->out->interrupt_last = d->out->interrupt_first | low;
+    }
     return true;
 }
 
@@ -269,6 +276,36 @@ static bool decode(struct decoder *d, uint32_t type, struct ciommu_invalidation 
     }
 }
 
+bool ciommu_vtd_decode(const struct ciommu_unit *unit, const uint64_t words[4], bool wide,
+                       struct ciommu_descriptor_result *out, struct ciommu_invalidation *what) {
+    *out = (struct ciommu_descriptor_result){.size = out->size};
+    *what = (struct ciommu_invalidation){
+        .size = sizeof *what,
+        .domain = CIOMMU_ANY,
+        .pasid = CIOMMU_ANY,
+        .source = CIOMMU_ANY,
+        .last = EVERYTHING,
+    };
+    uint32_t ttm = field(load_seq_cst(&unit->root), 10, 2);
+    struct decoder decoder = {&unit->caps, words[0], words[1], ttm, out};
+    uint32_t type = field(words[0], 9, 3) << 4 | field(words[0], 0, 4);
+    bool fine = check_type(&decoder, type, ttm, wide);
+    /* The upper half is reserved but for the private data that old page-group responses carry. */
+    if (fine && wide && type != TYPE_PAGE_RESPONSE && (words[2] | words[3]) != 0) {
+        fine = refuse(&decoder, IQEI_RESERVED, "the upper 128 bits of the descriptor are not zero");
+    }
+    if (!fine || !decode(&decoder, type, what)) {
+        out->kind = 0;
+        return false;
+    }
+    if (what->kind != 0) {
+        out->kind = what->kind == CIOMMU_INVALIDATE_DEVICE_TLB ? CIOMMU_DESCRIPTOR_DEVICE_TLB
+                                                               : CIOMMU_DESCRIPTOR_CACHES;
+        out->invalidation = *what;
+    }
+    return true;
+}
+
 enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct ciommu_port *port,
                                                 const uint64_t *words, bool wide,
                                                 struct ciommu_descriptor_result *out) {
@@ -283,35 +320,13 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
     for (unsigned word = 0; word < (wide ? 4u : 2u); word++) {
         copy[word] = load_relaxed(&words[word]);
     }
-    *out = (struct ciommu_descriptor_result){.size = out->size};
-    uint32_t ttm = field(load_seq_cst(&unit->root), 10, 2);
-    struct decoder decoder = {&unit->caps, copy[0], copy[1], ttm, out};
-    uint32_t type = field(copy[0], 9, 3) << 4 | field(copy[0], 0, 4);
-    struct ciommu_invalidation what = {
-        .size = sizeof what,
-        .domain = CIOMMU_ANY,
-        .pasid = CIOMMU_ANY,
-        .source = CIOMMU_ANY,
-        .last = EVERYTHING,
-    };
-    bool fine = check_type(&decoder, type, ttm, wide);
-    /* The upper half is reserved but for the private data that old page-group responses carry. */
-    if (fine && type != TYPE_PAGE_RESPONSE && (copy[2] | copy[3]) != 0) {
-        fine = refuse(&decoder, IQEI_RESERVED, "the upper 128 bits of the descriptor are not zero");
-    }
-    if (!fine || !decode(&decoder, type, &what)) {
-        out->kind = 0;
+    struct ciommu_invalidation what;
+    if (!ciommu_vtd_decode(unit, copy, wide, out, &what)) {
         return CIOMMU_BAD_DESCRIPTOR;
     }
     if (out->kind == CIOMMU_DESCRIPTOR_WAIT) {
         return ciommu_ports_drain(&unit->ports,
                                   &out->port_id); /* an earlier entry may have timed out */
     }
-    if (what.kind == 0) {
-        return CIOMMU_OK;
-    }
-    out->kind = what.kind == CIOMMU_INVALIDATE_DEVICE_TLB ? CIOMMU_DESCRIPTOR_DEVICE_TLB
-                                                          : CIOMMU_DESCRIPTOR_CACHES;
-    out->invalidation = what;
-    return ciommu_unit_apply(unit, port, &what, &out->port_id);
+    return what.kind == 0 ? CIOMMU_OK : ciommu_unit_apply(unit, port, &what, &out->port_id);
 }

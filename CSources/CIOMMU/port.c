@@ -91,6 +91,23 @@ void ciommu_port_recycle(struct ciommu_port *port) {
     flush(port);
 }
 
+struct ciommu_port *ciommu_port_borrow(struct ciommu_unit *unit) {
+    char here;
+    uint32_t count = unit->pool_ports;
+    uint32_t start = (uint32_t)((uintptr_t)&here >> 16); /* threads start at different ports */
+    for (uint32_t attempt = 0; attempt < count; attempt++) {
+        struct ciommu_port *port = unit->ports.slots[(start + attempt) % count];
+        if (load_relaxed(&port->taken) == 0 && exchange_acquire(&port->taken, 1) == 0) {
+            return port;
+        }
+    }
+    return NULL;
+}
+
+void ciommu_port_give_back(struct ciommu_port *port) {
+    store_release(&port->taken, 0); /* pairs with ciommu_port_borrow */
+}
+
 void ciommu_port_resynchronise(struct ciommu_port *port) {
     struct ciommu_unit *unit = port->unit;
     /* ugen first: what moves after this load moves ugen again. tablegen and mapgen before anything

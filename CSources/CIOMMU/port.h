@@ -138,6 +138,10 @@ static inline bool port_is_inside(const struct ciommu_port *port) {
     return port->head.depth != 0;
 }
 
+/* Borrows a pooled port, lock-free, in at most one pass over the pool; NULL when all are taken. */
+struct ciommu_port *ciommu_port_borrow(struct ciommu_unit *unit);
+void ciommu_port_give_back(struct ciommu_port *port);
+
 /* Notes a write of the engine, to be reported when the section ends. */
 void ciommu_port_note_write(struct ciommu_port *port, uint64_t address, uint64_t length);
 

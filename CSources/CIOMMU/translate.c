@@ -565,27 +565,13 @@ void ciommu_lookup_answer(struct ciommu_port *port, const struct lookup *lookup,
 
 /* ---- Entry points for single addresses ---- */
 
-/* Borrows a pooled port: lock-free, at most one pass over the pool. */
-static struct ciommu_port *borrow_port(struct ciommu_unit *unit) {
-    char here;
-    uint32_t count = unit->pool_ports;
-    uint32_t start = (uint32_t)((uintptr_t)&here >> 16); /* threads start at different ports */
-    for (uint32_t attempt = 0; attempt < count; attempt++) {
-        struct ciommu_port *port = unit->ports.slots[(start + attempt) % count];
-        if (load_relaxed(&port->taken) == 0 && exchange_acquire(&port->taken, 1) == 0) {
-            return port;
-        }
-    }
-    return NULL;
-}
-
 static enum ciommu_status translate_one(struct ciommu_unit *unit, struct ciommu_port *port,
                                         const struct lookup *lookup, struct ciommu_result *out) {
     enum ciommu_status status = ciommu_lookup_check(lookup);
     if (status != CIOMMU_OK) {
         return status;
     }
-    struct ciommu_port *used = port != NULL ? port : borrow_port(unit);
+    struct ciommu_port *used = port != NULL ? port : ciommu_port_borrow(unit);
     if (used == NULL) {
         return CIOMMU_NO_PORT;
     }
@@ -602,7 +588,7 @@ static enum ciommu_status translate_one(struct ciommu_unit *unit, struct ciommu_
         out->host = NULL; /* address-only: no section keeps it valid */
     }
     if (port == NULL) {
-        store_release(&used->taken, 0); /* pairs with borrow_port */
+        ciommu_port_give_back(used);
     }
     return CIOMMU_OK;
 }

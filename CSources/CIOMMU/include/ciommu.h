@@ -615,6 +615,8 @@ struct ciommu_descriptor_result {
     uint64_t wait_address; /* where to store it */
     const char *error;     /* sentence that names the violated rule, static; NULL when accepted */
     struct ciommu_invalidation invalidation; /* what was applied, for CACHES and DEVICE_TLB */
+    uint32_t interrupt_first; /* entries of the interrupt-remapping table, for INTERRUPT_CACHE */
+    uint32_t interrupt_last;
 };
 
 /* Applies one VT-d invalidation descriptor: `words` points to 2 (128-bit, wide = false) or 4

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * batch.c - arrays of native invalidation entries: copied once, decoded, collected by segment,
+ * completed by one drain a segment [B-D1, B-D2, B-D3].
+ *
+ * The way of an entry: copy -> decode -> pending (pending.h) -> at the segment's end applied,
+ * drained, told to observers -> a wait descriptor's status and event.
+ */
+#include "ciommu_invalidation.h"
+#include "descriptor_vtd.h"
+#include "pending.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PAGE UINT64_C(0xfffffffffffff000)
+#define NOTHING UINT32_MAX
+
+/* One run over an array. */
+struct run {
+    struct ciommu_unit *unit;
+    struct ciommu_port *port; /* for status writes */
+    const struct ciommu_batch *batch;
+    const struct ciommu_batch_host *host;
+    struct ciommu_batch_result *result;
+    struct pending *pending;
+    uint32_t segment_first; /* index of the segment's first entry */
+};
+
+/* ---- Formats ---- */
+
+static uint32_t native_length(uint32_t format) {
+    switch (format) {
+    case CIOMMU_BATCH_VTD_S1:
+        return 24;
+    case CIOMMU_BATCH_VTD_128:
+        return 16;
+    case CIOMMU_BATCH_VTD_256:
+        return 32;
+    default:
+        return 0;
+    }
+}
+
+static bool refuse(struct run *run, uint32_t code, const char *text) {
+    run->result->code = code;
+    run->result->text = text;
+    return false;
+}
+
+/* Copies one entry. What lies beyond the format's own length must be zero: false if it is not. */
+static bool copy_entry(const struct ciommu_batch *batch, uint32_t index, uint64_t words[4]) {
+    const unsigned char *entry =
+        (const unsigned char *)batch->entries + (size_t)index * batch->entry_length;
+    uint32_t native = native_length(batch->format);
+    unsigned char any = 0;
+    memset(words, 0, 4 * sizeof words[0]);
+    /* The guest may write here at the same time: bytes are read once, whatever they are. */
+    unsigned char *copy = (unsigned char *)words;
+    for (uint32_t at = 0; at < native; at++) {
+        copy[at] = load_relaxed(&entry[at]);
+    }
+    for (uint32_t at = native; at < batch->entry_length; at++) {
+        any |= load_relaxed(&entry[at]);
+    }
+    return any == 0;
+}
+
+/* The kernel's stage-1 entry: addr, npages, flags, __reserved [FORMATS-IOMMUFD 5]. Unknown flags
+ * come before bad values [FORMATS-IOMMUFD 12]. */
+static bool decode_stage1(struct run *run, const uint64_t words[4],
+                          struct ciommu_invalidation *what) {
+    uint64_t address = words[0];
+    uint64_t pages = words[1];
+    uint32_t flags = (uint32_t)words[2];
+    if ((flags & ~1u) != 0) {
+        return refuse(run, EOPNOTSUPP, "stage-1 entry: a flag other than LEAF");
+    }
+    if (words[2] >> 32 != 0) {
+        return refuse(run, EOPNOTSUPP, "stage-1 entry: __reserved is not zero");
+    }
+    if ((address & ~PAGE) != 0) {
+        return refuse(run, EINVAL, "stage-1 entry: addr is not a multiple of 4096");
+    }
+    if (pages == UINT64_MAX && address != 0) {
+        return refuse(run, EINVAL, "stage-1 entry: npages of everything with addr other than 0");
+    }
+    *what = (struct ciommu_invalidation){
+        .size = sizeof *what,
+        .kind = CIOMMU_INVALIDATE_TRANSLATIONS,
+        .domain = ciommu_domain_id(run->batch->domain),
+        .pasid = CIOMMU_ANY,
+        .source = CIOMMU_ANY,
+        .stages = CIOMMU_STAGES_FIRST,
+        .leaf_only = flags & 1,
+        .last = UINT64_MAX,
+    };
+    /* Choice: npages = 0, whose effect is not documented, drops the page at addr; a range that
+     * wraps drops everything. Both do more than any reading asks for. */
+    uint64_t most = (UINT64_MAX - address) >> 12; /* pages after the first one */
+    if (pages <= most + 1) {
+        what->first = address;
+        what->last = address + ((pages == 0 ? 1 : pages) << 12) - 1;
+    }
+    return true;
+}
+
+/* ---- Segments ---- */
+
+static void fail(struct run *run, const struct ciommu_batch_failure *failure) {
+    struct ciommu_batch_result *result = run->result;
+    if (result->failed < result->capacity) {
+        result->failures[result->failed] = *failure;
+    }
+    result->failed++;
+    if (result->error == CIOMMU_BATCH_FINE) {
+        result->error = failure->error;
+    }
+}
+
+static void span(struct ciommu_batch_result *result, uint32_t lowest, uint32_t highest) {
+    result->lowest = lowest < result->lowest ? lowest : result->lowest;
+    bool higher = result->highest == NOTHING || highest > result->highest;
+    result->highest = higher ? highest : result->highest;
+}
+
+/* Completes what was collected up to entry `last`. */
+static bool complete(struct run *run, uint32_t last) {
+    bool was_late = run->pending->late;
+    run->result->segments++;
+    (void)ciommu_pending_complete(run->pending);
+    if (run->pending->late && !was_late) {
+        const struct ciommu_batch_failure failure = {
+            .index = last,
+            .error = CIOMMU_BATCH_TIMEOUT,
+            .flags = CIOMMU_BATCH_PORT,
+            .source = CIOMMU_ANY,
+            .pasid = CIOMMU_NO_PASID,
+            .port_id = run->pending->port_id,
+        };
+        fail(run, &failure);
+        span(run->result, run->segment_first, last);
+    }
+    run->segment_first = last + 1;
+    return !run->pending->late;
+}
+
+/* Stores a wait descriptor's status where the guest reads it; lost where no writable memory is. */
+static void store_status(struct run *run, uint64_t address, uint32_t data) {
+    struct ciommu_port *port = run->port;
+    ciommu_port_enter(port);
+    ciommu_rcu_lock();
+    struct memory_window *window = &port->windows[1];
+    unsigned char *host = ciommu_memory_host(run->unit->memory, window, address);
+    if (host != NULL && (window->rights & CIOMMU_WRITE) != 0) {
+        store_release((uint32_t *)(void *)host, data); /* after everything that it reports */
+        ciommu_port_note_write(port, address, sizeof data);
+    }
+    ciommu_rcu_unlock();
+    ciommu_port_leave(port);
+}
+
+/* After a time-out wait descriptors are aborted: consumed, and nobody is told [FORMATS-VTD C4]. */
+static void finish_wait(struct run *run, uint32_t index,
+                        const struct ciommu_descriptor_result *decoded) {
+    if (!complete(run, index)) {
+        return;
+    }
+    if ((decoded->wait_flags & 2) != 0) {
+        store_status(run, decoded->wait_address, decoded->wait_data);
+    }
+    if (run->host != NULL && run->host->waited != NULL) {
+        run->host->waited(run->host->context, index, (decoded->wait_flags & 1) != 0);
+    }
+}
+
+/* What an accepted descriptor asks for. */
+static void take_descriptor(struct run *run, uint32_t index, const uint64_t words[4],
+                            const struct ciommu_descriptor_result *decoded) {
+    const struct ciommu_batch_host *host = run->host;
+    switch (decoded->kind) {
+    case CIOMMU_DESCRIPTOR_WAIT:
+        finish_wait(run, index, decoded);
+        return;
+    case CIOMMU_DESCRIPTOR_INTERRUPT_CACHE:
+        if (host != NULL && host->interrupt_cache != NULL) {
+            host->interrupt_cache(host->context, index, decoded->interrupt_first,
+                                  decoded->interrupt_last);
+        }
+        return;
+    case CIOMMU_DESCRIPTOR_PAGE_RESPONSE:
+        if (host != NULL && host->page_response != NULL) {
+            host->page_response(host->context, index, words);
+        }
+        return;
+    default:
+        ciommu_pending_add(run->pending, NULL, &decoded->invalidation);
+    }
+}
+
+/* One entry; false if it is refused. */
+static bool take_entry(struct run *run, uint32_t index) {
+    const struct ciommu_batch *batch = run->batch;
+    uint64_t words[4];
+    if (!copy_entry(batch, index, words)) {
+        return refuse(run, E2BIG, "bytes beyond the entry's format are not zero");
+    }
+    struct ciommu_invalidation what;
+    if (batch->format == CIOMMU_BATCH_VTD_S1) {
+        if (!decode_stage1(run, words, &what)) {
+            return false;
+        }
+        ciommu_pending_add(run->pending, batch->domain->space, &what);
+        return true;
+    }
+    struct ciommu_descriptor_result decoded = {.size = sizeof decoded};
+    bool wide = batch->format == CIOMMU_BATCH_VTD_256;
+    if (!ciommu_vtd_decode(run->unit, words, wide, &decoded, &what)) {
+        return refuse(run, decoded.iqei, decoded.error);
+    }
+    take_descriptor(run, index, words, &decoded);
+    return true;
+}
+
+static enum ciommu_status apply(struct run *run) {
+    struct ciommu_batch_result *result = run->result;
+    uint32_t count = run->batch->count;
+    bool refused = false;
+    while (result->handled < count && !refused) {
+        refused = !take_entry(run, result->handled);
+        result->handled += refused ? 0 : 1;
+    }
+    if (run->segment_first < result->handled) {
+        (void)complete(run, result->handled - 1);
+    }
+    if (refused) {
+        const struct ciommu_batch_failure failure = {
+            .index = result->handled,
+            .error = CIOMMU_BATCH_DESCRIPTOR,
+            .source = CIOMMU_ANY,
+            .pasid = CIOMMU_NO_PASID,
+        };
+        fail(run, &failure);
+        span(result, result->handled, result->handled);
+        result->error = CIOMMU_BATCH_DESCRIPTOR; /* the queue stops for it, whatever else is late */
+    }
+    result->merged = run->pending->merged;
+    return refused ? CIOMMU_BAD_DESCRIPTOR : result->failed != 0 ? CIOMMU_TIMED_OUT : CIOMMU_OK;
+}
+
+/* ---- Checks ---- */
+
+static bool is_well_formed(const struct ciommu_unit *unit, const struct ciommu_batch *batch) {
+    uint32_t native = native_length(batch->format);
+    if (batch->size < sizeof *batch || native == 0 || batch->count > CIOMMU_BATCH_COUNT_MAX) {
+        return false;
+    }
+    bool stage1 = batch->format == CIOMMU_BATCH_VTD_S1;
+    bool domain = stage1 ? batch->domain != NULL &&
+                               ciommu_domain_kind(batch->domain) == CIOMMU_DOMAIN_NESTED &&
+                               batch->domain->unit == unit
+                         : batch->domain == NULL;
+    bool entries = batch->count == 0 || (batch->entries != NULL && batch->entry_length >= native &&
+                                         batch->entry_length <= CIOMMU_BATCH_ENTRY_MAX);
+    return domain && entries;
+}
+
+enum ciommu_status ciommu_batch_apply(struct ciommu_unit *unit, struct ciommu_port *port,
+                                      const struct ciommu_batch *batch,
+                                      const struct ciommu_batch_host *host,
+                                      struct ciommu_batch_result *result) {
+    if (unit == NULL || batch == NULL || result == NULL || result->size < sizeof *result ||
+        (result->capacity != 0 && result->failures == NULL) ||
+        (host != NULL && host->size < sizeof *host) || (port != NULL && port->unit != unit) ||
+        !is_well_formed(unit, batch)) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    if (port != NULL && port_is_inside(port)) {
+        return CIOMMU_IN_SECTION;
+    }
+    struct ciommu_port *used = port;
+    bool queue = batch->format != CIOMMU_BATCH_VTD_S1;
+    if (queue && port == NULL) {
+        used = ciommu_port_borrow(unit);
+        if (used == NULL) {
+            return CIOMMU_NO_PORT;
+        }
+    }
+    *result = (struct ciommu_batch_result){
+        .size = result->size,
+        .lowest = NOTHING,
+        .highest = NOTHING,
+        .capacity = result->capacity,
+        .failures = result->failures,
+    };
+    struct pending pending;
+    pending_init(&pending, unit);
+    struct run run = {unit, used, batch, host, result, &pending, 0};
+    enum ciommu_status status = apply(&run);
+    if (used != port) {
+        ciommu_port_give_back(used);
+    }
+    return status;
+}

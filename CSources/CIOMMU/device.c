@@ -496,7 +496,8 @@ static enum ciommu_status check_config(const struct vtd_caps *caps,
         (slice && (config->first_pasid > config->last_pasid || config->last_pasid > PASID_LAST))) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    return slice && config->last_pasid >> caps->pasid_bits != 0 ? CIOMMU_UNSUPPORTED : CIOMMU_OK;
+    bool offered = !slice || (caps->pasid && config->last_pasid >> caps->pasid_bits == 0);
+    return offered ? CIOMMU_OK : CIOMMU_UNSUPPORTED;
 }
 
 /* Did the parent attach one of the slice's PASIDs while nobody owned it? */

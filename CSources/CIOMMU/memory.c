@@ -162,6 +162,40 @@ static enum ciommu_status add_locked(struct ciommu_memory *memory, struct memory
     return publish(memory, map);
 }
 
+/* What ciommu_memory_place asks for: length - 1 and where the range may go. */
+struct placement {
+    uint64_t first;
+    uint64_t last;
+    uint64_t mask; /* alignment - 1 */
+    uint64_t offset;
+    uint64_t extent; /* length - 1 */
+};
+
+/* Finds the lowest address that suits; false when there is none. No sum wraps: every one is
+ * compared before it is made. */
+static bool find_room(const struct memory_map *map, const struct placement *want,
+                      uint64_t *address) {
+    uint64_t at = want->first;
+    for (uint32_t index = lower_bound(map, at);; index++) {
+        uint64_t shortfall = (want->offset - at) & want->mask;
+        if (shortfall > UINT64_MAX - at || at + shortfall > want->last ||
+            want->extent > want->last - (at + shortfall)) {
+            return false;
+        }
+        uint64_t fit = at + shortfall;
+        if (index == map->count || map->ranges[index].first > fit + want->extent) {
+            *address = fit;
+            return true;
+        }
+        if (map->ranges[index].last == UINT64_MAX) {
+            return false;
+        }
+        if (map->ranges[index].last >= fit) {
+            at = map->ranges[index].last + 1;
+        }
+    }
+}
+
 /* Index of the range that is exactly first...last, or count. */
 static uint32_t exact(const struct memory_map *map, uint64_t first, uint64_t last) {
     uint32_t index = lower_bound(map, first);
@@ -213,6 +247,64 @@ enum ciommu_status ciommu_memory_add(struct ciommu_memory *memory,
     pthread_mutex_lock(&memory->lock);
     status = add_locked(memory, as_range(range));
     pthread_mutex_unlock(&memory->lock);
+    return status;
+}
+
+enum ciommu_status ciommu_memory_place(struct ciommu_memory *memory,
+                                       const struct ciommu_memory_range *range, uint64_t first,
+                                       uint64_t last, uint32_t alignment_lg2, uint64_t offset,
+                                       uint64_t *address) {
+    if (memory == NULL || range == NULL || range->size < sizeof *range || address == NULL ||
+        first > last || alignment_lg2 < 12 || alignment_lg2 > 63 || offset >> alignment_lg2 != 0) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    if ((offset & PAGE_MASK) != 0) {
+        return CIOMMU_MISALIGNED;
+    }
+    struct ciommu_memory_range placed = *range;
+    placed.address = 0; /* ignored, so it is not checked either */
+    enum ciommu_status status = check_range(&placed);
+    if (status != CIOMMU_OK) {
+        return status;
+    }
+    const struct placement want = {.first = first,
+                                   .last = last,
+                                   .mask = (UINT64_C(1) << alignment_lg2) - 1,
+                                   .offset = offset,
+                                   .extent = range->length - 1};
+    pthread_mutex_lock(&memory->lock);
+    if (find_room(memory->map, &want, &placed.address)) {
+        status = add_locked(memory, as_range(&placed));
+    } else {
+        status = CIOMMU_NO_SPACE;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    if (status == CIOMMU_OK || status == CIOMMU_TIMED_OUT) {
+        *address = placed.address;
+    }
+    return status;
+}
+
+enum ciommu_status ciommu_memory_locate(struct ciommu_memory *memory, const void *host,
+                                        uint64_t length, uint32_t rights, uint64_t *address) {
+    if (memory == NULL || host == NULL || length == 0 || address == NULL || rights == 0 ||
+        (rights & ~(CIOMMU_READ | CIOMMU_WRITE)) != 0) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    enum ciommu_status status = CIOMMU_NOT_FOUND;
+    ciommu_rcu_lock(); /* keeps the map; the lock would wait for drains */
+    const struct memory_map *map = load_acquire(&memory->map); /* pairs with publish */
+    for (uint32_t index = 0; index < map->count; index++) {
+        const struct memory_range *range = &map->ranges[index];
+        uint64_t skipped = (uint64_t)((uintptr_t)host - (uintptr_t)range->host);
+        uint64_t extent = range->last - range->first;
+        if (skipped <= extent && length - 1 <= extent - skipped && (rights & ~range->rights) == 0) {
+            *address = range->first + skipped;
+            status = CIOMMU_OK;
+            break;
+        }
+    }
+    ciommu_rcu_unlock();
     return status;
 }
 

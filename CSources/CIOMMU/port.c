@@ -43,7 +43,7 @@ static void flush(struct ciommu_port *port) {
     }
     forget_bindings(port);
     forget_host_pointers(port);
-    port->head.seen_ugen = EMPTY; /* the first enter resynchronises */
+    store_relaxed(&port->head.seen_ugen, EMPTY); /* the first enter resynchronises */
 }
 
 void ciommu_port_free(struct ciommu_port *port) {
@@ -95,7 +95,8 @@ void ciommu_port_resynchronise(struct ciommu_port *port) {
     struct ciommu_unit *unit = port->unit;
     /* ugen first: what moves after this load moves ugen again. tablegen and mapgen before anything
      * that they guard is touched. */
-    port->head.seen_ugen = load_seq_cst(port->head.ugen);
+    store_release(&port->head.seen_ugen,
+                  load_seq_cst(port->head.ugen)); /* pairs with ciommu_ports_horizon */
     port->head.epoch++;
     uint64_t tablegen = load_seq_cst(&unit->tablegen);
     uint64_t mapgen = load_seq_cst(&unit->mapgen);
@@ -284,6 +285,23 @@ enum ciommu_status ciommu_ports_drain(const struct ports *ports, uint32_t *port_
         status = CIOMMU_TIMED_OUT;
     }
     return status;
+}
+
+uint64_t ciommu_ports_horizon(const struct ports *ports) {
+    uint32_t count = load_seq_cst(&ports->count);
+    uint64_t horizon = UINT64_MAX;
+    for (uint32_t slot = 0; slot < count; slot++) {
+        const struct ciommu_port *port = load_acquire(&ports->slots[slot]);
+        if ((load_seq_cst(&port->head.state) & 1) == 0) { /* pairs with enter and leave */
+            continue;
+        }
+        /* Of this section, or of one before it: then it is older. A port's first section has none
+         * until it resynchronises. */
+        uint64_t seen = load_acquire(&port->head.seen_ugen);
+        seen = seen == EMPTY ? 0 : seen;
+        horizon = seen < horizon ? seen : horizon;
+    }
+    return horizon;
 }
 
 enum ciommu_status ciommu_ports_quiesce(const struct ports *ports) {

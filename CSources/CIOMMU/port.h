@@ -12,6 +12,9 @@
  *   Drain        after all bumps: full barrier, then every port's state is loaded (acquire); an odd
  *                one is waited for until it moves. Pairs with enter's exchange and leave's
  *                store-release.
+ *   Horizon      the same later, without waiting: an odd state belongs to a section from after the
+ *                change if seen_ugen (owner: store-release; load-acquire) is the ugen that followed
+ *                the change, or a newer one.
  *   Slots        a port is published in the unit's array before its first enter and never freed
  *                before the unit.
  *
@@ -152,6 +155,11 @@ struct ports {
 /* Waits until every section that was open at the call has ended; CIOMMU_TIMED_OUT names a port that
  * had not. */
 enum ciommu_status ciommu_ports_drain(const struct ports *ports, uint32_t *port_id);
+
+/* Every section that is open has seen this ugen, or a later one; UINT64_MAX = none is open. Waits
+ * for nothing. Whoever changed something, settled in vain and then loaded ugen asks again: once the
+ * horizon is there or beyond, no section from before the change runs. */
+uint64_t ciommu_ports_horizon(const struct ports *ports);
 
 /* The same for running dirty-log reports. */
 enum ciommu_status ciommu_ports_quiesce(const struct ports *ports);

@@ -85,6 +85,7 @@ static void free_unit(struct ciommu_unit *unit) {
     pthread_mutex_destroy(&unit->table_lock);
     pthread_mutex_destroy(&unit->ports_lock);
     pthread_mutex_destroy(&unit->observers_lock);
+    pthread_mutex_destroy(&unit->namespaces_lock);
     ciommu_free(unit);
 }
 
@@ -153,6 +154,7 @@ enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
     pthread_mutex_init(&unit->table_lock, NULL);
     pthread_mutex_init(&unit->ports_lock, NULL);
     pthread_mutex_init(&unit->observers_lock, NULL);
+    pthread_mutex_init(&unit->namespaces_lock, NULL);
     status = fill_unit(unit, config);
     if (status != CIOMMU_OK) {
         free_unit(unit);

@@ -52,6 +52,8 @@ struct ciommu_unit {
     pthread_mutex_t table_lock; /* spaces, bindings, devices, tablegen, root, enabled */
     pthread_mutex_t ports_lock; /* creation and destruction of ports */
     pthread_mutex_t observers_lock;
+    pthread_mutex_t namespaces_lock;
+    struct ciommu_namespace *namespaces; /* namespaces_lock; empty before the unit ends */
     struct observer *observers;
     uint32_t next_observer;
 

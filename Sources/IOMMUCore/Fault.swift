@@ -34,13 +34,20 @@ public struct Fault: Hashable, Sendable {
     public var entryAddress: OutputAddress?
     /// Position in the port's fault ring, counting lost faults too.
     public var sequence: UInt64
+    /// The host's device that it is attributed to, the first one if there are several; nil for a source id without devices, and
+    /// for a PASID that nobody owns.
+    public var device: DeviceID?
+    /// More than one device could have sent the request [B-A3]: the unit's `owners(of:pasid:)` names them.
+    public var isAmbiguous: Bool
+    /// The PASID lies in nobody's slice [B-A2]; ``device`` is then the parent, if there is one.
+    public var isUnclaimed: Bool
 
     /// Makes a fault from its parts: for hosts that report faults of their own, and for tests.
     public init(
         reason: FaultReason, code: UInt32 = 0, stage: Stage = .none, source: SourceID, pasid: PASID? = nil,
         access: AccessRights, found: AccessRights = [], isSuppressed: Bool = false, isRecoverable: Bool = false,
         isRecorded: Bool = false, level: Int? = nil, address: IOVA, entryAddress: OutputAddress? = nil,
-        sequence: UInt64 = 0
+        sequence: UInt64 = 0, device: DeviceID? = nil, isAmbiguous: Bool = false, isUnclaimed: Bool = false
     ) {
         self.reason = reason
         self.code = code
@@ -56,6 +63,9 @@ public struct Fault: Hashable, Sendable {
         self.address = address
         self.entryAddress = entryAddress
         self.sequence = sequence
+        self.device = device
+        self.isAmbiguous = isAmbiguous
+        self.isUnclaimed = isUnclaimed
     }
 
     /// The architecture's name of ``code``, such as `SSS.2`; empty for a code that the engine does not produce.
@@ -70,13 +80,22 @@ public struct Fault: Hashable, Sendable {
 }
 
 extension Fault: CustomStringConvertible {
-    /// One line: code, meaning, who asked for what, and where it failed.
+    /// One line: code, meaning, who asked for what, to which device it is attributed, and where it failed.
     public var description: String {
         let name = codeName
         var text = name.isEmpty ? "fault 0x" + String(code, radix: 16) : "\(name) (0x\(String(code, radix: 16)))"
         text += ": \(codeText.isEmpty ? reason.description : codeText); \(access) at \(address) by \(source)"
         if let pasid {
             text += " pasid \(pasid)"
+        }
+        if let device {
+            text += ", device \(device)"
+        }
+        if isAmbiguous {
+            text += " or another one"
+        }
+        if isUnclaimed {
+            text += ", PASID in nobody's slice"
         }
         if stage != .none {
             text += ", \(stage) stage"
@@ -108,6 +127,9 @@ extension Fault {
         address = IOVA(fault.address)
         entryAddress = fault.entry_address == 0 ? nil : OutputAddress(fault.entry_address)
         sequence = fault.sequence
+        device = fault.flags & CIOMMU_FAULT_HAS_DEVICE != 0 ? DeviceID(fault.device) : nil
+        isAmbiguous = fault.flags & CIOMMU_FAULT_AMBIGUOUS != 0
+        isUnclaimed = fault.flags & CIOMMU_FAULT_UNCLAIMED != 0
     }
 }
 

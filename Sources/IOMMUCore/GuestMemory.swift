@@ -6,14 +6,17 @@
 internal import CIOMMU
 internal import Synchronization
 
-// @unchecked: the C memory map is thread safe in every function; `hooks` is behind its lock.
+// @unchecked: the C memory map is thread safe in every function; the Swift side is behind locks.
 /// Output addresses of a guest and the host memory behind them. One may serve several units.
 ///
 /// Any thread may call, at any time, but not from inside an access section of a port: most calls wait for sections.
 @safe
 public final class GuestMemory: @unchecked Sendable {
-    let handle: OpaquePointer
+    package let handle: OpaquePointer
     private let hooks = Mutex(Hooks())
+
+    /// What the library itself registered.
+    let placements = Mutex(PlacementTable())
 
     /// The closures that C may still call. A hook whose replacement timed out stays until a later one is known to be in force.
     private struct Hooks {
@@ -85,11 +88,14 @@ public final class GuestMemory: @unchecked Sendable {
         try unsafe IOMMUError.check(ciommu_memory_remove(handle, address.rawValue, length))
     }
 
-    /// Waits until every access section that began before the call, in every unit of this map, has ended.
+    /// Waits until every access section that began before the call, in every unit of this map, has ended. Then nobody uses memory
+    /// that was removed or replaced before, also by an unmap that ended with ``IOMMUError/timedOut``.
     ///
-    /// - Throws: ``IOMMUError/timedOut``.
+    /// - Throws: ``IOMMUError/timedOut``; ``IOMMUError/noMemory`` when memory of such an unmap is still registered.
     public func drain() throws(IOMMUError) {
+        let released = try finishReleases()
         try unsafe IOMMUError.check(ciommu_memory_drain(handle))
+        forget(released)
     }
 
     /// Sets, replaces or clears (nil) the closure that hears of every write the engine itself makes to registered memory:
@@ -121,7 +127,7 @@ public final class GuestMemory: @unchecked Sendable {
         }
     }
 
-    private static func range(
+    static func range(
         _ host: UnsafeMutableRawBufferPointer, at address: OutputAddress, rights: AccessRights
     ) -> ciommu_memory_range {
         unsafe ciommu_memory_range(

@@ -2,19 +2,19 @@
 //
 // The one place where C statuses become Swift errors and back.
 
-internal import CIOMMU
+package import CIOMMU
 
 extension IOMMUError {
     /// Throws unless `status` is CIOMMU_OK.
     @inline(__always)
-    static func check(_ status: ciommu_status) throws(IOMMUError) {
+    package static func check(_ status: ciommu_status) throws(IOMMUError) {
         if status != CIOMMU_OK {
             throw IOMMUError(status)
         }
     }
 
     /// The error that a status other than CIOMMU_OK stands for.
-    init(_ status: ciommu_status) {
+    package init(_ status: ciommu_status) {
         guard let kind = Kind.allCases.first(where: { $0.status == status }) else {
             preconditionFailure("the C library answered status \(status.rawValue), which its header does not have")
         }
@@ -63,6 +63,15 @@ extension IOMMUError.Kind {
         case .readOnly: CIOMMU_READ_ONLY
         case .faulted: CIOMMU_FAULTED
         case .badDescriptor: CIOMMU_BAD_DESCRIPTOR
+        case .noSpace: CIOMMU_NO_SPACE
+        case .outOfRange: CIOMMU_OUT_OF_RANGE
+        case .exists: CIOMMU_EXISTS
+        case .occupied: CIOMMU_OCCUPIED
+        case .notAttached: CIOMMU_NOT_ATTACHED
+        case .notOwned: CIOMMU_NOT_OWNED
+        case .otherUnit: CIOMMU_OTHER_UNIT
+        case .notNestParent: CIOMMU_NOT_NEST_PARENT
+        case .notTracking: CIOMMU_NOT_TRACKING
         }
     }
 }

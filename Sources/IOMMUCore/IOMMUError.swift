@@ -11,6 +11,7 @@ public struct IOMMUError: Error, Sendable {
     enum Kind: Hashable, Sendable, CaseIterable {
         case noMemory, invalidArgument, misaligned, wraps, overlap, notFound, inUse, inSection, timedOut, noPort
         case unsupported, inconsistent, noHostMemory, readOnly, faulted, badDescriptor
+        case noSpace, outOfRange, exists, occupied, notAttached, notOwned, otherUnit, notNestParent, notTracking
     }
 
     let kind: Kind
@@ -30,7 +31,7 @@ public struct IOMMUError: Error, Sendable {
     }
 
     /// The same error with a sentence.
-    func with(detail: String) -> IOMMUError {
+    package func with(detail: String) -> IOMMUError {
         var error = self
         error.detail = detail
         return error
@@ -68,6 +69,24 @@ public struct IOMMUError: Error, Sendable {
     public static let faulted = IOMMUError(.faulted)
     /// An invalidation descriptor was refused; nothing changed. ``detail`` and ``invalidationQueueError`` say why.
     public static let badDescriptor = IOMMUError(.badDescriptor)
+    /// The unit's pool of domains, or a range of PASIDs, is used up.
+    public static let noSpace = IOMMUError(.noSpace)
+    /// Beyond an address width, or outside the allowed ranges.
+    public static let outOfRange = IOMMUError(.outOfRange)
+    /// The name or id is taken.
+    public static let exists = IOMMUError(.exists)
+    /// Something is attached or bound there already.
+    public static let occupied = IOMMUError(.occupied)
+    /// Nothing is attached or bound there.
+    public static let notAttached = IOMMUError(.notAttached)
+    /// The PASID lies outside what the device or the namespace owns.
+    public static let notOwned = IOMMUError(.notOwned)
+    /// The domain belongs to another unit.
+    public static let otherUnit = IOMMUError(.otherUnit)
+    /// The domain was not made as a nest parent.
+    public static let notNestParent = IOMMUError(.notNestParent)
+    /// Dirty tracking is off.
+    public static let notTracking = IOMMUError(.notTracking)
 }
 
 extension IOMMUError: Hashable {

@@ -41,7 +41,7 @@ extension PASID: CustomStringConvertible {
 extension Optional where Wrapped == PASID {
     /// As the C interface wants it: CIOMMU_NO_PASID, and also CIOMMU_ANY, is all ones.
     @inlinable
-    var wire: UInt32 {
+    package var wire: UInt32 {
         switch self {
         case .some(let pasid): pasid.rawValue
         case .none: .max

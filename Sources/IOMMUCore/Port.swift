@@ -13,7 +13,7 @@ public import CIOMMU
 @safe
 public final class Port {
     @usableFromInline
-    let handle: OpaquePointer
+    package let handle: OpaquePointer
 
     @usableFromInline
     let arena: SegmentArena

@@ -17,6 +17,8 @@ extension RemappingUnit {
         public var bindings = 4096
         /// Address spaces that are cached: 0 to 2^20.
         public var addressSpaces = 4096
+        /// Paging and nested domains that the host may make: 0 to 2^20.
+        public var domains = 4096
         /// Most ports that exist at a time: 1 to 4096, the pool included.
         public var ports = 64
         /// Ports kept for the unit's own translations: 0 to ``ports``.
@@ -58,6 +60,7 @@ extension RemappingUnit.Configuration {
         config.walk_cache_entries = try Self.size(walkCacheEntries, "walkCacheEntries")
         config.bindings = try Self.size(bindings, "bindings")
         config.spaces = try Self.size(addressSpaces, "addressSpaces")
+        config.domains = try Self.size(domains, "domains")
         config.ports = try Self.size(ports, "ports")
         config.pool_ports = try Self.size(pooledPorts, "pooledPorts")
         config.fault_entries = try Self.size(faultEntries, "faultEntries")

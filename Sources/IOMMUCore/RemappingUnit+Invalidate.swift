@@ -56,7 +56,8 @@ extension RemappingUnit {
         throw error
     }
 
-    private func checkOwner(of port: Port?) throws(IOMMUError) {
+    /// Refuses another unit's port.
+    package func checkOwner(of port: Port?) throws(IOMMUError) {
         if let port, port.unit !== self {
             throw .invalidArgument.with(detail: "the port belongs to another unit")
         }

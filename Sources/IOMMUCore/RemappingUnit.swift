@@ -6,14 +6,14 @@
 internal import CIOMMU
 internal import Synchronization
 
-// @unchecked: every C function on a unit is thread safe; `observers` is behind its lock.
+// @unchecked: every C function on a unit is thread safe; the Swift side is behind locks.
 /// One IOMMU. Translation is off and no root table is set when it is made.
 ///
 /// Any thread may call, at any time. Calls that wait for access sections (all that invalidate or change tables) must not be made
 /// from inside a section of a port: such a call would wait for itself until the deadline.
 @safe
 public final class RemappingUnit: @unchecked Sendable {
-    let handle: OpaquePointer
+    package let handle: OpaquePointer
 
     /// What the unit offers.
     public let capabilities: Capabilities
@@ -25,6 +25,10 @@ public final class RemappingUnit: @unchecked Sendable {
     public let configuration: Configuration
 
     let observers = Mutex(ObserverTable())
+
+    let companion = Mutex<(any UnitCompanion)?>(nil)
+
+    let tableChanges = Mutex(())
 
     /// Makes a unit. All its memory is taken here.
     ///
@@ -67,11 +71,18 @@ public final class RemappingUnit: @unchecked Sendable {
         try unsafe IOMMUError.check(ciommu_unit_set_translation(handle, enabled))
     }
 
-    /// Goes back to the state after creation: translation off, root zero, every cache empty. Faults in rings stay.
+    /// Goes back to the state after creation: translation off, root zero, every cache empty, nothing attached or bound to any
+    /// device. Devices, domains and faults in rings stay.
     ///
     /// - Throws: ``IOMMUError/timedOut`` as for ``setRootTable(_:)``.
     public func reset() throws(IOMMUError) {
-        try unsafe IOMMUError.check(ciommu_unit_reset(handle))
+        let (status, released) = tableChanges.withLock { _ in
+            let status = unsafe ciommu_unit_reset(handle)
+            return (status, companion.withLock { $0 }?.unitWasReset() ?? [])
+        }
+        // Outside of the lock: what was attached may run code when it goes.
+        extendLifetime(released)
+        try IOMMUError.check(status)
     }
 
     /// Waits until every access section that began before the call has ended.

@@ -38,6 +38,8 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_TABLE_FREED_EARLY] = "a table freed while it is walked",
     [CIOMMU_MUTANT_MERGE_KEEPS_WALKGEN] = "walk caches kept over a merge",
     [CIOMMU_MUTANT_DETACH_NO_TABLEGEN] = "resolved bindings kept over a detach",
+    [CIOMMU_MUTANT_PASID_REUSED_EARLY] = "host PASID reused without a drain",
+    [CIOMMU_MUTANT_QUARANTINE_IGNORED] = "host PASID reused after a drain that timed out",
 };
 
 static const char *const world_names[PROBE_WORLDS] = {

@@ -236,6 +236,27 @@ CIOMMU_API enum ciommu_status ciommu_memory_destroy(struct ciommu_memory *memory
 CIOMMU_API enum ciommu_status ciommu_memory_add(struct ciommu_memory *memory,
                                                 const struct ciommu_memory_range *range);
 
+/* Adds a range where there is room: at the lowest output address in first...last (inclusive, both
+ * of any alignment) that is congruent to `offset` modulo 2^alignment_lg2, so that it can be mapped
+ * with large pages at an input address with the same remainder. `range->address` is ignored;
+ * `*address` receives the choice. `alignment_lg2` is 12...63, `offset` a multiple of 4096 below
+ * 2^alignment_lg2. CIOMMU_NO_SPACE: no gap is large enough. CIOMMU_INVALID_ARGUMENT also for first
+ * > last or a bad alignment. Otherwise as ciommu_memory_add; on CIOMMU_TIMED_OUT `*address` is
+ * written too. */
+CIOMMU_API enum ciommu_status ciommu_memory_place(struct ciommu_memory *memory,
+                                                  const struct ciommu_memory_range *range,
+                                                  uint64_t first, uint64_t last,
+                                                  uint32_t alignment_lg2, uint64_t offset,
+                                                  uint64_t *address);
+
+/* Finds registered host memory: `*address` is the lowest output address behind which the `length`
+ * bytes from `host` lie, all in one range that permits `rights` (CIOMMU_READ, CIOMMU_WRITE or
+ * both). CIOMMU_NOT_FOUND when there is none. Takes time in proportion to the number of ranges and
+ * waits for nobody. What it found stays true until the host removes or replaces the range. */
+CIOMMU_API enum ciommu_status ciommu_memory_locate(struct ciommu_memory *memory, const void *host,
+                                                   uint64_t length, uint32_t rights,
+                                                   uint64_t *address);
+
 /* Gives a registered range (same address and length) other host memory or rights. On CIOMMU_OK
  * nobody uses the old memory any more; on CIOMMU_TIMED_OUT the new one is published but the old may
  * still be in use: call ciommu_memory_drain until it answers CIOMMU_OK. */

@@ -10,7 +10,7 @@
  *     of it they are refused (CIOMMU_IN_SECTION) and change nothing.
  *   - CIOMMU_TIMED_OUT: the change is made and every later section sees it, but a section that
  *     began before still runs (ciommu_unit_drain waits on).
- *   - Devices and domains belong to one unit and are destroyed before it.
+ *   - Devices, domains and namespaces belong to one unit and are destroyed before it.
  */
 #ifndef CIOMMU_DOMAINS_H
 #define CIOMMU_DOMAINS_H
@@ -317,7 +317,8 @@ CIOMMU_API enum ciommu_status ciommu_owners(struct ciommu_unit *unit, uint32_t s
 CIOMMU_API enum ciommu_status ciommu_namespace_create(struct ciommu_unit *unit, uint32_t first,
                                                       uint32_t last, struct ciommu_namespace **out);
 
-/* Nobody looks anything up in it any more. NULL is allowed. */
+/* Nobody looks anything up in it any more, and no section that did still runs: its host PASIDs may
+ * be another namespace's at once. NULL is allowed. */
 CIOMMU_API void ciommu_namespace_destroy(struct ciommu_namespace *space);
 
 /* Binds a guest PASID to a host PASID: `*host` is the one wanted, or CIOMMU_NO_PASID to take any

@@ -47,7 +47,7 @@ struct ciommu_first_level_entry {
 struct ciommu_port_head {
     uint64_t state;       /* odd inside a section; owner writes, drains read */
     uint64_t epoch;       /* owner */
-    uint64_t seen_ugen;   /* owner: ugen at the last resynchronisation */
+    uint64_t seen_ugen;   /* owner: ugen at the last resynchronisation; others may read */
     const uint64_t *ugen; /* constant: the unit's generation */
     struct ciommu_first_level_entry *first_level; /* constant */
     uint64_t first_level_mask;                    /* constant: entries - 1 */

@@ -76,4 +76,58 @@ uint64_t probe_tag_renewal_errors(uint32_t renewals);
  * "out of memory". UINT64_MAX where failures cannot be injected (release). */
 uint64_t probe_allocation_failure_errors(uint32_t *lives);
 
+/* ---- PASID tables ---- */
+
+/* Random reservations, fills, sets and clears beside a plain array of 2^20 pointers, with failing
+ * allocations in between (`*refused` counts them; none in release). The number of differences: in
+ * lookups, in the tables that exist for what is in them, and in what a refused reservation left. */
+uint64_t probe_pasid_table_errors(uint64_t seed, uint32_t steps, uint64_t *refused);
+
+/* Two threads look up while one splits, fills, sets and clears. The number of values that were
+ * never there, or were missing where something always is. */
+uint64_t probe_pasid_table_race_errors(uint64_t seed, uint32_t milliseconds, uint64_t *lookups);
+
+/* ---- PASID namespaces ---- */
+
+/* Random binds and unbinds in a namespace of first...last beside plain arrays. The number of
+ * differences. */
+uint64_t probe_namespace_errors(uint64_t seed, uint32_t first, uint32_t last, uint32_t steps);
+
+/* Fails the n-th allocation in the life of a namespace, for every n, as
+ * probe_allocation_failure_errors. */
+uint64_t probe_namespace_failure_errors(uint32_t *lives);
+
+enum probe_namespace_rule {
+    PROBE_NAMESPACE_SOUND = 0,
+    PROBE_NAMESPACE_REUSED_EARLY,      /* unbind does not wait for sections */
+    PROBE_NAMESPACE_QUARANTINE_IGNORED /* nor does what follows a drain that timed out */
+};
+
+/* The mutant that breaks the rule. */
+uint32_t probe_namespace_mutant(enum probe_namespace_rule rule);
+
+struct probe_namespace_options {
+    uint32_t rule; /* the one that is broken */
+    uint32_t readers;
+    uint32_t binders;
+    uint32_t milliseconds; /* longest run; ends at the first violation */
+    uint64_t drain_timeout;
+    uint64_t seed;
+};
+
+struct probe_namespace_result {
+    uint64_t violations;
+    uint64_t lookups;  /* that found something */
+    uint64_t binds;    /* done */
+    uint64_t drained;  /* unbinds that answered CIOMMU_OK */
+    uint64_t timeouts; /* and CIOMMU_TIMED_OUT */
+    uint64_t refused;  /* binds: the host PASID is taken, or none is free */
+    char first[160];   /* what the first violation was; "" */
+};
+
+/* Readers keep what they looked up until their section ends, beside threads that bind and unbind.
+ * 0, or the ciommu_status that setup failed with. */
+int probe_namespace_stress(const struct probe_namespace_options *options,
+                           struct probe_namespace_result *result);
+
 #endif

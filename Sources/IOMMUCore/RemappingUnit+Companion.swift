@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// UnitCompanion - what an upper module keeps with a unit. Core knows nothing about it but what it must be told.
+
+internal import Synchronization
+
+/// The objects that an upper module made in a unit. The unit keeps it alive; it must not keep the unit alive.
+package protocol UnitCompanion: AnyObject, Sendable {
+    /// The unit was reset: nothing is attached or bound any more. Called inside ``RemappingUnit/withTableChanges(_:)``.
+    ///
+    /// - Returns: What is to be released after that lock.
+    func unitWasReset() -> [any AnyObject & Sendable]
+}
+
+extension RemappingUnit {
+    /// The companion of this unit, made at the first call. There is one kind of companion.
+    package func companion<Companion: UnitCompanion>(_ make: () -> Companion) -> Companion {
+        companion.withLock { companion in
+            if let known = companion as? Companion { return known }
+            precondition(companion == nil, "the unit has a companion of another kind")
+            let made = make()
+            companion = made
+            return made
+        }
+    }
+
+    /// Runs `body` while no other thread is in here, nor in a reset. Whoever binds or unbinds a guest's PASID table does it in
+    /// here, because C cannot be asked what is bound: so what is remembered of it agrees with C.
+    package func withTableChanges<Result: Sendable>(_ body: () -> Result) -> Result {
+        tableChanges.withLock { _ in body() }
+    }
+}

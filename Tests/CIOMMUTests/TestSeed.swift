@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Where random tests begin.
+
+import Foundation
+
+/// `IOMMU_TEST_SEED`, or a new seed for every run.
+func testSeed() -> UInt64 {
+    if let text = ProcessInfo.processInfo.environment["IOMMU_TEST_SEED"], let value = UInt64(text) {
+        return value
+    }
+    return UInt64.random(in: 1...UInt64(UInt32.max))
+}

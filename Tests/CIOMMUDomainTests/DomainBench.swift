@@ -405,6 +405,31 @@ final class DomainBench {
 
     func leave(_ port: ExtraPort) { unsafe ciommu_port_leave(port.handle) }
 
+    func unitStatistics() -> ciommu_statistics {
+        var statistics = ciommu_statistics()
+        statistics.size = UInt32(MemoryLayout<ciommu_statistics>.size)
+        unsafe ciommu_unit_statistics(unit, &statistics)
+        return statistics
+    }
+
+    /// Calls `body` and returns what observers heard meanwhile.
+    func heard(_ body: () throws -> Void) throws -> [ciommu_invalidation] {
+        final class Log { var heard: [ciommu_invalidation] = [] }
+        let log = Log()
+        var id: UInt32 = 0
+        try unsafe check(
+            ciommu_observer_add(
+                unit,
+                { context, invalidation in
+                    unsafe Unmanaged<Log>.fromOpaque(context!).takeUnretainedValue().heard.append(invalidation!.pointee)
+                }, Unmanaged.passUnretained(log).toOpaque(), &id))
+        defer { #expect(unsafe ciommu_observer_remove(unit, id) == CIOMMU_OK) }
+        try body()
+        return log.heard
+    }
+
+    func id(_ domain: Domain) -> UInt32 { unsafe ciommu_domain_id(domain.handle) }
+
     func drain() -> ciommu_status { unsafe ciommu_unit_drain(unit, nil) }
     func setTranslation(_ isEnabled: Bool) throws { try unsafe check(ciommu_unit_set_translation(unit, isEnabled)) }
     func resetUnit() -> ciommu_status { unsafe ciommu_unit_reset(unit) }

@@ -4,6 +4,7 @@
 // rights, and whether its page was written. Caches are on, so that a stale answer shows.
 
 import CIOMMU
+import CIOMMUProbe
 import IOMMUTestSupport
 import Testing
 
@@ -246,5 +247,18 @@ struct PagingModelTests {
         var run = try ModelRun(largest: largest, splits: splits, seed: generator)
         try run.run(steps: steps, comparing: 500)
         #expect(run.log.isEmpty, "\(run.log)\nIOMMU_TEST_SEED=\(generator.seed) replays")
+    }
+
+    /// The model is strict enough to see a rule broken that needs no second thread.
+    @Test(
+        .enabled(if: probe_has_mutants()),
+        arguments: ["MERGE_KEEPS_WALKGEN", "DIRTY_NO_INVALIDATE", "RIGHTS_WITHOUT_D"])
+    func aBrokenRuleIsNoticed(_ name: String) throws {
+        let generator = SeededGenerator.forTest()
+        var run = try ModelRun(largest: 21, splits: false, seed: generator)
+        probe_set_mutant(unsafe probe_mutant_number(name))
+        defer { probe_set_mutant(0) }
+        try run.run(steps: 100_000, comparing: 500)
+        #expect(!run.log.isEmpty, "not noticed; IOMMU_TEST_SEED=\(generator.seed) replays")
     }
 }

@@ -133,7 +133,8 @@ static enum ciommu_status check(const struct ciommu_device *device, uint32_t pas
     if (domain->unit != device->unit) {
         return CIOMMU_OTHER_UNIT;
     }
-    bool offered = pasid == CIOMMU_NO_PASID || pasid >> device->unit->caps.pasid_bits == 0;
+    const struct vtd_caps *caps = &device->unit->caps;
+    bool offered = pasid == CIOMMU_NO_PASID || (caps->pasid && pasid >> caps->pasid_bits == 0);
     return offered ? CIOMMU_OK : CIOMMU_UNSUPPORTED;
 }
 

@@ -42,8 +42,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_TABLE_FREED_EARLY, /* a paging structure is overwritten while walks may read it */
     CIOMMU_MUTANT_MERGE_KEEPS_WALKGEN, /* merging leaves the walk caches on the parts' table */
     CIOMMU_MUTANT_DETACH_NO_TABLEGEN,  /* ports keep what they resolved over a detach or replace */
-    CIOMMU_MUTANT_PASID_REUSED_EARLY, /* a host PASID is free before sections that found it end */
-    CIOMMU_MUTANT_QUARANTINE_IGNORED, /* the same, after a drain that timed out */
+    CIOMMU_MUTANT_PASID_REUSED_EARLY,  /* a host PASID is free before sections that found it end */
+    CIOMMU_MUTANT_QUARANTINE_IGNORED,  /* the same, after a drain that timed out */
     CIOMMU_MUTANT_COUNT
 };
 

@@ -386,11 +386,20 @@ static bool is_deserted(const struct owners *owners, const struct ciommu_device 
 static void leave_slice(struct ciommu_device *device) {
     struct source *source = device->source;
     uint32_t last = device->config.last_pasid;
-    for (struct owners *owners = source->shared; owners != NULL; owners = owners->next) {
+    struct owners *deserted = NULL;
+    for (struct owners **link = &source->shared; *link != NULL;) {
+        struct owners *owners = *link;
         for (uint32_t index = 0; index < owners->count; index++) {
             if (owners->devices[index] == device) {
                 store_release(&owners->devices[index], NULL);
             }
+        }
+        if (is_deserted(owners, device)) {
+            *link = owners->next;
+            owners->next = deserted;
+            deserted = owners;
+        } else {
+            link = &owners->next;
         }
     }
     uint32_t first = device->config.first_pasid;
@@ -405,6 +414,11 @@ static void leave_slice(struct ciommu_device *device) {
             ciommu_pasid_table_fill(&source->slices, first, end, NULL);
         }
         first = end + 1;
+    }
+    while (deserted != NULL) { /* the table names them no more */
+        struct owners *next = deserted->next;
+        ciommu_rcu_defer(deserted->deferrals, &deserted->rcu, free_owners);
+        deserted = next;
     }
 }
 
@@ -482,7 +496,8 @@ static enum ciommu_status check_config(const struct vtd_caps *caps,
         (slice && (config->first_pasid > config->last_pasid || config->last_pasid > PASID_LAST))) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    return slice && config->last_pasid >> caps->pasid_bits != 0 ? CIOMMU_UNSUPPORTED : CIOMMU_OK;
+    bool offered = !slice || (caps->pasid && config->last_pasid >> caps->pasid_bits == 0);
+    return offered ? CIOMMU_OK : CIOMMU_UNSUPPORTED;
 }
 
 /* Did the parent attach one of the slice's PASIDs while nobody owned it? */

@@ -79,7 +79,7 @@ static uint32_t next_id(struct domains *domains) {
 }
 
 /* Gives a domain its space and makes it known. */
-static enum ciommu_status publish(struct ciommu_domain *domain, struct space_shape *shape) {
+static enum ciommu_status try_publish(struct ciommu_domain *domain, struct space_shape *shape) {
     struct ciommu_unit *unit = domain->unit;
     struct ciommu_domain *parent = domain->parent;
     pthread_mutex_lock(&unit->table_lock);
@@ -94,6 +94,17 @@ static enum ciommu_status publish(struct ciommu_domain *domain, struct space_sha
     }
     pthread_mutex_unlock(&unit->table_lock);
     return domain->space == NULL ? CIOMMU_NO_SPACE : CIOMMU_OK;
+}
+
+/* Spaces of domains that were destroyed a moment ago come back after a grace period; it is waited
+ * for only when there is no other. */
+static enum ciommu_status publish(struct ciommu_domain *domain, struct space_shape *shape) {
+    enum ciommu_status status = try_publish(domain, shape);
+    if (status == CIOMMU_NO_SPACE) {
+        ciommu_rcu_barrier();
+        status = try_publish(domain, shape);
+    }
+    return status;
 }
 
 static struct ciommu_domain *allocate(struct ciommu_unit *unit, enum ciommu_domain_kind kind) {

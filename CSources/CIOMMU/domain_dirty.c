@@ -109,5 +109,7 @@ enum ciommu_status ciommu_dirty_read(struct ciommu_domain *domain, struct ciommu
     bool clear = (flags & CIOMMU_DIRTY_NO_CLEAR) == 0;
     ciommu_paging_take_dirty(&domain->paging, range, clear, set_bits, &out, &edit);
     bool settle = edit.changed != 0 && !MUTANT(DIRTY_NO_INVALIDATE);
-    return ciommu_domain_end_edit(domain, range, &edit, settle);
+    struct ciommu_unit *unit = domain->unit;
+    status = ciommu_domain_end_edit(domain, range, &edit, settle);
+    return settle || !clear || MUTANT(DIRTY_NO_INVALIDATE) ? status : ciommu_unit_settle(unit, NULL);
 }

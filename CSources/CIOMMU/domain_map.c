@@ -44,6 +44,7 @@ enum ciommu_status ciommu_domain_end_edit(struct ciommu_domain *domain, struct p
     pthread_mutex_lock(&unit->table_lock);
     if (settle) {
         ciommu_space_invalidate(&unit->spaces, domain->space, &what);
+        (void)add_seq_cst(&unit->ugen, 1); /* under the domain lock: later edits rest on it */
     } else if (edit->retired != NULL && !MUTANT(MERGE_KEEPS_WALKGEN)) {
         ciommu_space_forget_walks(domain->space);
     }
@@ -51,6 +52,16 @@ enum ciommu_status ciommu_domain_end_edit(struct ciommu_domain *domain, struct p
     ciommu_pages_retire(domain->paging.store, edit->retired);
     pthread_mutex_unlock(&domain->lock);
     return settle ? ciommu_unit_end_change(unit, &what) : CIOMMU_OK;
+}
+
+/* An edit that found nothing to change drains all the same: somebody else's, or one that timed out,
+ * may have changed it while sections go on. */
+static enum ciommu_status end_waiting(struct ciommu_domain *domain, struct paging_range range,
+                                      struct paging_edit *edit) {
+    struct ciommu_unit *unit = domain->unit;
+    bool changed = edit->changed != 0;
+    enum ciommu_status status = ciommu_domain_end_edit(domain, range, edit, changed);
+    return changed ? status : ciommu_unit_settle(unit, NULL);
 }
 
 enum ciommu_status ciommu_domain_map(struct ciommu_domain *domain,
@@ -120,7 +131,7 @@ enum ciommu_status ciommu_domain_unmap(struct ciommu_domain *domain, struct ciom
     if (unmapped != NULL) {
         *unmapped = edit.changed;
     }
-    return ciommu_domain_end_edit(domain, range, &edit, edit.changed != 0);
+    return end_waiting(domain, range, &edit);
 }
 
 enum ciommu_status ciommu_domain_protect(struct ciommu_domain *domain, struct ciommu_port *port,
@@ -144,7 +155,7 @@ enum ciommu_status ciommu_domain_protect(struct ciommu_domain *domain, struct ci
         pthread_mutex_unlock(&domain->lock);
         return status;
     }
-    return ciommu_domain_end_edit(domain, range, &edit, edit.changed != 0);
+    return end_waiting(domain, range, &edit);
 }
 
 enum ciommu_status ciommu_domain_next(struct ciommu_domain *domain, uint64_t iova,

@@ -26,6 +26,9 @@ void ciommu_unit_begin_table_change(struct ciommu_unit *unit) {
 
 void ciommu_unit_finish_table_change(struct ciommu_unit *unit) {
     store_seq_cst(&unit->tablegen, unit->tablegen + 1);
+    /* Still under the lock: whoever finds the change made (an attach where this detached, a destroy
+     * of the domain) may promise something to sections that begin later. */
+    (void)add_seq_cst(&unit->ugen, 1);
 }
 
 void ciommu_unit_forget_source(struct ciommu_unit *unit, uint32_t source) {

@@ -60,6 +60,10 @@ void ciommu_rcu_defer(struct deferrals *deferrals, struct rcu_head *head,
  * enough; repeating is harmless. */
 void ciommu_rcu_prepare(void);
 
+/* Waits until every callback that was deferred before the call has run, whoever deferred it. Never
+ * from a callback, a read section, or under a lock that a callback takes. */
+void ciommu_rcu_barrier(void);
+
 /* Waits until none is pending. Never from a callback, a read section, or under a lock that a
  * callback takes. */
 void ciommu_rcu_wait(const struct deferrals *deferrals);

@@ -19,6 +19,7 @@
 struct path {
     struct walker walker;
     const struct source *source; /* the host's devices of this source id, or NULL */
+    uint64_t tablegen; /* loaded before `source`: what is published must rest on no older table */
     struct resolved resolved;
     struct space_shape uncached_shape; /* where the shape lies when no space could be had */
     const struct space_shape *shape;
@@ -267,7 +268,7 @@ static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, 
                          struct path *path) {
     struct ciommu_unit *unit = port->unit;
     uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
-    uint64_t tablegen = load_seq_cst(&unit->tablegen); /* before the first read of a guest table */
+    uint64_t tablegen = path->tablegen; /* before the device table and every guest table */
     count_owned(&port->binding_walks);
     if (!read_tables(port, lookup, path)) {
         return false;
@@ -536,6 +537,7 @@ static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
         .trace = lookup->trace,
     };
     ciommu_rcu_lock();
+    path.tablegen = load_seq_cst(&unit->tablegen);
     path.source = ciommu_source_find(&unit->devices, lookup->source);
     if (path.source == NULL && load_seq_cst(&unit->enabled) == 0) {
         answer_disabled(port, lookup, out);

@@ -12,6 +12,12 @@ static uint32_t field(uint64_t value, unsigned low, unsigned width) {
     return (uint32_t)(value >> low & ((UINT64_C(1) << width) - 1));
 }
 
+/* ECAP.PSS may promise more bits than a PASID has. */
+static uint32_t pasid_bits(uint64_t ecap) {
+    uint32_t bits = field(ecap, 35, 5) + 1;
+    return !bit(ecap, 40) ? 0 : bits > 20 ? 20 : bits;
+}
+
 struct vtd_caps ciommu_vtd_caps(uint64_t cap, uint64_t ecap, uint32_t revision, uint32_t haw) {
     return (struct vtd_caps){
         .revision = revision,
@@ -20,7 +26,7 @@ struct vtd_caps ciommu_vtd_caps(uint64_t cap, uint64_t ecap, uint32_t revision, 
         .domain_bits = 4 + 2 * field(cap, 0, 3),
         .sagaw = field(cap, 8, 5),
         .mamv = field(cap, 48, 6),
-        .pasid_bits = bit(ecap, 40) ? field(ecap, 35, 5) + 1 : 0,
+        .pasid_bits = pasid_bits(ecap),
         .mhmv = field(ecap, 20, 4),
         .high_mask = ~((UINT64_C(1) << haw) - 1),
         .caching_mode = bit(cap, 7),

@@ -15,7 +15,7 @@ struct vtd_caps {
     uint32_t domain_bits; /* 4 + 2 * CAP.ND */
     uint32_t sagaw;       /* bit n: AW = n is supported */
     uint32_t mamv;        /* largest address mask of an IOTLB descriptor */
-    uint32_t pasid_bits;  /* ECAP.PSS + 1; 0 without ECAP.PASID */
+    uint32_t pasid_bits;  /* ECAP.PSS + 1, at most 20; 0 without ECAP.PASID */
     uint32_t mhmv;        /* largest index mask of an interrupt-cache descriptor */
     uint64_t high_mask;   /* address bits at or above HAW */
     bool caching_mode;

@@ -5,8 +5,8 @@
 internal import CIOMMU
 
 extension GuestMemory {
-    /// The output address behind which host memory is registered: the lowest one behind which all these bytes lie in one range
-    /// that permits the rights. Waits for nobody; takes time in proportion to the number of ranges.
+    /// The output address behind which host memory is registered: the lowest one behind which all these bytes lie in
+    /// one range that permits the rights. Waits for nobody; takes time in proportion to the number of ranges.
     ///
     /// It stays true until the range is removed or replaced.
     ///
@@ -47,7 +47,8 @@ extension GuestMemory {
     ///
     /// Unsafe for the same reason as ``add(_:at:rights:)``.
     ///
-    /// - Returns: The output address, and whether it is in force everywhere: if not, an older section still runs without it.
+    /// - Returns: The output address, and whether it is in force everywhere: if not, an older section still runs
+    ///   without it.
     /// - Throws: ``IOMMUError/noSpace``; otherwise as ``add(_:at:rights:)``, except for ``IOMMUError/timedOut``.
     @unsafe
     package func place(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// MemoryPlacement - a range that the library itself registered in a memory map, counted by its users. The last user's release
-// unregisters it; what keeps the host memory mapped goes only when no section can use it any more.
+// MemoryPlacement - a range that the library itself registered in a memory map, counted by its users. The last user's
+// release unregisters it; what keeps the host memory mapped goes only when no section can use it any more.
 
 internal import CIOMMU
 
@@ -30,8 +30,9 @@ package final class MemoryPlacement: Sendable {
 
 /// The placements of one memory map.
 ///
-/// Protocol: everything is behind the lock of `GuestMemory.placements`, which is held while a range is unregistered, so that
-/// nobody finds one that is about to go. An entry without users is still registered: the map had no memory to let go of it.
+/// Protocol: everything is behind the lock of `GuestMemory.placements`, which is held while a range is unregistered, so
+/// that nobody finds one that is about to go. An entry without users is still registered: the map had no memory to let
+/// go of it.
 struct PlacementTable {
     struct Entry {
         let placement: MemoryPlacement
@@ -86,8 +87,8 @@ extension GuestMemory {
 
     /// Finds a registration that permits `rights`, and becomes a user of it if it is the library's own.
     ///
-    /// Choice: memory whose bytes 4096, 8192, ... begin inside a page of output addresses is not reused for whole pages, because
-    /// no domain could map it.
+    /// Choice: memory whose bytes 4096, 8192, ... begin inside a page of output addresses is not reused for whole
+    /// pages, because no domain could map it.
     @unsafe
     package func reuse(
         _ host: UnsafeMutableRawBufferPointer, rights: AccessRights
@@ -115,9 +116,9 @@ extension GuestMemory {
     ///
     /// Unsafe: the memory must stay mapped until it was released without an error, unless `keeper` does that.
     ///
-    /// - Throws: ``IOMMUError/noSpace``, ``IOMMUError/misaligned``, ``IOMMUError/invalidArgument``, ``IOMMUError/noMemory``;
-    ///   ``IOMMUError/timedOut``: taken back, because a section runs that does not see the memory; ``drain()`` until it returns
-    ///   before the memory is freed.
+    /// - Throws: ``IOMMUError/noSpace``, ``IOMMUError/misaligned``, ``IOMMUError/invalidArgument``,
+    ///   ``IOMMUError/noMemory``; ``IOMMUError/timedOut``: taken back, because a section runs that does not see the
+    ///   memory; ``drain()`` until it returns before the memory is freed.
     @unsafe
     package func register(
         _ host: UnsafeMutableRawBufferPointer, _ wish: Wish, rights: AccessRights,
@@ -157,10 +158,11 @@ extension GuestMemory {
         }
     }
 
-    /// Gives up one use each. Those without users are unregistered: after the return nobody uses their host memory any more.
+    /// Gives up one use each. Those without users are unregistered: after the return nobody uses their host memory any
+    /// more.
     ///
-    /// - Throws: ``IOMMUError/timedOut``: all are given up, but some memory may still be in use, or is still registered for want
-    ///   of memory: ``drain()`` until it returns.
+    /// - Throws: ``IOMMUError/timedOut``: all are given up, but some memory may still be in use, or is still registered
+    ///   for want of memory: ``drain()`` until it returns.
     package func release(_ released: [MemoryPlacement]) throws(IOMMUError) {
         if released.isEmpty { return }
         var failure: ciommu_status = CIOMMU_OK

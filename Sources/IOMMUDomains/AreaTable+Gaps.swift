@@ -3,9 +3,11 @@
 // The free gaps between areas: what the allocator of input addresses searches.
 
 extension AreaTable {
-    /// Searches the free gaps in first...last, in ascending order, for one that is at least `length` long and suits `fit`.
+    /// Searches the free gaps in first...last, in ascending order, for one that is at least `length` long and suits
+    /// `fit`.
     ///
-    /// Chunks whose bound says that no gap is long enough are passed over; a bound that turns out too large is tightened.
+    /// Chunks whose bound says that no gap is long enough are passed over; a bound that turns out too large is
+    /// tightened.
     ///
     /// - Parameter fit: Gets first and last free address, clipped to the range; answers a place, or nil for "next".
     package mutating func findGap(

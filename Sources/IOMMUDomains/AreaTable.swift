@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// AreaTable - the areas of a space in the order of their input addresses: a sorted array in chunks, so that a lookup is two
-// binary searches and a change moves one chunk. Knows nothing of backings, pins or domains. Free gaps: AreaTable+Gaps.swift.
+// AreaTable - the areas of a space in the order of their input addresses: a sorted array in chunks, so that a lookup is
+// two binary searches and a change moves one chunk. Knows nothing of backings, pins or domains. Free gaps:
+// AreaTable+Gaps.swift.
 
 /// Disjoint areas sorted by input address.
 ///
 /// Invariants: no chunk is empty; `firsts[i] == chunks[i][0].first`; ends grow strictly through all chunks;
-/// `gapBounds[i]` is at least the number of free addresses directly before any area of chunk `i`; `count` and `bytes` are sums.
+/// `gapBounds[i]` is at least the number of free addresses directly before any area of chunk `i`; `count` and `bytes`
+/// are sums.
 package struct AreaTable: Sendable {
     /// Areas in a full chunk. Implementation: 128 keeps the bytes that an insertion moves below 4 KiB on average.
     package static let chunkCapacity = 128
@@ -119,8 +121,8 @@ package struct AreaTable: Sendable {
         }
         var position = lowerBound(area.first)
         if position.index == 0, position.chunk > 0 {
-            // Between two chunks: the earlier one, at its end. The gap before the new area is a part of the one that the later
-            // chunk counted, or of what follows the last area.
+            // Between two chunks: the earlier one, at its end. The gap before the new area is a part of the one that
+            // the later chunk counted, or of what follows the last area.
             position = Position(chunk: position.chunk - 1, index: chunks[position.chunk - 1].count)
             let previous = chunks[position.chunk][position.index - 1].last
             gapBounds[position.chunk] = max(gapBounds[position.chunk], area.first - previous - 1)
@@ -134,8 +136,8 @@ package struct AreaTable: Sendable {
         }
     }
 
-    /// Splits a chunk that became too long. One that grew at its end gives up only the new area, so that areas that come in
-    /// ascending order leave full chunks.
+    /// Splits a chunk that became too long. One that grew at its end gives up only the new area, so that areas that
+    /// come in ascending order leave full chunks.
     private mutating func split(_ grownAt: Position) {
         let chunk = grownAt.chunk
         let size = chunks[chunk].count
@@ -182,7 +184,8 @@ package struct AreaTable: Sendable {
         mergeIfSparse(min(chunk, chunks.count - 1))
     }
 
-    /// Joins a chunk with its neighbours while that leaves room, so that the number of chunks follows the number of areas.
+    /// Joins a chunk with its neighbours while that leaves room, so that the number of chunks follows the number of
+    /// areas.
     private mutating func mergeIfSparse(_ chunk: Int) {
         var chunk = chunk
         if chunk > 0, chunks[chunk - 1].count + chunks[chunk].count <= Self.chunkCapacity / 2 {

@@ -23,7 +23,7 @@ extension Device {
 
     /// To whom a fault or an error of a PASID that lies in two slices belongs [B-A3]. Slices may overlap only if all that meet have
     /// the same policy, and it is not ``refused``.
-    public enum SharedPASIDPolicy: UInt32, Hashable, Sendable, CaseIterable {
+    public enum SharedPASIDPolicy: UInt32, Hashable, Sendable, CaseIterable, Codable {
         /// Slices must not overlap.
         case refused = 0
         /// To the device that was made first.
@@ -32,6 +32,49 @@ extension Device {
         case all
         /// To the parent device of the source id.
         case parent
+    }
+}
+
+/// `{"kind": "whole"}`, `{"kind": "parent"}` or `{"kind": "slice", "first": 16, "last": 31, "policy": 0}`.
+extension Device.Share: Codable {
+    private enum Key: String, CodingKey {
+        case kind, first, last, policy
+    }
+
+    private enum Kind: String, Codable {
+        case whole, parent, slice
+    }
+
+    /// Reads a share.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Key.self)
+        switch try container.decode(Kind.self, forKey: .kind) {
+        case .whole: self = .whole
+        case .parent: self = .parent
+        case .slice:
+            let first = try container.decode(PASID.self, forKey: .first)
+            let last = try container.decode(PASID.self, forKey: .last)
+            guard first <= last else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: .last, in: container, debugDescription: "a slice ends before it begins")
+            }
+            self = .slice(
+                first...last, policy: try container.decode(Device.SharedPASIDPolicy.self, forKey: .policy))
+        }
+    }
+
+    /// Writes a share.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        switch self {
+        case .whole: try container.encode(Kind.whole, forKey: .kind)
+        case .parent: try container.encode(Kind.parent, forKey: .kind)
+        case .slice(let pasids, let policy):
+            try container.encode(Kind.slice, forKey: .kind)
+            try container.encode(pasids.lowerBound, forKey: .first)
+            try container.encode(pasids.upperBound, forKey: .last)
+            try container.encode(policy, forKey: .policy)
+        }
     }
 }
 

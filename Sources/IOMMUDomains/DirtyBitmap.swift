@@ -16,8 +16,8 @@ public struct DirtyBitmap: Hashable, Sendable {
     public let pageCount: Int
     /// The bits. Those past the last page are zero.
     public internal(set) var words: [UInt64]
-    /// False: a read of dirty pages met an access section that did not end in time and may still write to pages that this bitmap
-    /// shows as clean. Drain the unit, and take every page as dirty that may be written.
+    /// False: a read of dirty pages met an access section that did not end in time and may still write to pages that
+    /// this bitmap shows as clean. Drain the unit, and take every page as dirty that may be written.
     public internal(set) var isSettled = true
 
     /// Makes a bitmap without dirty pages.

@@ -6,7 +6,8 @@ internal import Glibc
 internal import IOMMUCore
 
 // @safe: the mapping is made and unmade here; its address is given out by a property that is marked unsafe.
-/// A shared mapping of a file. It holds the file by itself: the descriptor is not kept, so that many areas need no descriptors.
+/// A shared mapping of a file. It holds the file by itself: the descriptor is not kept, so that many areas need no
+/// descriptors.
 @safe
 final class FileMapping: Sendable {
     private let base: UInt
@@ -19,9 +20,9 @@ final class FileMapping: Sendable {
     ///   - descriptor: A regular file or a memfd.
     ///   - offset: A multiple of the host's page size.
     ///   - length: Bytes, not zero. The end of the last page is mapped too.
-    /// - Throws: ``IOMMUError/invalidArgument`` for a bad descriptor or another kind of file; ``IOMMUError/misaligned`` for the
-    ///   offset; ``IOMMUError/outOfRange`` past the end of the file; ``IOMMUError/readOnly`` when the descriptor is not open for
-    ///   what is asked; ``IOMMUError/noMemory``.
+    /// - Throws: ``IOMMUError/invalidArgument`` for a bad descriptor or another kind of file; ``IOMMUError/misaligned``
+    ///   for the offset; ``IOMMUError/outOfRange`` past the end of the file; ``IOMMUError/readOnly`` when the
+    ///   descriptor is not open for what is asked; ``IOMMUError/noMemory``.
     init(descriptor: CInt, offset: UInt64, length: UInt64, isWritable: Bool) throws(IOMMUError) {
         try Self.check(descriptor: descriptor, offset: offset, length: length)
         guard let count = Int(exactly: length), let start = Int(exactly: offset) else {

@@ -6,9 +6,9 @@ internal import CIOMMU
 public import IOMMUCore
 
 /// A guest's first-stage tables, as a guest puts them into its PASID table [FORMATS-IOMMUFD 3.1].
-public struct FirstStage: Hashable, Sendable {
+public struct FirstStage: Hashable, Sendable, Codable {
     /// Flags of a first stage, with the values of the kernel's interface.
-    public struct Options: OptionSet, Hashable, Sendable {
+    public struct Options: OptionSet, Hashable, Sendable, Codable {
         /// The bits as the kernel's interface has them.
         public let rawValue: UInt64
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// IOAccessor - a part of the host that uses the memory of a space by itself: an emulated device that does its DMA in software.
+// IOAccessor - a part of the host that uses the memory of a space by itself: an emulated device that does its DMA in
+// software.
 
 public import IOMMUCore
 
@@ -22,23 +23,25 @@ public final class IOAccessor: Sendable {
     /// - Parameters:
     ///   - space: The space.
     ///   - name: Names it in the error of an unmap that it held back.
-    ///   - letGo: Called when areas are to be unmapped that it holds pins of: it is to release every pin that touches the range,
-    ///     here or soon, on any thread. It runs on the unmapping thread, outside every lock, and may call the space.
+    ///   - letGo: Called when areas are to be unmapped that it holds pins of: it is to release every pin that touches
+    ///     the range, here or soon, on any thread. It runs on the unmapping thread, outside every lock, and may call
+    ///     the space.
     public init(space: IOAddressSpace, name: String, letGo: @escaping @Sendable (ClosedRange<IOVA>) -> Void) {
         self.space = space
         self.name = name
         self.letGo = letGo
     }
 
-    /// Pins a range, so that its areas cannot be unmapped, and its rights not be taken away, before the pin is released.
+    /// Pins a range, so that its areas cannot be unmapped, and its rights not be taken away, before the pin is
+    /// released.
     ///
     /// - Parameters:
     ///   - iova: The first input address, of any alignment.
     ///   - length: Bytes, not zero.
     ///   - rights: What the memory is to be used for: read, write or both.
-    /// - Throws: ``IOMMUError/notFound``: not all of it is mapped; ``IOMMUError/readOnly``: an area, named, is not writable;
-    ///   ``IOMMUError/inUse``: an area, named, is being unmapped; ``IOMMUError/invalidArgument``: zero length, other rights, or an
-    ///   area that is not readable; ``IOMMUError/wraps``.
+    /// - Throws: ``IOMMUError/notFound``: not all of it is mapped; ``IOMMUError/readOnly``: an area, named, is not
+    ///   writable; ``IOMMUError/inUse``: an area, named, is being unmapped; ``IOMMUError/invalidArgument``: zero
+    ///   length, other rights, or an area that is not readable; ``IOMMUError/wraps``.
     public func pin(
         _ iova: IOVA, length: UInt64, rights: AccessRights = [.read, .write]
     ) throws(IOMMUError) -> IOPin {
@@ -62,7 +65,8 @@ public final class IOPin: Sendable {
         public let length: UInt64
         let hostAddress: UInt
 
-        /// Its bytes in the host's memory; nil for an area made of output addresses, whose memory the space does not know.
+        /// Its bytes in the host's memory; nil for an area made of output addresses, whose memory the space does not
+        /// know.
         ///
         /// Unsafe: valid until the pin is released; only what the pin's rights allow.
         @unsafe

@@ -6,8 +6,8 @@ public import IOMMUCore
 internal import Synchronization
 
 extension IOAddressSpace {
-    /// Maps what another space, or this one, has mapped in a range. The memory stays available until the last of both is unmapped.
-    /// Fails without any change.
+    /// Maps what another space, or this one, has mapped in a range. The memory stays available until the last of both
+    /// is unmapped. Fails without any change.
     ///
     /// - Parameters:
     ///   - source: The space to copy from, over the same ``memory``.
@@ -16,10 +16,10 @@ extension IOAddressSpace {
     ///   - iova: Where to map it here; nil lets the space choose.
     ///   - rights: Read, write or both. Not the source's rights count, but what its memory was made available for.
     /// - Returns: The first input address here.
-    /// - Throws: ``IOMMUError/notFound`` names a source address that is not mapped; ``IOMMUError/inUse`` a source area that is being
-    ///   unmapped; ``IOMMUError/readOnly`` one whose memory is for reading only. ``IOMMUError/invalidArgument`` for another memory
-    ///   map. ``IOMMUError/misaligned`` also for source areas whose bounds are no multiples of this space's ``alignment``.
-    ///   Otherwise as ``map(_:length:at:rights:)``.
+    /// - Throws: ``IOMMUError/notFound`` names a source address that is not mapped; ``IOMMUError/inUse`` a source area
+    ///   that is being unmapped; ``IOMMUError/readOnly`` one whose memory is for reading only.
+    ///   ``IOMMUError/invalidArgument`` for another memory map. ``IOMMUError/misaligned`` also for source areas whose
+    ///   bounds are no multiples of this space's ``alignment``. Otherwise as ``map(_:length:at:rights:)``.
     public func copy(
         from source: IOAddressSpace, _ sourceIOVA: IOVA, length: UInt64, at iova: IOVA? = nil, rights: AccessRights
     ) throws(IOMMUError) -> IOVA {
@@ -79,7 +79,8 @@ extension IOAddressSpace.Contents {
         var areas: [AreaRecord] = []
         for part in parts {
             guard (part.length | next) % alignment == 0, part.output % min(alignment, 4096) == 0 else {
-                throw .misaligned.with(detail: "\(part.name) of the source has bounds that are no multiples of \(alignment)")
+                throw .misaligned.with(
+                    detail: "\(part.name) of the source has bounds that are no multiples of \(alignment)")
             }
             var area = part
             area.first = next

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// Mapping: check, choose an input address, find or make the output address, tell the mirrors, and only then write it down.
+// Mapping: check, choose an input address, find or make the output address, tell the mirrors, and only then write it
+// down.
 
 public import IOMMUCore
 internal import Synchronization
@@ -8,9 +9,9 @@ internal import Synchronization
 extension IOAddressSpace {
     /// Maps memory. Fails without any change, also when one of several domains over the space cannot follow.
     ///
-    /// A chosen address is free and usable, congruent to the output address modulo the largest page that fits in `length` if there
-    /// is room for that. Without an allowed list the first and the last page of all addresses are not chosen, so that 0 never is a
-    /// good address by accident.
+    /// A chosen address is free and usable, congruent to the output address modulo the largest page that fits in
+    /// `length` if there is room for that. Without an allowed list the first and the last page of all addresses are not
+    /// chosen, so that 0 never is a good address by accident.
     ///
     /// - Parameters:
     ///   - source: What to map.
@@ -18,12 +19,12 @@ extension IOAddressSpace {
     ///   - iova: The first input address, a multiple of ``alignment``; nil lets the space choose.
     ///   - rights: Read, write or both. Memory whose rights may grow later is mapped with write first.
     /// - Returns: The first input address.
-    /// - Throws: ``IOMMUError/invalidArgument``: zero length, other rights, a host buffer shorter than `length`, a descriptor that
-    ///   cannot be mapped. ``IOMMUError/misaligned``. ``IOMMUError/wraps``. ``IOMMUError/overlap`` names the area that is there.
-    ///   ``IOMMUError/outOfRange``: reserved, not allowed, past the end of the file, or beyond what a domain can address.
-    ///   ``IOMMUError/noSpace``: no free input address, or no free output address in ``automaticOutput``. ``IOMMUError/readOnly``: a
-    ///   writable area of a descriptor that is not. ``IOMMUError/noMemory``. ``IOMMUError/timedOut``: not mapped either; a section
-    ///   of a port did not end.
+    /// - Throws: ``IOMMUError/invalidArgument``: zero length, other rights, a host buffer shorter than `length`, a
+    ///   descriptor that cannot be mapped. ``IOMMUError/misaligned``. ``IOMMUError/wraps``. ``IOMMUError/overlap``
+    ///   names the area that is there. ``IOMMUError/outOfRange``: reserved, not allowed, past the end of the file, or
+    ///   beyond what a domain can address. ``IOMMUError/noSpace``: no free input address, or no free output address in
+    ///   ``automaticOutput``. ``IOMMUError/readOnly``: a writable area of a descriptor that is not.
+    ///   ``IOMMUError/noMemory``. ``IOMMUError/timedOut``: not mapped either; a section of a port did not end.
     public func map(
         _ source: AreaSource, length: UInt64, at iova: IOVA? = nil, rights: AccessRights
     ) throws(IOMMUError) -> IOVA {
@@ -103,7 +104,8 @@ extension IOAddressSpace {
         }
     }
 
-    /// Registers host memory at an output address that is congruent to the input address modulo a large page, if there is room.
+    /// Registers host memory at an output address that is congruent to the input address modulo a large page, if there
+    /// is room.
     private func makeBacking(
         _ source: AreaSource, _ file: FileMapping?, length: UInt64, at first: UInt64, rights: AccessRights
     ) throws(IOMMUError) -> GuestMemory.Backing {
@@ -150,8 +152,8 @@ extension IOAddressSpace.Contents {
     /// Refuses what is not a multiple of the alignment.
     func checkAligned(_ first: UInt64, length: UInt64) throws(IOMMUError) {
         guard (first | length) & (alignment - 1) == 0 else {
-            throw .misaligned.with(
-                detail: "0x\(String(first, radix: 16)) or the length 0x\(String(length, radix: 16)) is not a multiple of \(alignment)")
+            let (start, size) = (String(first, radix: 16), String(length, radix: 16))
+            throw .misaligned.with(detail: "0x\(start) or the length 0x\(size) is not a multiple of \(alignment)")
         }
     }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The mirrors of a space: every change reaches all of them or none. Taking a change back may itself fail for want of memory (a
-// large page must be split again); then the mirror is emptied, which needs none: its devices fault and nothing escapes.
+// The mirrors of a space: every change reaches all of them or none. Taking a change back may itself fail for want of
+// memory (a large page must be split again); then the mirror is emptied, which needs none: its devices fault and
+// nothing escapes.
 
 package import IOMMUCore
 internal import Synchronization
@@ -10,8 +11,8 @@ extension IOAddressSpace {
     /// Adds a mirror: reserves its ranges and maps all areas in it, or changes nothing.
     ///
     /// - Returns: The serial number to remove it with.
-    /// - Throws: ``IOMMUError/misaligned`` naming an area that it cannot map; ``IOMMUError/inUse`` for an area, or an explicitly
-    ///   allowed range, where it can map nothing; what the mirror throws.
+    /// - Throws: ``IOMMUError/misaligned`` naming an area that it cannot map; ``IOMMUError/inUse`` for an area, or an
+    ///   explicitly allowed range, where it can map nothing; what the mirror throws.
     package func add(_ mirror: any SpaceMirror) throws(IOMMUError) -> UInt64 {
         let serial = makeSerial()
         try change { table, _ throws(IOMMUError) in
@@ -19,7 +20,8 @@ extension IOAddressSpace {
             let reservations = mirror.mirrorReservations.map { reservation in
                 let range = reservation.range
                 return IOVAReservation(
-                    owner: serial, range: range.lowerBound.rawValue...range.upperBound.rawValue, reason: reservation.reason)
+                    owner: serial, range: range.lowerBound.rawValue...range.upperBound.rawValue,
+                    reason: reservation.reason)
             }
             var ranges = try contents.withLock { contents throws(IOMMUError) in
                 try contents.checkAlignment(alignment)
@@ -43,7 +45,8 @@ extension IOAddressSpace {
         return serial
     }
 
-    /// Forgets a mirror, which is going to be destroyed or is being destroyed: nothing in it is unmapped. Never waits for pins.
+    /// Forgets a mirror, which is going to be destroyed or is being destroyed: nothing in it is unmapped. Never waits
+    /// for pins.
     package func remove(mirror serial: UInt64) {
         changes.withLock { table in
             table.entries.removeAll { $0.serial == serial }
@@ -166,7 +169,8 @@ extension IOAddressSpace {
         return isLate
     }
 
-    /// Gives parts of areas, which are adjacent and have their old rights in `parts`, new rights in all mirrors or in none.
+    /// Gives parts of areas, which are adjacent and have their old rights in `parts`, new rights in all mirrors or in
+    /// none.
     ///
     /// - Returns: True if a section that began before may still use the old rights.
     func protectInMirrors(

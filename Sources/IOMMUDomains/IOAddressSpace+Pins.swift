@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// Pins: taken and released under the lock of the contents alone, so that neither waits for a change, a domain or a section.
+// Pins: taken and released under the lock of the contents alone, so that neither waits for a change, a domain or a
+// section.
 
 internal import IOMMUCore
 internal import Synchronization
@@ -35,20 +36,23 @@ extension IOAddressSpace.Contents {
         var segments: [IOPin.Segment] = []
         try forEachArea(covering: pin.first, pin.last) { area throws(IOMMUError) in
             if !pin.rights.isSubset(of: area.rights) {
-                let kind: IOMMUError = pin.rights.contains(.write) && !area.rights.contains(.write) ? .readOnly : .invalidArgument
+                let kind: IOMMUError =
+                    pin.rights.contains(.write) && !area.rights.contains(.write) ? .readOnly : .invalidArgument
                 throw kind.with(detail: "\(area.name) grants \(area.rights), not \(pin.rights)")
             }
             let part = area.part(max(area.first, pin.first), min(area.last, pin.last))
             segments.append(
                 IOPin.Segment(
-                    iova: IOVA(part.first), output: OutputAddress(part.output), length: part.length, hostAddress: part.host))
+                    iova: IOVA(part.first), output: OutputAddress(part.output), length: part.length,
+                    hostAddress: part.host))
         }
         return segments
     }
 
     /// Calls `body` for every area of a range that is mapped without a hole.
     ///
-    /// - Throws: ``IOMMUError/notFound`` at a hole, ``IOMMUError/inUse`` at an area that is being unmapped; what `body` throws.
+    /// - Throws: ``IOMMUError/notFound`` at a hole, ``IOMMUError/inUse`` at an area that is being unmapped; what `body`
+    ///   throws.
     func forEachArea(
         covering first: UInt64, _ last: UInt64, _ body: (AreaRecord) throws(IOMMUError) -> Void
     ) throws(IOMMUError) {
@@ -69,7 +73,8 @@ extension IOAddressSpace.Contents {
         }
         if let refusal { throw refusal }
         if let next {
-            throw .notFound.with(detail: "\(addressRange(first, last)) is not all mapped: 0x\(String(next, radix: 16)) is not")
+            throw .notFound.with(
+                detail: "\(addressRange(first, last)) is not all mapped: 0x\(String(next, radix: 16)) is not")
         }
     }
 }

@@ -6,18 +6,18 @@ public import IOMMUCore
 internal import Synchronization
 
 extension IOAddressSpace {
-    /// Gives a range other rights. All of it is mapped; areas that it cuts are split, and their parts are then unmapped one by one.
-    /// After the return nobody uses a right that was taken away. Fails without any change.
+    /// Gives a range other rights. All of it is mapped; areas that it cuts are split, and their parts are then unmapped
+    /// one by one. After the return nobody uses a right that was taken away. Fails without any change.
     ///
     /// - Parameters:
     ///   - iova: The first input address, a multiple of ``alignment``.
     ///   - length: Bytes: a multiple of ``alignment``, not zero.
     ///   - rights: Read, write or both.
-    /// - Throws: ``IOMMUError/notFound`` names an address that is not mapped. ``IOMMUError/readOnly``: write, for an area, named,
-    ///   whose memory was made available for reading only. ``IOMMUError/inUse``: a pin of an accessor, named, has a right that would
-    ///   go, or an area is being unmapped. ``IOMMUError/invalidArgument``, ``IOMMUError/misaligned``, ``IOMMUError/wraps``,
-    ///   ``IOMMUError/noMemory``. ``IOMMUError/timedOut``: changed, but an access section that began before may still use the old
-    ///   rights.
+    /// - Throws: ``IOMMUError/notFound`` names an address that is not mapped. ``IOMMUError/readOnly``: write, for an
+    ///   area, named, whose memory was made available for reading only. ``IOMMUError/inUse``: a pin of an accessor,
+    ///   named, has a right that would go, or an area is being unmapped. ``IOMMUError/invalidArgument``,
+    ///   ``IOMMUError/misaligned``, ``IOMMUError/wraps``, ``IOMMUError/noMemory``. ``IOMMUError/timedOut``: changed,
+    ///   but an access section that began before may still use the old rights.
     public func protect(_ iova: IOVA, length: UInt64, rights: AccessRights) throws(IOMMUError) {
         try Self.check(length: length, rights: rights)
         let first = iova.rawValue
@@ -66,8 +66,8 @@ extension IOAddressSpace.Contents {
             parts.append(area.part(max(area.first, first), min(area.last, last)))
         }
         if isPinned, let pin = pin(touching: first, last, beyond: rights) {
-            throw .inUse.with(
-                detail: "the accessor \(pin.accessor.name) has \(addressRange(pin.first, pin.last)) pinned for \(pin.rights)")
+            let name = addressRange(pin.first, pin.last)
+            throw .inUse.with(detail: "the accessor \(pin.accessor.name) has \(name) pinned for \(pin.rights)")
         }
         return parts
     }

@@ -13,7 +13,8 @@ public struct IOReservation: Hashable, Sendable {
 }
 
 extension IOAddressSpace {
-    /// Replaces the list of allowed ranges; an empty one allows everything. What is mapped already stays, wherever it is.
+    /// Replaces the list of allowed ranges; an empty one allows everything. What is mapped already stays, wherever it
+    /// is.
     ///
     /// From then on these ranges stay usable: a reservation, or a domain that needs one, that touches them is refused.
     ///
@@ -92,8 +93,9 @@ extension IOAddressSpace.Contents {
             return culprit == nil
         }
         if let culprit {
+            let output = String(culprit.output, radix: 16)
             throw .misaligned.with(
-                detail: "\(culprit.name), which leads to 0x\(String(culprit.output, radix: 16)), is not aligned to \(alignment)")
+                detail: "\(culprit.name), which leads to 0x\(output), is not aligned to \(alignment)")
         }
     }
 }

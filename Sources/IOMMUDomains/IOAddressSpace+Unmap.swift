@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// Unmapping whole areas: ask accessors to let go of their pins and wait for them outside every lock, then take the areas out of
-// the mirrors and the table, then give up their backing.
+// Unmapping whole areas: ask accessors to let go of their pins and wait for them outside every lock, then take the
+// areas out of the mirrors and the table, then give up their backing.
 
 public import IOMMUCore
 internal import Synchronization
@@ -9,22 +9,22 @@ internal import Synchronization
 extension IOAddressSpace {
     /// Unmaps every area in a range. After the return no device and no accessor uses them.
     ///
-    /// Accessors that hold pins in the range are asked to let go, outside every lock, and waited for. Meanwhile nobody can pin, change
-    /// or copy these areas.
+    /// Accessors that hold pins in the range are asked to let go, outside every lock, and waited for. Meanwhile nobody
+    /// can pin, change or copy these areas.
     ///
-    /// Choice: areas are unmapped as a whole, as the kernel's interface has it; a range that cuts one is refused, and here, other
-    /// than there, nothing is unmapped then [FORMATS-IOMMUFD 2.8].
+    /// Choice: areas are unmapped as a whole, as the kernel's interface has it; a range that cuts one is refused, and
+    /// here, other than there, nothing is unmapped then [FORMATS-IOMMUFD 2.8].
     ///
     /// - Parameters:
     ///   - iova: The first input address.
     ///   - length: Bytes, not zero. The range may be larger than what is mapped in it.
     ///   - patience: How long accessors may take.
     /// - Returns: How many bytes were unmapped.
-    /// - Throws: ``IOMMUError/notFound``: nothing is mapped there, or an area, named, is cut. ``IOMMUError/inUse``: an accessor, named,
-    ///   did not let go in time, or another unmap waits for the same area. ``IOMMUError/invalidArgument`` for zero;
-    ///   ``IOMMUError/wraps``; ``IOMMUError/noMemory`` when a large page of a domain could not be split. All of them: nothing changed.
-    ///   ``IOMMUError/timedOut``: unmapped, but an access section that began before may still use the memory:
-    ///   ``GuestMemory/drain()`` until it returns.
+    /// - Throws: ``IOMMUError/notFound``: nothing is mapped there, or an area, named, is cut. ``IOMMUError/inUse``: an
+    ///   accessor, named, did not let go in time, or another unmap waits for the same area.
+    ///   ``IOMMUError/invalidArgument`` for zero; ``IOMMUError/wraps``; ``IOMMUError/noMemory`` when a large page of a
+    ///   domain could not be split. All of them: nothing changed. ``IOMMUError/timedOut``: unmapped, but an access
+    ///   section that began before may still use the memory: ``GuestMemory/drain()`` until it returns.
     @discardableResult
     public func unmap(
         _ iova: IOVA, length: UInt64, patience: Duration = .seconds(1)
@@ -32,7 +32,8 @@ extension IOAddressSpace {
         guard length > 0 else { throw .invalidArgument.with(detail: "a length of zero") }
         let bytes = try unmap(iova.rawValue, Self.last(iova, length), patience: patience)
         guard bytes > 0 else {
-            throw .notFound.with(detail: "nothing is mapped in \(addressRange(iova.rawValue, iova.rawValue + (length - 1)))")
+            throw .notFound.with(
+                detail: "nothing is mapped in \(addressRange(iova.rawValue, iova.rawValue + (length - 1)))")
         }
         return UInt64(clamping: bytes)
     }
@@ -59,7 +60,8 @@ extension IOAddressSpace {
         return removal.areas.reduce(0) { $0 + UInt128($1.length) }
     }
 
-    /// Asks and waits for the pins in a range to go, and unmaps it. Areas that come into the range meanwhile go with the others.
+    /// Asks and waits for the pins in a range to go, and unmaps it. Areas that come into the range meanwhile go with
+    /// the others.
     private func unmapPinned(
         _ first: UInt64, _ last: UInt64, _ patience: Duration
     ) throws(IOMMUError) -> Removal {
@@ -81,8 +83,9 @@ extension IOAddressSpace {
             }
             while let holder = contents.withLock({ $0.accessors(touching: first, last).first }) {
                 guard wait.waitForChange() else {
+                    let range = addressRange(first, last)
                     throw .inUse.with(
-                        detail: "the accessor \(holder.name) did not let go of \(addressRange(first, last)) within \(patience)")
+                        detail: "the accessor \(holder.name) did not let go of \(range) within \(patience)")
                 }
             }
             if let removal = try unmapUnpinned(first, last, mark: mark) { return removal }
@@ -148,7 +151,8 @@ extension IOAddressSpace.Contents {
         var isPinned = false
         table.forEach(touching: first, last) { area in
             if area.first < first || area.last > last {
-                refusal = .notFound.with(detail: "\(addressRange(first, last)) cuts \(area.name), which goes as a whole or not")
+                refusal = .notFound.with(
+                    detail: "\(addressRange(first, last)) cuts \(area.name), which goes as a whole or not")
             } else if area.leavingFor != 0, area.leavingFor != mark {
                 refusal = area.leavingRefusal
             }

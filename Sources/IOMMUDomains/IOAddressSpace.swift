@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// IOAddressSpace - input addresses and what they lead to, whether or not a domain follows. Here: what it is made of, its locks and
-// what can be asked. Changes: +Map, +Unmap, +Protect, +Copy, +Ranges; followers: +Mirrors; host threads that use it: +Pins.
+// IOAddressSpace - input addresses and what they lead to, whether or not a domain follows. Here: what it is made of,
+// its locks and what can be asked. Changes: +Map, +Unmap, +Protect, +Copy, +Ranges; followers: +Mirrors; host threads
+// that use it: +Pins.
 
 public import IOMMUCore
 internal import Synchronization
 
-/// A space of input addresses: areas of memory mapped in it, ranges that are allowed or reserved, and a choice of free addresses.
+/// A space of input addresses: areas of memory mapped in it, ranges that are allowed or reserved, and a choice of free
+/// addresses.
 ///
-/// It works with no domain attached. A ``PagingDomain`` made over it has the same mappings: a change of the space reaches every
-/// domain over it before the call returns, or, if it fails in one of them, none.
+/// It works with no domain attached. A ``PagingDomain`` made over it has the same mappings: a change of the space
+/// reaches every domain over it before the call returns, or, if it fails in one of them, none. Only where taking a
+/// change back needs memory that is not there, a domain is emptied instead: its devices fault until a later change
+/// finds the memory to fill it again, and nothing escapes.
 ///
-/// Any thread may call, at any time. Calls that change the space wait for one another and for access sections of ports, so they must
-/// not be made from inside a section; pins and questions wait for neither.
+/// Any thread may call, at any time. Calls that change the space wait for one another and for access sections of ports,
+/// so they must not be made from inside a section; pins and questions wait for neither.
 public final class IOAddressSpace: Sendable {
     /// Where output addresses of host memory without one are chosen, unless told otherwise: 32 TiB from 2^45 on.
     ///
@@ -41,8 +45,8 @@ public final class IOAddressSpace: Sendable {
     ///
     /// - Parameters:
     ///   - memory: What output addresses lead to.
-    ///   - granule: Every address and length is a multiple of it: a power of two from 1 to 2^30. Below 4096 the space works by
-    ///     itself; see ``alignment``.
+    ///   - granule: Every address and length is a multiple of it: a power of two from 1 to 2^30. Below 4096 the space
+    ///     works by itself; see ``alignment``.
     ///   - automaticOutput: Where host memory without an output address gets one.
     /// - Throws: ``IOMMUError/invalidArgument`` for another granule.
     public init(
@@ -70,7 +74,8 @@ public final class IOAddressSpace: Sendable {
 
     // MARK: Questions
 
-    /// What every address and length must be a multiple of now, in bytes: ``granule``, and 4096 while a domain is over the space.
+    /// What every address and length must be a multiple of now, in bytes: ``granule``, and 4096 while a domain is over
+    /// the space.
     public var alignment: UInt64 {
         contents.withLock { $0.alignment }
     }
@@ -90,8 +95,8 @@ public final class IOAddressSpace: Sendable {
         contents.withLock { $0.table.area(holding: iova.rawValue).map { IOArea($0) } }
     }
 
-    /// The areas in ascending order. They are read while one iterates: each one stood in the space at that moment, none twice.
-    /// `Array(space.areas(...))` of a space that nobody changes is exact.
+    /// The areas in ascending order. They are read while one iterates: each one stood in the space at that moment, none
+    /// twice. `Array(space.areas(...))` of a space that nobody changes is exact.
     public var areas: IOAreas {
         IOAreas(space: self, start: 0)
     }

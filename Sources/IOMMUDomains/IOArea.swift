@@ -5,7 +5,8 @@
 public import IOMMUCore
 
 // @safe: the host address is handed out as a pointer only by a property that is marked unsafe.
-/// One area of an ``IOAddressSpace``: a run of input addresses with one backing and one set of rights, as it was when asked for.
+/// One area of an ``IOAddressSpace``: a run of input addresses with one backing and one set of rights, as it was when
+/// asked for.
 @safe
 public struct IOArea: Hashable, Sendable {
     /// What backs an area.

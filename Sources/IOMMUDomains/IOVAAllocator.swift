@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// IOVAAllocator - chooses input addresses: next fit, so that one allocation after the other costs little, and such that large
-// pages are possible where there is room.
+// IOVAAllocator - chooses input addresses: next fit, so that one allocation after the other costs little, and such that
+// large pages are possible where there is room.
 
 /// Chooses free input addresses in a table of areas.
 package struct IOVAAllocator: Sendable {
@@ -56,7 +56,8 @@ package struct IOVAAllocator: Sendable {
             let first = max(range.lowerBound, cursor)
             if let place = search(wish, modulo: page, in: first...range.upperBound, table: &table) { return place }
         }
-        // Once more from the beginning. What lies above the cursor was searched, but a gap may begin below and end above it.
+        // Once more from the beginning. What lies above the cursor was searched, but a gap may begin below and end
+        // above it.
         for range in usable where range.lowerBound < cursor {
             if let place = search(wish, modulo: page, in: range, table: &table) { return place }
         }

@@ -26,8 +26,8 @@ package struct IOVARanges: Sendable {
 
     /// Replaces the allowed list.
     ///
-    /// - Throws: ``IOMMUError/invalidArgument`` for a range of one byte or less or for an overlap; ``IOMMUError/inUse`` for a
-    ///   range that is reserved in part.
+    /// - Throws: ``IOMMUError/invalidArgument`` for a range of one byte or less or for an overlap; ``IOMMUError/inUse``
+    ///   for a range that is reserved in part.
     package mutating func allow(_ ranges: [ClosedRange<UInt64>]) throws(IOMMUError) {
         let sorted = ranges.sorted { $0.lowerBound < $1.lowerBound }
         for (index, range) in sorted.enumerated() {
@@ -53,7 +53,8 @@ package struct IOVARanges: Sendable {
         for reservation in added {
             if let range = allowed.first(where: { $0.overlaps(reservation.range) }) {
                 let name = addressRange(range.lowerBound, range.upperBound)
-                throw .inUse.with(detail: "\(name) was allowed explicitly and would become reserved: \(reservation.reason)")
+                throw .inUse.with(
+                    detail: "\(name) was allowed explicitly and would become reserved: \(reservation.reason)")
             }
         }
         reservations += added

@@ -12,7 +12,7 @@ public import IOMMUCore
 /// changed them: ``invalidate(_:leafOnly:port:)``. Changes of the parent reach it before they complete.
 public final class NestedDomain: Domain, @unchecked Sendable {
     /// The second stage under this one.
-    public let parent: Domain
+    public let parent: PagingDomain
 
     /// Where the guest's tables begin, and the flags.
     public let firstStage: FirstStage
@@ -25,7 +25,7 @@ public final class NestedDomain: Domain, @unchecked Sendable {
     /// - Throws: ``IOMMUError/notNestParent``; ``IOMMUError/invalidArgument`` for a width other than 48 and 57 or an unknown option;
     ///   ``IOMMUError/misaligned`` for the root; ``IOMMUError/unsupported``, with the capability that is missing;
     ///   ``IOMMUError/noSpace`` when the unit's ``RemappingUnit/Configuration/domains`` exist; ``IOMMUError/noMemory``.
-    public init(parent: Domain, firstStage: FirstStage) throws(IOMMUError) {
+    public init(parent: PagingDomain, firstStage: FirstStage) throws(IOMMUError) {
         var config = ciommu_nested_config(
             size: UInt32(MemoryLayout<ciommu_nested_config>.size),
             address_width: UInt32(clamping: firstStage.addressWidth), flags: firstStage.options.rawValue,
@@ -64,12 +64,10 @@ public final class NestedDomain: Domain, @unchecked Sendable {
     }
 
     /// Says which rule the arguments broke.
-    private static func error(_ status: ciommu_status, _ parent: Domain, _ firstStage: FirstStage) -> IOMMUError {
+    private static func error(_ status: ciommu_status, _ parent: PagingDomain, _ firstStage: FirstStage) -> IOMMUError {
         let error = IOMMUError(status)
         let capabilities = parent.unit.capabilities
         switch error {
-        case .notNestParent where parent.kind != .paging:
-            return error.with(detail: "a \(parent.kind) domain cannot be a parent")
         case .invalidArgument where ![48, 57].contains(firstStage.addressWidth):
             return error.with(detail: "a first stage has 48 or 57 address bits, not \(firstStage.addressWidth)")
         case .invalidArgument:

@@ -13,7 +13,7 @@ public import IOMMUCore
 @safe
 public final class PASIDNamespace: @unchecked Sendable {
     /// A guest PASID and what it means.
-    public struct Binding: Hashable, Sendable {
+    public struct Binding: Hashable, Sendable, Codable {
         /// The guest's PASID.
         public var guest: PASID
         /// The host's.

@@ -5,7 +5,7 @@
 public import IOMMUCore
 
 /// A guest-owned PASID table [B-B2]: of VT-d, a scalable-mode PASID directory [FORMATS-VTD A5, A6].
-public struct PASIDTable: Hashable, Sendable {
+public struct PASIDTable: Hashable, Sendable, Codable {
     /// Whose format it has.
     public var model: UnitDescription.Model
     /// Which of the model's formats: of VT-d 0, the scalable-mode PASID directory.

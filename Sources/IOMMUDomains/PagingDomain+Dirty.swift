@@ -4,8 +4,22 @@
 
 internal import CIOMMU
 public import IOMMUCore
+internal import Synchronization
 
 extension PagingDomain {
+    /// Whether writes are tracked, and how.
+    public enum DirtyTracking: Hashable, Sendable {
+        /// They are not.
+        case off
+        /// They are: by pages of 4 KiB, or by pages as they are.
+        case on(splittingLargePages: Bool)
+    }
+
+    /// Whether writes are tracked, and how. Waits for a start or a stop that runs.
+    public var dirtyTracking: DirtyTracking {
+        tracking.withLock { $0 }
+    }
+
     /// Starts to track: every page is clean when this returns. Once more cleans them again.
     ///
     /// - Parameters:
@@ -17,7 +31,10 @@ extension PagingDomain {
     public func startDirtyTracking(splittingLargePages: Bool = true, port: Port? = nil) throws(IOMMUError) {
         try unit.checkOwner(of: port)
         let flags: UInt32 = splittingLargePages ? UInt32(CIOMMU_DIRTY_SPLIT) : 0
-        try unsafe IOMMUError.check(ciommu_dirty_start(handle, port?.handle, flags))
+        let portHandle = unsafe port?.handle
+        try setTracking(.on(splittingLargePages: splittingLargePages)) {
+            unsafe ciommu_dirty_start(handle, portHandle, flags)
+        }
     }
 
     /// Stops to track. Allowed also when it was off.
@@ -25,7 +42,19 @@ extension PagingDomain {
     /// - Throws: ``IOMMUError/inSection``; ``IOMMUError/timedOut``: stopped, but a section that began before still runs.
     public func stopDirtyTracking(port: Port? = nil) throws(IOMMUError) {
         try unit.checkOwner(of: port)
-        try unsafe IOMMUError.check(ciommu_dirty_stop(handle, port?.handle))
+        let portHandle = unsafe port?.handle
+        try setTracking(.off) { unsafe ciommu_dirty_stop(handle, portHandle) }
+    }
+
+    private func setTracking(_ state: DirtyTracking, _ change: () -> ciommu_status) throws(IOMMUError) {
+        let status = tracking.withLock { tracking in
+            let status = change()
+            if status == CIOMMU_OK || status == CIOMMU_TIMED_OUT {
+                tracking = state
+            }
+            return status
+        }
+        try IOMMUError.check(status)
     }
 
     /// Reads which pages were written to since tracking started, or since they were last cleared.

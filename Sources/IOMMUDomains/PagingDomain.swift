@@ -7,7 +7,7 @@ internal import CIOMMU
 public import IOMMUCore
 internal import Synchronization
 
-// @unchecked: as Domain; `mirrorSerial` is atomic.
+// @unchecked: as Domain; `mirrorSerial` is atomic, `tracking` behind its lock.
 /// A domain whose page tables the host fills.
 ///
 /// Made over an ``IOAddressSpace`` it has the same mappings, from its making on, and cannot be filled directly. Several domains, also
@@ -41,6 +41,12 @@ public final class PagingDomain: Domain, @unchecked Sendable {
     /// Bits of its input addresses.
     public let addressWidth: Int
 
+    /// The limit on its pages that it was made with; nil for the largest that the unit offers.
+    public let largestPage: PageSize?
+
+    /// What dirty tracking does; held while C starts or stops it, because C cannot be asked.
+    let tracking = Mutex(DirtyTracking.off)
+
     /// Names this mirror in the space; 0 as long as there is none.
     private let mirrorSerial = Atomic<UInt64>(0)
 
@@ -53,8 +59,9 @@ public final class PagingDomain: Domain, @unchecked Sendable {
     ///   - options: What it is to do besides.
     ///   - addressWidth: Bits of input addresses: 39, 48 or 57, as CAP.SAGAW offers.
     ///   - largestPage: No larger pages are used; nil means the largest that the unit offers (CAP.SSLPS).
-    /// - Throws: ``IOMMUError/unsupported``: a width, page size or option that the unit does not offer. ``IOMMUError/otherUnit``:
-    ///   the space is over another memory map. ``IOMMUError/inUse``: an area of the space, or an explicitly allowed range, lies in
+    /// - Throws: ``IOMMUError/invalidArgument``: another width, or an unknown option. ``IOMMUError/unsupported``: a width,
+    ///   page size or option that the unit does not offer. ``IOMMUError/otherUnit``: the space is over another memory map.
+    ///   ``IOMMUError/inUse``: an area of the space, or an explicitly allowed range, lies in
     ///   what it reserves. ``IOMMUError/misaligned``: an area is not aligned to 4096. ``IOMMUError/noSpace``: the unit's
     ///   ``RemappingUnit/Configuration/domains`` are used up. ``IOMMUError/outOfRange``: an area leads to an output address beyond
     ///   the unit's. ``IOMMUError/noMemory``.
@@ -75,6 +82,7 @@ public final class PagingDomain: Domain, @unchecked Sendable {
         self.space = space
         self.options = options
         self.addressWidth = addressWidth
+        self.largestPage = largestPage
         unsafe super.init(handle: handle!, unit: unit, kind: .paging)
         if let space {
             mirrorSerial.store(try space.add(self), ordering: .relaxed)

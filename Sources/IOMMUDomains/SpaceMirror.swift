@@ -6,8 +6,8 @@ package import IOMMUCore
 
 /// Has the same mappings as the space that it was added to. The space calls one method at a time.
 ///
-/// A method that throws anything but ``IOMMUError/timedOut`` has changed nothing. After ``IOMMUError/timedOut`` the change is made,
-/// but an access section that began before may still run without it.
+/// A method that throws anything but ``IOMMUError/timedOut`` has changed nothing. After ``IOMMUError/timedOut`` the
+/// change is made, but an access section that began before may still run without it.
 package protocol SpaceMirror: AnyObject, Sendable {
     /// What every address, length and output address must be a multiple of: a power of two.
     var mirrorAlignment: UInt64 { get }
@@ -30,9 +30,9 @@ package protocol SpaceMirror: AnyObject, Sendable {
 
 /// The mirrors of one space.
 ///
-/// Protocol: behind the lock `IOAddressSpace.changes`, which is held during calls to mirrors. The space holds a mirror weakly and
-/// takes strong references for one change; they are released outside the lock, because the last one ends the mirror, and
-/// that calls the space.
+/// Protocol: behind the lock `IOAddressSpace.changes`, which is held during calls to mirrors. The space holds a mirror
+/// weakly and takes strong references for one change; they are released outside the lock, because the last one ends the
+/// mirror, and that calls the space.
 struct MirrorTable {
     struct Entry {
         /// Never used twice, so that a mirror that ends cannot be taken for a new one at its address.

@@ -66,9 +66,7 @@ extension UnitDescription: Codable {
     private static func register(_ values: KeyedDecodingContainer<Name>, _ name: Name) throws -> UInt64 {
         if let value = try? values.decode(UInt64.self, forKey: name) { return value }
         let text = try values.decode(String.self, forKey: name)
-        guard text.hasPrefix("0x"), text.dropFirst(2).allSatisfy(\.isHexDigit),
-            let value = UInt64(text.dropFirst(2), radix: 16)
-        else {
+        guard let value = UInt64(hexadecimal: text) else {
             throw DecodingError.dataCorruptedError(
                 forKey: name, in: values, debugDescription: "\"\(text)\" is not a register such as 0x260200")
         }

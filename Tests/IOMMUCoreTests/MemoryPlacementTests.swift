@@ -64,7 +64,7 @@ import Testing
         }
         refuse(wish(0x2000...0x5fff), .noSpace)
         refuse(wish(0x5000...0x6ffe), .noSpace)
-        refuse(wish(0x0...0x5fff, 13, offset: 0x1000), .noSpace)
+        refuse(wish(0x2000...0x5fff, 13, offset: 0x1000), .noSpace)
         refuse(wish(0...0xffff, 12, offset: 0x1000), .invalidArgument)
         refuse(wish(0...0xffff, 13, offset: 0x800), .misaligned)
         refuse(wish(0...0xffff, 11), .invalidArgument)

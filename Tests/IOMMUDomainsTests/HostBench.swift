@@ -51,7 +51,7 @@ final class HostBench {
     }
 
     func map(_ domain: PagingDomain, _ iova: UInt64, length: UInt64, to output: UInt64) throws {
-        try domain.map(IOVA(iova), length: length, to: OutputAddress(output))
+        try domain.map(IOVA(iova), to: OutputAddress(output), length: length, rights: [.read, .write])
     }
 
     func unmap(_ domain: PagingDomain, _ iova: UInt64, length: UInt64) throws {

@@ -191,7 +191,8 @@ extension IOAddressSpaceTests {
         #expect(unsafe pipe(&pipes) == 0)
         defer { for descriptor in [readOnly] + pipes { close(descriptor) } }
         func refuse(
-            _ error: IOMMUError, naming words: String, _ descriptor: CInt, _ offset: UInt64 = 0, _ length: UInt64 = 0x1000,
+            _ error: IOMMUError, naming words: String, _ descriptor: CInt, _ offset: UInt64 = 0,
+            _ length: UInt64 = 0x1000,
             _ rights: AccessRights = .read, line: SourceLocation = #_sourceLocation
         ) {
             expectRefusal(error, naming: words, in: space, sourceLocation: line) {

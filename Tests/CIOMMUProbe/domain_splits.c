@@ -77,6 +77,10 @@ static enum ciommu_status build(struct domain_world *world) {
         status = domain_map(world->domains[0], DOMAIN_IOVA, output_of(world, AT_FIRST, 0),
                             world->span, DOMAIN_RW);
     }
+    if (status == CIOMMU_OK && !huge) { /* a neighbour keeps the upper tables: only leaf tables go */
+        status = domain_map(world->domains[0], DOMAIN_IOVA + world->span, DOMAIN_OUTPUT,
+                            DOMAIN_PAGE, CIOMMU_READ);
+    }
     struct ciommu_domain_statistics statistics = {.size = sizeof statistics};
     if (status == CIOMMU_OK) {
         ciommu_domain_statistics(world->domains[0], &statistics);

@@ -36,7 +36,8 @@ struct reader {
 
 static const char *const world_names[PROBE_DOMAIN_WORLDS] = {
     "flips",    "2 MiB splits", "1 GiB splits",      "replace",           "attach",
-    "children", "dirty",        "dirty large pages", "dirty split pages", "dirty nested",
+    "children", "mappers",      "dirty",             "dirty large pages", "dirty split pages",
+    "dirty nested",
 };
 
 const char *probe_domain_world_name(uint32_t world) {
@@ -254,6 +255,9 @@ static void race(struct run *run, struct probe_domain_result *result) {
 int probe_domain_stress(const struct probe_domain_options *options,
                         struct probe_domain_result *result) {
     memset(result, 0, sizeof *result);
+    if (options->world == PROBE_DOMAIN_MAPPERS) {
+        return domain_mappers_stress(options, result);
+    }
     if (options->world >= PROBE_DOMAIN_DIRTY) {
         return domain_dirty_stress(options, result);
     }

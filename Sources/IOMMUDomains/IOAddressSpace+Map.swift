@@ -25,6 +25,7 @@ extension IOAddressSpace {
     ///   beyond what a domain can address. ``IOMMUError/noSpace``: no free input address, or no free output address in
     ///   ``automaticOutput``. ``IOMMUError/readOnly``: a writable area of a descriptor that is not.
     ///   ``IOMMUError/noMemory``. ``IOMMUError/timedOut``: not mapped either; a section of a port did not end.
+    @discardableResult
     public func map(
         _ source: AreaSource, length: UInt64, at iova: IOVA? = nil, rights: AccessRights
     ) throws(IOMMUError) -> IOVA {

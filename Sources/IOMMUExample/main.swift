@@ -59,3 +59,4 @@ func runGuest() throws {
 // snippet-end
 
 try runGuest()
+try runNestedExample()

@@ -210,7 +210,8 @@ struct AttachContractTests {
         #expect(without.attach(plain, without.identity, pasid: 1) == CIOMMU_UNSUPPORTED)
         #expect(without.attach(plain, without.identity) == CIOMMU_OK)
         #expect(
-            without.tryMakeDevice(source: 1, id: 9, share: CIOMMU_SHARE_SLICE, pasids: 0...3).status == CIOMMU_UNSUPPORTED)
+            without.tryMakeDevice(source: 1, id: 9, share: CIOMMU_SHARE_SLICE, pasids: 0...3).status
+                == CIOMMU_UNSUPPORTED)
         // ECAP.PSS [39:35]: one bit less than the PASID's width.
         let narrow = try DomainBench { $0.ecap = $0.ecap & ~(31 << 35) | 9 << 35 }
         let device = try narrow.makeDevice()
@@ -364,7 +365,8 @@ struct AttachContractTests {
 
     @Test func aSharedPASIDIsAttributedAsThePolicySays() throws {
         for (policy, ids) in [
-            (CIOMMU_SHARED_PASID_FIRST, [UInt64(12)]), (CIOMMU_SHARED_PASID_ALL, [12, 11]), (CIOMMU_SHARED_PASID_PARENT, [1]),
+            (CIOMMU_SHARED_PASID_FIRST, [UInt64(12)]), (CIOMMU_SHARED_PASID_ALL, [12, 11]),
+            (CIOMMU_SHARED_PASID_PARENT, [1]),
         ] {
             let bench = try DomainBench()
             _ = try bench.makeDevice(id: 1, share: CIOMMU_SHARE_PARENT)

@@ -24,7 +24,8 @@ extension DomainBench {
         log.compare(statistics.mapped, pages.reduce(0) { $0 + $1.length }, "\(context): bytes mapped")
         let leaves = [UInt32(12), 21, 30].map { lg2 in UInt64(pages.count { $0.lg2 == lg2 }) }
         log.compare(
-            [statistics.pages.0, statistics.pages.1, statistics.pages.2], leaves, "\(context): leaves in the statistics")
+            [statistics.pages.0, statistics.pages.1, statistics.pages.2], leaves, "\(context): leaves in the statistics"
+        )
         let needed = UInt64(tablesNeeded(pages, width: width))
         if statistics.tables < needed || statistics.tables > needed + 4 {
             log.record("\(context): \(statistics.tables) tables, needed \(needed)")

@@ -29,7 +29,9 @@ struct DirtyContractTests {
             try bench.map(domain, base, to: base, 300 * pageBytes)
         }
         #expect(try bench.dirtyBits(domain, base, 300 * pageBytes) == [])
-        for page in [0, 1, 63, 64, 65, 255, 299] as [UInt64] { _ = try bench.ask(base + page * pageBytes + 4095, CIOMMU_WRITE) }
+        for page in [0, 1, 63, 64, 65, 255, 299] as [UInt64] {
+            _ = try bench.ask(base + page * pageBytes + 4095, CIOMMU_WRITE)
+        }
         #expect(try bench.dirtyBits(domain, base, 300 * pageBytes) == [0, 1, 63, 64, 65, 255, 299])
         #expect(try bench.dirtyBits(domain, base, 300 * pageBytes) == [])
     }
@@ -239,7 +241,9 @@ struct DirtyContractTests {
         for page in 0..<16 as Range<UInt64> { #expect(try bench.ask(page * pageBytes, pasid: 9).isMapped) }
         #expect(try bench.dirtyBits(parent, data, 2 * pageBytes2M) == [])
         for round in 0..<5 {
-            for page in [2, 2, 11] as [UInt64] { #expect(try bench.ask(page * pageBytes, CIOMMU_WRITE, pasid: 9).isMapped) }
+            for page in [2, 2, 11] as [UInt64] {
+                #expect(try bench.ask(page * pageBytes, CIOMMU_WRITE, pasid: 9).isMapped)
+            }
             let wanted = isLargeInParent ? Array(0..<512) : [4, 13]
             #expect(try bench.dirtyBits(parent, data, 2 * pageBytes2M) == wanted, "round \(round)")
         }
@@ -275,7 +279,8 @@ struct DirtyContractTests {
         ]
         for (name, iova, length, pageSize, flags, wanted) in cases {
             #expect(
-                bench.readDirty(domain, iova, length, pageSize: pageSize, flags: flags, into: &bitmap) == wanted, "\(name)")
+                bench.readDirty(domain, iova, length, pageSize: pageSize, flags: flags, into: &bitmap) == wanted,
+                "\(name)")
             #expect(bitmap == original, "\(name)")
         }
         #expect(try bench.dirtyBits(domain, base, pageBytes2M, flags: CIOMMU_DIRTY_NO_CLEAR).count == 512)

@@ -5,6 +5,8 @@
 import CIOMMU
 import Testing
 
+// So that a failed expectation says what the status was.
+// swift-format-ignore: AvoidRetroactiveConformances
 extension ciommu_status: @retroactive CustomStringConvertible {
     public var description: String { unsafe String(cString: ciommu_status_text(self)) }
 }
@@ -378,8 +380,9 @@ final class DomainBench {
     }
 
     /// The ids of those a fault of (source, pasid) belongs to, and CIOMMU_OWNER_*.
-    func owners(source: UInt32, pasid: UInt32 = noPASID, capacity: Int = 8) -> (ids: [UInt64], count: Int, flags: UInt32)
-    {
+    func owners(source: UInt32, pasid: UInt32 = noPASID, capacity: Int = 8) -> (
+        ids: [UInt64], count: Int, flags: UInt32
+    ) {
         var ids = [UInt64](repeating: .max, count: capacity)
         var count: UInt32 = 0
         var flags: UInt32 = 0

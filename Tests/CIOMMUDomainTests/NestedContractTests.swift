@@ -85,7 +85,9 @@ struct NestedContractTests {
         let (bench, _, guest, children, _) = try make()
         #expect(try address(bench, 5) == 0x40_0000_5123)
         guest.map(5 * pageBytes, to: data + 9 * pageBytes)
-        #expect(bench.invalidateNested(children[0], first: 5 * pageBytes, last: 6 * pageBytes - 1, leafOnly: true) == CIOMMU_OK)
+        #expect(
+            bench.invalidateNested(children[0], first: 5 * pageBytes, last: 6 * pageBytes - 1, leafOnly: true)
+                == CIOMMU_OK)
         #expect(try address(bench, 5) == 0x40_0000_9123)
         guest.map(5 * pageBytes, to: 0, flags: 0)
         #expect(bench.invalidateNested(children[0]) == CIOMMU_OK)

@@ -48,7 +48,8 @@ struct Run: Equatable, CustomStringConvertible {
         while done < length {
             let lg2 = [UInt32(30), 21, 12].first { lg2 in
                 let size = UInt64(1) << UInt64(lg2)
-                return lg2 <= largest && (iova + done) % size == 0 && (address + done) % size == 0 && length - done >= size
+                return lg2 <= largest && (iova + done) % size == 0 && (address + done) % size == 0
+                    && length - done >= size
             }
             guard let lg2 else { fatalError("not a run of whole pages") }
             pages.append(
@@ -110,7 +111,9 @@ struct RunMap: Equatable {
             high += 1
         }
         pieces += replacement
-        if high > low, runs[high - 1].last > last { pieces.append(runs[high - 1].clipped(last + 1, runs[high - 1].last)) }
+        if high > low, runs[high - 1].last > last {
+            pieces.append(runs[high - 1].clipped(last + 1, runs[high - 1].last))
+        }
         // The neighbours take part, so that what belongs together becomes one run again.
         let from = max(0, low - 1)
         let to = min(runs.count, high + 1)

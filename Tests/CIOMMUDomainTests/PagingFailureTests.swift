@@ -87,7 +87,8 @@ struct PagingFailureTests {
         }
         try failEveryAllocation("map of large pages, head and tail") { _, _ in
         } _: { bench, domain in
-            bench.tryMap(domain, base - 2 * pageBytes, to: base - 2 * pageBytes, pageBytes1G + pageBytes2M + 5 * pageBytes)
+            bench.tryMap(
+                domain, base - 2 * pageBytes, to: base - 2 * pageBytes, pageBytes1G + pageBytes2M + 5 * pageBytes)
         }
     }
 

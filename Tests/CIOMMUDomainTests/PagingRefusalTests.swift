@@ -54,11 +54,17 @@ struct PagingRefusalTests {
             ("over HAW", free, haw - pageBytes, 2 * pageBytes, readWrite, CIOMMU_OUT_OF_RANGE),
             ("overlap, first page", base + pageBytes1G - pageBytes, 0x1000, 3 * pageBytes, readWrite, CIOMMU_OVERLAP),
             ("overlap, last page", base - 2 * pageBytes, 0x1000, 3 * pageBytes, readWrite, CIOMMU_OVERLAP),
-            ("overlap, in the middle", base + 3 * pageBytes1G - pageBytes2M, 0x1000, 2 * pageBytes2M, readWrite, CIOMMU_OVERLAP),
+            (
+                "overlap, in the middle", base + 3 * pageBytes1G - pageBytes2M, 0x1000, 2 * pageBytes2M, readWrite,
+                CIOMMU_OVERLAP
+            ),
             ("overlap, inside a large page", base + 33 * pageBytes, 0x1000, pageBytes, readWrite, CIOMMU_OVERLAP),
             ("overlap, exactly", base, base, pageBytes1G, readWrite, CIOMMU_OVERLAP),
             ("overlap, around all", base - pageBytes1G, base, 6 * pageBytes1G, readWrite, CIOMMU_OVERLAP),
-            ("overlap, far from the start", base + pageBytes1G, base, pageBytes1G + pageBytes, readWrite, CIOMMU_OVERLAP),
+            (
+                "overlap, far from the start", base + pageBytes1G, base, pageBytes1G + pageBytes, readWrite,
+                CIOMMU_OVERLAP
+            ),
         ]
         for (name, iova, address, length, rights, status) in cases {
             expectUnchanged(bench, domain, status, name) { bench.tryMap(domain, iova, to: address, length, rights) }

@@ -90,8 +90,8 @@ static enum ciommu_status change_page(struct mapper *mapper, uint32_t page, uint
         mapper->rights[page] = DOMAIN_RW;
     } else if (random % 4 == 0) {
         mapper->rights[page] = mapper->rights[page] == DOMAIN_RW ? CIOMMU_READ : DOMAIN_RW;
-        status = ciommu_domain_protect(domain, NULL, iova_of(page), DOMAIN_PAGE,
-                                       mapper->rights[page]);
+        status =
+            ciommu_domain_protect(domain, NULL, iova_of(page), DOMAIN_PAGE, mapper->rights[page]);
     } else {
         status = ciommu_domain_unmap(domain, NULL, iova_of(page), DOMAIN_PAGE, &unmapped);
         mapper->rights[page] = 0;
@@ -164,7 +164,8 @@ static void disturb(struct mappers *run) {
             break;
         case 4:
             status = ciommu_device_attach(run->world.device, 5, domain);
-            status = status != CIOMMU_OK ? status : ciommu_device_detach(run->world.device, NULL, 5);
+            status =
+                status != CIOMMU_OK ? status : ciommu_device_detach(run->world.device, NULL, 5);
             break;
         default:
             status = ciommu_dirty_read(domain, NULL, DOMAIN_IOVA, PAGES * DOMAIN_PAGE, DOMAIN_PAGE,
@@ -233,9 +234,9 @@ int domain_mappers_stress(const struct probe_domain_options *options,
     status = status != CIOMMU_OK ? status
                                  : domain_map(run->world.domains[0], DOMAIN_IOVA, DOMAIN_OUTPUT,
                                               PAGES * DOMAIN_PAGE, DOMAIN_RW);
-    status = status != CIOMMU_OK ? status
-                                 : ciommu_device_attach(run->world.device, CIOMMU_NO_PASID,
-                                                        run->world.domains[0]);
+    status = status != CIOMMU_OK
+                 ? status
+                 : ciommu_device_attach(run->world.device, CIOMMU_NO_PASID, run->world.domains[0]);
     if (status == CIOMMU_OK) {
         race(run);
         result->violations = run->violations;

@@ -79,10 +79,9 @@ static enum ciommu_status build(struct domain_world *world) {
         }
         restore(world, slot, FIRST);
         poison(world, slot, SECOND);
-        status =
-            status != CIOMMU_OK
-                ? status
-                : ciommu_device_attach(world->device, pasid_of(slot), domain_of(world, slot, FIRST));
+        status = status != CIOMMU_OK ? status
+                                     : ciommu_device_attach(world->device, pasid_of(slot),
+                                                            domain_of(world, slot, FIRST));
         state = with_slot(state, slot, FIRST);
     }
     world->states[0] = state;

@@ -111,5 +111,6 @@ enum ciommu_status ciommu_dirty_read(struct ciommu_domain *domain, struct ciommu
     bool settle = edit.changed != 0 && !MUTANT(DIRTY_NO_INVALIDATE);
     struct ciommu_unit *unit = domain->unit;
     status = ciommu_domain_end_edit(domain, range, &edit, settle);
-    return settle || !clear || MUTANT(DIRTY_NO_INVALIDATE) ? status : ciommu_unit_settle(unit, NULL);
+    return settle || !clear || MUTANT(DIRTY_NO_INVALIDATE) ? status
+                                                           : ciommu_unit_settle(unit, NULL);
 }

@@ -447,6 +447,9 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
             path->resolved.space = space = NULL;
         }
     }
+    if (space != NULL && !is_input(path->shape, lookup->iova)) {
+        path->resolved.space = space = NULL; /* a fault, whatever the IOTLB holds */
+    }
     if (space != NULL) {
         walker->space = space;
         walker->parent = space->parent;

@@ -529,7 +529,9 @@ struct ciommu_step {
     uint32_t level; /* of a paging entry, 0 = leaf table; CIOMMU_NO_LEVEL for the others */
     uint32_t words; /* 8-byte words in `word`: 1, 2, 4 or 8; 0 when the entry could not be read */
     uint32_t reserved;
-    uint64_t address; /* output address of the entry */
+    uint64_t
+        address; /* output address of the entry; 0 in tables of the host's own (ciommu_domains.h),
+                    whose entries also show no address of a further table */
     uint64_t input; /* the address that this level translates: the IOVA, or a guest-physical address
                        (nested) */
     uint64_t word[8];

@@ -671,12 +671,15 @@ enum ciommu_status ciommu_device_destroy(struct ciommu_device *device, struct ci
     }
     *link = device->bucket;
     devices->count--;
-    if (source->first == NULL) {
+    bool last = source->first == NULL;
+    if (last) {
         publish_source(devices, source, false);
+    }
+    ciommu_unit_forget_source(unit, device->config.source);
+    ciommu_unit_finish_table_change(unit);
+    if (last) { /* nothing here touches it any more: this thread is in no read section */
         ciommu_rcu_defer(&devices->deferrals, &source->rcu, free_source);
     }
-    ciommu_unit_forget_source(unit, source->id);
-    ciommu_unit_finish_table_change(unit);
     ciommu_rcu_defer(&devices->deferrals, &device->rcu, free_device);
     pthread_mutex_unlock(&unit->table_lock);
     return ciommu_unit_settle(unit, NULL);

@@ -174,11 +174,6 @@ static const struct walk_format nested = {
     .may_mark = may_mark_nested,
 };
 
-static bool is_canonical(uint64_t input, uint32_t bits) {
-    uint32_t unused = 64 - bits;
-    return (uint64_t)((int64_t)(input << unused) >> unused) == input;
-}
-
 static bool walk(struct walker *walker, uint64_t input, struct leaf *out) {
     const struct stage_shape *stage = &walker->shape->first;
     walker->fault.stage = CIOMMU_STAGE_FIRST;

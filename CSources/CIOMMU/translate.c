@@ -238,9 +238,10 @@ static bool take_attachment(struct ciommu_port *port, const struct lookup *looku
     path->shape = &path->resolved.space->shape;
     if (translated) { /* it names an output address */
         path->shape = &unit->spaces.pool[0].shape;
-        path->resolved.space = NULL;
     }
-    if (cache) {
+    if (!cache) {
+        path->resolved.space = NULL;
+    } else {
         remember_binding(port, ciommu_requester(lookup->source, lookup->pasid), &path->resolved);
     }
     return true;
@@ -446,6 +447,9 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
         if (!is_alive(&path->resolved) && !MUTANT(ALIVE_ONCE)) {
             path->resolved.space = space = NULL;
         }
+    }
+    if (space != NULL && !is_input(path->shape, lookup->iova)) {
+        path->resolved.space = space = NULL; /* a fault, whatever the IOTLB holds */
     }
     if (space != NULL) {
         walker->space = space;

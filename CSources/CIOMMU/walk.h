@@ -74,6 +74,17 @@ bool ciommu_vtd_walk_second(struct walker *walker, const struct ciommu_space *sp
                             uint64_t walk_generation, uint64_t input, uint32_t access, bool judge,
                             struct leaf *out);
 
+static inline bool is_canonical(uint64_t input, uint32_t bits) {
+    uint32_t unused = 64 - bits;
+    return (uint64_t)((int64_t)(input << unused) >> unused) == input;
+}
+
+/* May the space translate `input` at all? The IOTLB keeps too few bits of an address to tell. */
+static inline bool is_input(const struct space_shape *shape, uint64_t input) {
+    return shape->kind == SPACE_SECOND ? input <= shape->second.input_last
+                                       : is_canonical(input, shape->first.input_bits);
+}
+
 /* Records an entry for ciommu_trace. */
 void ciommu_trace_step(struct trace *trace, uint32_t table, uint32_t level, uint64_t address,
                        uint64_t input, const uint64_t *words, uint32_t count);
@@ -250,8 +261,11 @@ static always_inline bool visit_entry(struct walker *walker, const struct walk_f
     uint64_t entry = load_acquire((const uint64_t *)(const void *)(table->host + offset));
     for (uint32_t attempt = 0; attempt < UPDATE_ATTEMPTS; attempt++) {
         if (unlikely(walker->trace != NULL)) {
-            ciommu_trace_step(walker->trace, format->table, level, table->address + offset, input,
-                              &entry, 1);
+            /* Where the host's own tables lie is nobody's business. */
+            uint64_t at = stage->host_tables ? 0 : table->address + offset;
+            bool hidden = stage->host_tables && level != 0 && (entry & LARGE_PAGE) == 0;
+            uint64_t shown = hidden ? entry & ~stage->address_mask : entry;
+            ciommu_trace_step(walker->trace, format->table, level, at, input, &shown, 1);
         }
         walk_at(walker, level, table->address + offset);
         if ((entry & format->present) == 0) {

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TARGETS 64u    /* pages that are written */
+#define TARGETS 64u /* pages that are written */
 #define MOST_PAGES 1024u
 #define REGION_PAGES 512u
 #define CHILDREN 4u
@@ -68,8 +68,9 @@ static void report(struct dirty_run *run, const char *what, uint32_t page, uint6
     (void)__atomic_fetch_add(&run->violations, 1, __ATOMIC_RELAXED);
     pthread_mutex_lock(&run->lock);
     if (run->first[0] == 0) {
-        (void)snprintf(run->first, sizeof run->first, "%s: page %u, found %llu, wanted %llu, round %llu",
-                       what, page, (unsigned long long)found, (unsigned long long)wanted,
+        (void)snprintf(run->first, sizeof run->first,
+                       "%s: page %u, found %llu, wanted %llu, round %llu", what, page,
+                       (unsigned long long)found, (unsigned long long)wanted,
                        (unsigned long long)run->rounds);
     }
     pthread_mutex_unlock(&run->lock);
@@ -100,8 +101,7 @@ static enum ciommu_status build(struct dirty_run *run) {
     struct domain_world *world = &run->world;
     bool nested = is_nested(run);
     run->pages = has_regions(run) ? 2 * REGION_PAGES : 2 * TARGETS;
-    run->track_flags =
-        run->options->world == PROBE_DOMAIN_DIRTY_SPLIT ? CIOMMU_DIRTY_SPLIT : 0;
+    run->track_flags = run->options->world == PROBE_DOMAIN_DIRTY_SPLIT ? CIOMMU_DIRTY_SPLIT : 0;
     for (uint32_t target = 0; target < TARGETS; target++) {
         run->targets[target] = has_regions(run) ? target * 7 : target;
         run->is_target[run->targets[target]] = true;
@@ -109,10 +109,9 @@ static enum ciommu_status build(struct dirty_run *run) {
     enum ciommu_status status = domain_paging(
         world, CIOMMU_PAGING_DIRTY_TRACKING | (nested ? CIOMMU_PAGING_NEST_PARENT : 0),
         has_regions(run) ? 21 : 12, &world->domains[0]);
-    status = status != CIOMMU_OK
-                 ? status
-                 : domain_map(world->domains[0], tracked_iova(run, 0), output_of(0),
-                              run->pages * DOMAIN_PAGE, DOMAIN_RW);
+    status = status != CIOMMU_OK ? status
+                                 : domain_map(world->domains[0], tracked_iova(run, 0), output_of(0),
+                                              run->pages * DOMAIN_PAGE, DOMAIN_RW);
     if (status != CIOMMU_OK) {
         return status;
     }
@@ -128,9 +127,9 @@ static uint32_t pasid_of(const struct dirty_run *run, uint64_t random) {
 
 static bool translate(struct dirty_run *run, struct ciommu_port *port, uint32_t page,
                       uint32_t access, uint64_t random, struct ciommu_result *result) {
-    enum ciommu_status status = ciommu_translate(
-        run->world.unit, port, DOMAIN_SOURCE, pasid_of(run, random),
-        DOMAIN_IOVA + page * DOMAIN_PAGE, access, CIOMMU_NO_FAULT, result);
+    enum ciommu_status status =
+        ciommu_translate(run->world.unit, port, DOMAIN_SOURCE, pasid_of(run, random),
+                         DOMAIN_IOVA + page * DOMAIN_PAGE, access, CIOMMU_NO_FAULT, result);
     bool fine = status == CIOMMU_OK && result->outcome == CIOMMU_TRANSLATED_OK &&
                 result->host != NULL && result->address == output_of(page);
     if (!fine) {
@@ -270,8 +269,7 @@ static enum ciommu_status do_round(struct dirty_run *run) {
     uint64_t bitmap[MOST_PAGES / 64];
     take_snapshot(run, before);
     bool peeks = probe_random(&run->random) % 8 == 0;
-    enum ciommu_status status =
-        peeks ? read_bitmap(run, peeked, CIOMMU_DIRTY_NO_CLEAR) : CIOMMU_OK;
+    enum ciommu_status status = peeks ? read_bitmap(run, peeked, CIOMMU_DIRTY_NO_CLEAR) : CIOMMU_OK;
     status = status != CIOMMU_OK ? status : read_bitmap(run, bitmap, 0);
     if (status != CIOMMU_OK) {
         return status;
@@ -312,11 +310,9 @@ static enum ciommu_status restart(struct dirty_run *run) {
 static enum ciommu_status cut(struct dirty_run *run) {
     struct ciommu_domain *domain = run->world.domains[0];
     uint64_t iova = tracked_iova(run, VICTIM);
-    enum ciommu_status status =
-        ciommu_domain_protect(domain, NULL, iova, DOMAIN_PAGE, CIOMMU_READ);
-    return status != CIOMMU_OK
-               ? status
-               : ciommu_domain_protect(domain, NULL, iova, DOMAIN_PAGE, DOMAIN_RW);
+    enum ciommu_status status = ciommu_domain_protect(domain, NULL, iova, DOMAIN_PAGE, CIOMMU_READ);
+    return status != CIOMMU_OK ? status
+                               : ciommu_domain_protect(domain, NULL, iova, DOMAIN_PAGE, DOMAIN_RW);
 }
 
 static void migrate(struct dirty_run *run) {

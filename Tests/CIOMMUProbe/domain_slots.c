@@ -2,11 +2,13 @@
  *
  * domain_slots.c - one device, eight places to attach to (no PASID, and seven PASIDs), two domains
  * for each. PROBE_DOMAIN_REPLACE only replaces: then a fault is always wrong. PROBE_DOMAIN_ATTACH
- * attaches, detaches, replaces, resets the device, and makes it anew.
+ * attaches, detaches, replaces, resets the device, makes it anew, and makes domains anew in a pool
+ * that is so small that their places in it are soon another's.
  *
  * State: two bits a place.
  */
 #include "domain_world.h"
+#include "harness.h"
 
 #define PAGES 4u
 
@@ -45,23 +47,41 @@ static void poison(struct domain_world *world, uint32_t slot, enum slot value) {
     }
 }
 
+static enum ciommu_status make_domain(struct domain_world *world, uint32_t slot, enum slot value) {
+    struct ciommu_domain **domain = &world->domains[slot * 2 + (value == SECOND)];
+    enum ciommu_status status = CIOMMU_NO_SPACE;
+    /* A destroyed domain's place is free again after a grace period. */
+    for (uint32_t attempt = 0; attempt < 5000 && status == CIOMMU_NO_SPACE; attempt++) {
+        status = domain_paging(world, 0, 0, domain);
+        if (status == CIOMMU_NO_SPACE) {
+            probe_nap(1000000);
+        }
+    }
+    return status != CIOMMU_OK ? status
+                               : domain_map(*domain, DOMAIN_IOVA, output_of(slot, value, 0),
+                                            PAGES * DOMAIN_PAGE, DOMAIN_RW);
+}
+
+/* One that is attached nowhere gives way to a new one. */
+static enum ciommu_status remake_domain(struct domain_world *world, uint32_t slot,
+                                        enum slot value) {
+    enum ciommu_status status = ciommu_domain_destroy(domain_of(world, slot, value));
+    world->domains[slot * 2 + (value == SECOND)] = NULL;
+    return status != CIOMMU_OK ? status : make_domain(world, slot, value);
+}
+
 static enum ciommu_status build(struct domain_world *world) {
     enum ciommu_status status = CIOMMU_OK;
     uint64_t state = 0;
     for (uint32_t slot = 0; slot < DOMAIN_SLOTS && status == CIOMMU_OK; slot++) {
         for (enum slot value = FIRST; value <= SECOND && status == CIOMMU_OK; value++) {
-            status = domain_paging(world, 0, 0, &world->domains[slot * 2 + (value == SECOND)]);
-            status = status != CIOMMU_OK ? status
-                                         : domain_map(domain_of(world, slot, value), DOMAIN_IOVA,
-                                                      output_of(slot, value, 0),
-                                                      PAGES * DOMAIN_PAGE, DOMAIN_RW);
+            status = make_domain(world, slot, value);
         }
         restore(world, slot, FIRST);
         poison(world, slot, SECOND);
-        status =
-            status != CIOMMU_OK
-                ? status
-                : ciommu_device_attach(world->device, pasid_of(slot), domain_of(world, slot, FIRST));
+        status = status != CIOMMU_OK ? status
+                                     : ciommu_device_attach(world->device, pasid_of(slot),
+                                                            domain_of(world, slot, FIRST));
         state = with_slot(state, slot, FIRST);
     }
     world->states[0] = state;
@@ -116,6 +136,9 @@ static enum ciommu_status change(struct domain_world *world, uint64_t random) {
     domain_finish(world);
     if (status == CIOMMU_OK) {
         poison(world, slot, old);
+        if (old != DETACHED && (random >> 20) % 4 == 0) {
+            status = remake_domain(world, slot, old);
+        }
     }
     return status;
 }

@@ -77,6 +77,11 @@ static enum ciommu_status build(struct domain_world *world) {
         status = domain_map(world->domains[0], DOMAIN_IOVA, output_of(world, AT_FIRST, 0),
                             world->span, DOMAIN_RW);
     }
+    if (status == CIOMMU_OK &&
+        !huge) { /* a neighbour keeps the upper tables: only leaf tables go */
+        status = domain_map(world->domains[0], DOMAIN_IOVA + world->span, DOMAIN_OUTPUT,
+                            DOMAIN_PAGE, CIOMMU_READ);
+    }
     struct ciommu_domain_statistics statistics = {.size = sizeof statistics};
     if (status == CIOMMU_OK) {
         ciommu_domain_statistics(world->domains[0], &statistics);
@@ -125,8 +130,8 @@ static enum ciommu_status step(struct domain_world *world, uint64_t first, uint6
     if (next == HOLE) {
         status = ciommu_domain_unmap(world->domains[0], NULL, iova, length, NULL);
     } else if (maps) {
-        status = domain_map(world->domains[0], iova, output_of(world, whole, first), length,
-                            DOMAIN_RW);
+        status =
+            domain_map(world->domains[0], iova, output_of(world, whole, first), length, DOMAIN_RW);
     } else {
         uint32_t rights = next == READ_ONLY ? CIOMMU_READ : DOMAIN_RW;
         status = ciommu_domain_protect(world->domains[0], NULL, iova, length, rights);
@@ -158,8 +163,8 @@ static enum ciommu_status change(struct domain_world *world, uint64_t random) {
     } else if (victim_of(state) == UNHARMED) {
         bool large = world->kind == PROBE_DOMAIN_HUGE_SPLITS && dice >= 12;
         uint64_t pick = (random >> 8) % ((world->sample_count + 1) / 2) * 2;
-        first = large ? (random >> 8) % (world->span / DOMAIN_PAGE / 512) * 512
-                      : world->samples[pick];
+        first =
+            large ? (random >> 8) % (world->span / DOMAIN_PAGE / 512) * 512 : world->samples[pick];
         status = step(world, first, large ? 512 : 1, dice % 2 == 0 ? HOLE : READ_ONLY);
     } else if (victim_of(state) == READ_ONLY && dice < 4) {
         status = step(world, first, count, HOLE);

@@ -35,8 +35,8 @@ struct reader {
 };
 
 static const char *const world_names[PROBE_DOMAIN_WORLDS] = {
-    "flips",    "2 MiB splits", "1 GiB splits",      "replace",           "attach",
-    "children", "dirty",        "dirty large pages", "dirty split pages", "dirty nested",
+    "flips",   "2 MiB splits", "1 GiB splits",      "replace",           "attach",       "children",
+    "mappers", "dirty",        "dirty large pages", "dirty split pages", "dirty nested",
 };
 
 const char *probe_domain_world_name(uint32_t world) {
@@ -254,6 +254,9 @@ static void race(struct run *run, struct probe_domain_result *result) {
 int probe_domain_stress(const struct probe_domain_options *options,
                         struct probe_domain_result *result) {
     memset(result, 0, sizeof *result);
+    if (options->world == PROBE_DOMAIN_MAPPERS) {
+        return domain_mappers_stress(options, result);
+    }
     if (options->world >= PROBE_DOMAIN_DIRTY) {
         return domain_dirty_stress(options, result);
     }
@@ -263,8 +266,8 @@ int probe_domain_stress(const struct probe_domain_options *options,
     }
     run->options = options;
     pthread_mutex_init(&run->lock, NULL);
-    int status = domain_world_create(&run->world, plan_of(options->world), options,
-                                     ram_of(options->world));
+    int status =
+        domain_world_create(&run->world, plan_of(options->world), options, ram_of(options->world));
     if (status == CIOMMU_OK) {
         race(run, result);
     }
@@ -289,6 +292,7 @@ uint32_t probe_mutant_number(const char *name) {
         uint32_t mutant;
     } mutants[] = {
         {"NO_DRAIN", CIOMMU_MUTANT_NO_DRAIN},
+        {"NO_REVALIDATE", CIOMMU_MUTANT_NO_REVALIDATE},
         {"NO_CHILDREN", CIOMMU_MUTANT_NO_CHILDREN},
         {"CHILD_FIRST", CIOMMU_MUTANT_CHILD_FIRST},
         {"IGNORE_TABLEGEN", CIOMMU_MUTANT_IGNORE_TABLEGEN},

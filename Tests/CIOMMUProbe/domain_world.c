@@ -21,6 +21,9 @@ static enum ciommu_status make_unit(struct domain_world *world,
     config.walk_cache_entries = options->walk_cache_entries;
     config.flags = options->portable ? CIOMMU_UNIT_NO_WIDE_LOADS : 0;
     config.drain_timeout = UINT64_C(60000000000);
+    if (options->world == PROBE_DOMAIN_REPLACE || options->world == PROBE_DOMAIN_ATTACH) {
+        config.domains = DOMAIN_SLOTS * 2 + 2;
+    }
     struct ciommu_memory_range range = {
         .size = sizeof range,
         .rights = DOMAIN_RW,

@@ -124,5 +124,8 @@ uint64_t domain_slot_sum(const struct domain_world *world, uint64_t address);
 /* The worlds of dirty bits have threads of their own (domain_dirty.c). */
 int domain_dirty_stress(const struct probe_domain_options *options,
                         struct probe_domain_result *result);
+/* And so has PROBE_DOMAIN_MAPPERS (domain_mappers.c). */
+int domain_mappers_stress(const struct probe_domain_options *options,
+                          struct probe_domain_result *result);
 
 #endif

@@ -320,6 +320,8 @@ struct ciommu_unit_config {
     uint32_t flags;               /* CIOMMU_UNIT_* */
     uint64_t drain_timeout; /* longest wait for sections, nanoseconds; 0 = CIOMMU_TIMED_OUT at once
                                if any is open */
+    uint64_t table_pages;   /* most pages of 4096 bytes that the host's own paging structures may
+                               take; a map that would need more is CIOMMU_NO_MEMORY */
 };
 
 /* Fills `config` with defaults: capabilities of a unit with everything in FORMATS-VTD that the
@@ -529,7 +531,9 @@ struct ciommu_step {
     uint32_t level; /* of a paging entry, 0 = leaf table; CIOMMU_NO_LEVEL for the others */
     uint32_t words; /* 8-byte words in `word`: 1, 2, 4 or 8; 0 when the entry could not be read */
     uint32_t reserved;
-    uint64_t address; /* output address of the entry */
+    uint64_t
+        address; /* output address of the entry; 0 in tables of the host's own (ciommu_domains.h),
+                    whose entries also show no address of a further table */
     uint64_t input; /* the address that this level translates: the IOVA, or a guest-physical address
                        (nested) */
     uint64_t word[8];
@@ -664,6 +668,7 @@ static inline void ciommu_unit_config_init(struct ciommu_unit_config *config) {
     config->fault_entries = 64;
     config->flags = 0;
     config->drain_timeout = UINT64_C(1000000000);
+    config->table_pages = UINT64_C(1) << 20;
 }
 
 #ifdef __cplusplus

@@ -221,8 +221,9 @@ struct ciommu_device_config {
  * is the host's: the guest's tables have no say, and translation is on for it whatever GCMD.TE
  * says. CIOMMU_OVERLAP: the slice meets another one and not both were made with the same policy
  * other than REFUSED, or the source id has a WHOLE device, or this is WHOLE and it has any, or it
- * has a PARENT already. CIOMMU_EXISTS: the id is taken. CIOMMU_UNSUPPORTED: a slice without
- * ECAP.PASID, or beyond ECAP.PSS. CIOMMU_INVALID_ARGUMENT, CIOMMU_NO_MEMORY. */
+ * has a PARENT already. CIOMMU_IN_USE: the PARENT attached a PASID of the slice. CIOMMU_EXISTS: the
+ * id is taken. CIOMMU_UNSUPPORTED: a slice without ECAP.PASID, or beyond ECAP.PSS.
+ * CIOMMU_INVALID_ARGUMENT, CIOMMU_NO_MEMORY. */
 CIOMMU_API enum ciommu_status ciommu_device_create(struct ciommu_unit *unit,
                                                    struct ciommu_port *port,
                                                    const struct ciommu_device_config *config,
@@ -282,7 +283,8 @@ struct ciommu_pasid_table {
 
 /* Gives a device the guest's own PASID table. Its content is not looked at: a bad entry is a fault
  * when it is used [B-B1]. Cached entries are dropped by the guest's invalidations as those behind
- * the root table are. CIOMMU_IN_USE: a domain is attached or a table bound. CIOMMU_UNSUPPORTED:
+ * the root table are. CIOMMU_IN_USE: a domain is attached or a table bound, or a device whose slice
+ * overlaps has attached or bound something. CIOMMU_UNSUPPORTED:
  * another model or format than the unit's, levels other than 2, no ECAP.SMTS.
  * CIOMMU_MISALIGNED, CIOMMU_OUT_OF_RANGE (PASID bits, address), CIOMMU_INVALID_ARGUMENT. */
 CIOMMU_API enum ciommu_status ciommu_device_bind(struct ciommu_device *device,

@@ -23,12 +23,17 @@ enum probe_domain_world {
     /* A PASID alternates between two domains. Caught: a replace with a gap, bindings kept over a
      * table change, no drain, a binding published after an unlink. */
     PROBE_DOMAIN_REPLACE,
-    /* PASIDs are attached, replaced, detached; the device is reset and made again. Caught: a detach
-     * that does not move tablegen, and those of the world before. */
+    /* PASIDs are attached, replaced, detached; the device is reset and made again, domains come and
+     * go. Caught: a detach that does not move tablegen, a domain's place reused too early, and
+     * those of the world before. */
     PROBE_DOMAIN_ATTACH,
     /* PROBE_DOMAIN_FLIPS on a parent, read through some of its 1,000 nested children. Caught:
      * parent changes that do not reach children, no drain. */
     PROBE_DOMAIN_CHILDREN,
+    /* Many threads change neighbouring pages of one 2 MiB page, each its own, and one switches
+     * dirty tracking; each must find its own pages as it left them. Caught: edits that lose one
+     * another, a split or merge without the lock. */
+    PROBE_DOMAIN_MAPPERS,
     /* Writers beside a reader of dirty bits, as a live migration. 4 KiB pages. Caught: D cleared
      * without invalidation, rights granted without D, no drain. */
     PROBE_DOMAIN_DIRTY,

@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "device.h"
 #include "invalidate.h"
+#include "tlb_ask.h"
 
 #define PAGE_MASK UINT64_C(4095)
 
@@ -31,6 +32,8 @@ static struct attachment *make_attachment(struct ciommu_device *device, uint32_t
         attachment->resolved = domain->resolved;
         attachment->resolved.pasid = pasid == CIOMMU_NO_PASID ? 0 : pasid;
         attachment->domain = domain;
+        attachment->source = device->config.source;
+        attachment->requested = pasid;
         attachment->holder.device = device;
     }
     return attachment;
@@ -66,18 +69,63 @@ static bool is_shared(const struct attachment *attachment) {
     return count > 1;
 }
 
-static void drop(struct ciommu_device *device, struct attachment *attachment) {
-    attachment->domain->attachments--;
-    ciommu_rcu_defer(&device->unit->devices.deferrals, &attachment->rcu, free_attachment);
+/* Lists a new one with its domain. */
+static void join_domain(struct attachment *attachment) {
+    struct ciommu_domain *domain = attachment->domain;
+    attachment->serial = ++domain->unit->tlbs.serial;
+    attachment->older = domain->newest_attachment;
+    attachment->newer = NULL;
+    if (attachment->older != NULL) {
+        attachment->older->newer = attachment;
+    }
+    domain->newest_attachment = attachment;
+    domain->attachments++;
+}
+
+static void leave_domain(struct attachment *attachment) {
+    struct ciommu_domain *domain = attachment->domain;
+    *(attachment->newer != NULL ? &attachment->newer->older : &domain->newest_attachment) =
+        attachment->older;
+    if (attachment->older != NULL) {
+        attachment->older->newer = attachment->newer;
+    }
+    domain->attachments--;
+    ciommu_rcu_defer(attachment->deferrals, &attachment->rcu, free_attachment);
+}
+
+/* No entry leads to it any more. */
+static void drop(struct attachment *attachment, struct departures *departures) {
+    if (tlbs_exist(attachment->domain->unit)) {
+        attachment->leaving = departures->first;
+        departures->first = attachment;
+    } else {
+        leave_domain(attachment);
+    }
+}
+
+enum ciommu_status ciommu_departures_end(struct ciommu_unit *unit, struct departures *departures,
+                                         const struct tlb_target *target) {
+    enum ciommu_status status = ciommu_tlbs_settle(unit, target);
+    if (departures->first != NULL) {
+        pthread_mutex_lock(&unit->table_lock);
+        for (struct attachment *leaving = departures->first, *next; leaving != NULL;
+             leaving = next) {
+            next = leaving->leaving;
+            leave_domain(leaving);
+        }
+        pthread_mutex_unlock(&unit->table_lock);
+    }
+    return status;
 }
 
 /* The device lets go; the entry goes with its last holder. */
-static void release(struct ciommu_device *device, uint32_t pasid, struct attachment *attachment) {
+static void release(struct ciommu_device *device, uint32_t pasid, struct attachment *attachment,
+                    struct departures *departures) {
     bool last = !is_shared(attachment);
     device->attachments--;
     if (last) {
         put(device->source, pasid, NULL);
-        drop(device, attachment);
+        drop(attachment, departures);
     } else {
         store_release(&find_holder(attachment, device)->device, NULL);
     }
@@ -102,19 +150,19 @@ static void drop_bound(struct ciommu_device *device) {
     }
 }
 
-void ciommu_device_clear(struct ciommu_device *device) {
+void ciommu_device_clear(struct ciommu_device *device, struct departures *departures) {
     struct source *source = device->source;
     bool slice = device->config.share == CIOMMU_SHARE_SLICE;
     uint32_t pasid = slice ? device->config.first_pasid : 0;
     uint32_t last = slice ? device->config.last_pasid : PASID_LAST;
     void *value;
     if (source->untagged != NULL && find_holder(source->untagged, device) != NULL) {
-        release(device, CIOMMU_NO_PASID, source->untagged);
+        release(device, CIOMMU_NO_PASID, source->untagged, departures);
     }
     while (device->attachments != 0 && pasid <= last &&
            ciommu_pasid_table_next(&source->attachments, &pasid, &value)) {
         if (find_holder(value, device) != NULL) {
-            release(device, pasid, value);
+            release(device, pasid, value, departures);
         }
         pasid++;
     }
@@ -201,7 +249,7 @@ static enum ciommu_status attach_locked(struct ciommu_device *device, uint32_t p
         return status;
     }
     put(source, pasid, attachment);
-    domain->attachments++;
+    join_domain(attachment);
     device->attachments++;
     return CIOMMU_OK;
 }
@@ -231,7 +279,8 @@ static enum ciommu_status find_own(const struct ciommu_device *device, uint32_t 
 
 /* Table lock. `attachment` is the new one. */
 static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t pasid,
-                                         struct attachment *attachment) {
+                                         struct attachment *attachment,
+                                         struct departures *departures) {
     struct attachment *present;
     enum ciommu_status status = find_own(device, pasid, &present);
     if (status != CIOMMU_OK) {
@@ -254,8 +303,8 @@ static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t 
     if (!MUTANT(DETACH_NO_TABLEGEN)) {
         ciommu_unit_finish_table_change(device->unit);
     }
-    attachment->domain->attachments++;
-    drop(device, present);
+    join_domain(attachment);
+    drop(present, departures);
     return CIOMMU_OK;
 }
 
@@ -272,14 +321,16 @@ enum ciommu_status ciommu_device_replace(struct ciommu_device *device, struct ci
     if (attachment == NULL) {
         return CIOMMU_NO_MEMORY;
     }
+    struct departures departures = {0};
+    const struct tlb_target target = tlb_of_pasid(device->config.source, pasid);
     pthread_mutex_lock(&device->unit->table_lock);
-    status = replace_locked(device, pasid, attachment);
+    status = replace_locked(device, pasid, attachment, &departures);
     pthread_mutex_unlock(&device->unit->table_lock);
     if (status != CIOMMU_OK) {
         ciommu_free(attachment);
         return status;
     }
-    return ciommu_unit_settle(device->unit, NULL);
+    return ciommu_departures_end(device->unit, &departures, &target);
 }
 
 enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct ciommu_port *port,
@@ -292,19 +343,21 @@ enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct cio
         return CIOMMU_INVALID_ARGUMENT;
     }
     struct attachment *present;
+    struct departures departures = {0};
+    const struct tlb_target target = tlb_of_pasid(device->config.source, pasid);
     pthread_mutex_lock(&device->unit->table_lock);
     status = find_own(device, pasid, &present);
     if (status == CIOMMU_OK) {
         if (!MUTANT(DETACH_NO_TABLEGEN)) {
             ciommu_unit_begin_table_change(device->unit);
         }
-        release(device, pasid, present);
+        release(device, pasid, present, &departures);
         if (!MUTANT(DETACH_NO_TABLEGEN)) {
             ciommu_unit_finish_table_change(device->unit);
         }
     }
     pthread_mutex_unlock(&device->unit->table_lock);
-    return status != CIOMMU_OK ? status : ciommu_unit_settle(device->unit, NULL);
+    return status != CIOMMU_OK ? status : ciommu_departures_end(device->unit, &departures, &target);
 }
 
 struct ciommu_domain *ciommu_device_domain(struct ciommu_device *device, uint32_t pasid) {
@@ -326,12 +379,14 @@ enum ciommu_status ciommu_device_reset(struct ciommu_device *device, struct ciom
     if (status != CIOMMU_OK) {
         return status;
     }
+    struct departures departures = {0};
+    const struct tlb_target target = tlb_of_device(device);
     pthread_mutex_lock(&device->unit->table_lock);
     ciommu_unit_begin_table_change(device->unit);
-    ciommu_device_clear(device);
+    ciommu_device_clear(device, &departures);
     ciommu_unit_finish_table_change(device->unit);
     pthread_mutex_unlock(&device->unit->table_lock);
-    return ciommu_unit_settle(device->unit, NULL);
+    return ciommu_departures_end(device->unit, &departures, &target);
 }
 
 /* ---- Binding a guest's PASID table [B-B2] ---- */
@@ -417,6 +472,7 @@ enum ciommu_status ciommu_device_unbind(struct ciommu_device *device, struct cio
         return status;
     }
     struct ciommu_unit *unit = device->unit;
+    const struct tlb_target target = tlb_of_device(device);
     pthread_mutex_lock(&unit->table_lock);
     bool bound = device->bound != NULL;
     if (bound) {
@@ -425,5 +481,5 @@ enum ciommu_status ciommu_device_unbind(struct ciommu_device *device, struct cio
         ciommu_unit_finish_table_change(unit);
     }
     pthread_mutex_unlock(&unit->table_lock);
-    return bound ? ciommu_unit_settle(unit, NULL) : CIOMMU_NOT_ATTACHED;
+    return bound ? ciommu_tlbs_settle(unit, &target) : CIOMMU_NOT_ATTACHED;
 }

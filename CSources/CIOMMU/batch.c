@@ -4,7 +4,7 @@
  * completed by one drain a segment [B-D1, B-D2, B-D3].
  *
  * The way of an entry: copy -> decode -> pending (pending.h) -> at the segment's end applied,
- * drained, told to observers -> a wait descriptor's status and event.
+ * drained, devices asked, told to observers -> a wait descriptor's status and event.
  */
 #include "ciommu_invalidation.h"
 #include "descriptor_vtd.h"
@@ -124,11 +124,19 @@ static void span(struct ciommu_batch_result *result, uint32_t lowest, uint32_t h
     result->highest = higher ? highest : result->highest;
 }
 
+/* A device did not answer as it must. An entry that was refused is answered for: its device is
+ * blocked, so later wait descriptors tell the truth [FORMATS-VTD C4: ICE stops nothing]. */
+static void device_failed(void *context, const struct ciommu_batch_failure *failure) {
+    struct run *run = context;
+    fail(run, failure);
+    span(run->result, failure->index, failure->index);
+}
+
 /* Completes what was collected up to entry `last`. */
 static bool complete(struct run *run, uint32_t last) {
     bool was_late = run->pending->late;
     run->result->segments++;
-    (void)ciommu_pending_complete(run->pending);
+    ciommu_pending_complete(run->pending);
     if (run->pending->late && !was_late) {
         const struct ciommu_batch_failure failure = {
             .index = last,
@@ -142,7 +150,7 @@ static bool complete(struct run *run, uint32_t last) {
         span(run->result, run->segment_first, last);
     }
     run->segment_first = last + 1;
-    return !run->pending->late;
+    return !run->pending->late && !run->pending->device_late;
 }
 
 /* Stores a wait descriptor's status where the guest reads it; lost where no writable memory is. */
@@ -194,7 +202,7 @@ static void take_descriptor(struct run *run, uint32_t index, const uint64_t word
         }
         return;
     default:
-        ciommu_pending_add(run->pending, NULL, &decoded->invalidation);
+        ciommu_pending_add(run->pending, NULL, &decoded->invalidation, index);
     }
 }
 
@@ -210,7 +218,7 @@ static bool take_entry(struct run *run, uint32_t index) {
         if (!decode_stage1(run, words, &what)) {
             return false;
         }
-        ciommu_pending_add(run->pending, batch->domain->space, &what);
+        ciommu_pending_add(run->pending, batch->domain->space, &what, index);
         return true;
     }
     struct ciommu_descriptor_result decoded = {.size = sizeof decoded};
@@ -295,7 +303,10 @@ enum ciommu_status ciommu_batch_apply(struct ciommu_unit *unit, struct ciommu_po
     };
     struct pending pending;
     pending_init(&pending, unit);
+    pending.domain = batch->domain;
     struct run run = {unit, used, batch, host, result, &pending, 0};
+    pending.report = device_failed;
+    pending.context = &run;
     enum ciommu_status status = apply(&run);
     if (used != port) {
         ciommu_port_give_back(used);

@@ -44,6 +44,9 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_DETACH_NO_TABLEGEN,  /* ports keep what they resolved over a detach or replace */
     CIOMMU_MUTANT_PASID_REUSED_EARLY,  /* a host PASID is free before sections that found it end */
     CIOMMU_MUTANT_QUARANTINE_IGNORED,  /* the same, after a drain that timed out */
+    CIOMMU_MUTANT_TLB_NOT_BLOCKED,     /* a device that did not answer goes on translating */
+    CIOMMU_MUTANT_TLB_BEFORE_DRAIN,    /* devices are asked before the ports are drained */
+    CIOMMU_MUTANT_TLB_LATE_ACCEPTED,   /* a late answer ends a newer request of its device */
     CIOMMU_MUTANT_COUNT
 };
 

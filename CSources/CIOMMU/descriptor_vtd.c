@@ -176,6 +176,7 @@ static bool decode_device_tlb(struct decoder *d, struct ciommu_invalidation *wha
     }
     what->kind = CIOMMU_INVALIDATE_DEVICE_TLB;
     what->source = field(d->q0, 32, 16);
+    what->stages = CIOMMU_STAGES_UNTAGGED; /* its invalidation request carries no PASID */
     device_range(d, (d->q1 & 1) != 0, what);
     return true;
 }

@@ -6,6 +6,7 @@
 #include "device.h"
 #include "alloc.h"
 #include "invalidate.h"
+#include "tlb_ask.h"
 
 #include <string.h>
 
@@ -656,9 +657,11 @@ enum ciommu_status ciommu_device_destroy(struct ciommu_device *device, struct ci
     if (port != NULL && port_is_inside(port)) {
         return CIOMMU_IN_SECTION;
     }
+    struct departures departures = {0};
+    const struct tlb_target target = tlb_of_device(device);
     pthread_mutex_lock(&unit->table_lock);
     ciommu_unit_begin_table_change(unit);
-    ciommu_device_clear(device);
+    ciommu_device_clear(device, &departures);
     take_out(source, device);
     if (device->config.share == CIOMMU_SHARE_SLICE) {
         leave_slice(device);
@@ -682,14 +685,14 @@ enum ciommu_status ciommu_device_destroy(struct ciommu_device *device, struct ci
     }
     ciommu_rcu_defer(&devices->deferrals, &device->rcu, free_device);
     pthread_mutex_unlock(&unit->table_lock);
-    return ciommu_unit_settle(unit, NULL);
+    return ciommu_departures_end(unit, &departures, &target);
 }
 
-void ciommu_devices_clear(struct devices *devices) {
+void ciommu_devices_clear(struct devices *devices, struct departures *departures) {
     for (uint32_t index = 0; index < DEVICE_BUCKETS; index++) {
         for (struct ciommu_device *device = devices->buckets[index]; device != NULL;
              device = device->bucket) {
-            ciommu_device_clear(device);
+            ciommu_device_clear(device, departures);
         }
     }
 }

@@ -14,7 +14,8 @@
  *                and drain. A section that began before keeps the old attachment to its end or
  *                takes the new one; there is no moment without either.
  *   Removal      sources, attachments, bound tables, owners and devices go through call_rcu.
- *   Guarantee    after the drain no section uses what was replaced or detached.
+ *   Guarantee    after the drain no section uses what was replaced or detached, and then, asked, no
+ *                device (tlb_ask.h).
  */
 #ifndef CIOMMU_DEVICE_H
 #define CIOMMU_DEVICE_H
@@ -34,7 +35,21 @@ struct attachment {
     struct deferrals *deferrals; /* constant, like all up to `holder` */
     struct resolved resolved;
     struct ciommu_domain *domain; /* writers only: readers may outlive it */
+    uint32_t source;
+    uint32_t requested; /* the PASID, or CIOMMU_NO_PASID */
+    uint64_t serial;    /* order of making, in the unit */
+    /* Table lock: among those of the domain. */
+    struct attachment *older;
+    struct attachment *newer;
+    struct attachment *leaving; /* of `departures` */
     struct holder holder;
+};
+
+/* Attachments that no request is resolved to any more, but that stay in their domain's list until
+ * their devices have been asked to drop everything: an unmap in another thread must not return
+ * before that. Empty where the unit has no device-TLB. */
+struct departures {
+    struct attachment *first;
 };
 
 /* A guest's PASID table. Constant. */
@@ -132,7 +147,12 @@ void ciommu_devices_fini(struct devices *devices);
 enum ciommu_status ciommu_device_owns(const struct ciommu_device *device, uint32_t pasid);
 
 /* Detaches and unbinds everything of a device, or of every device. Needs no memory. */
-void ciommu_device_clear(struct ciommu_device *device);
-void ciommu_devices_clear(struct devices *devices);
+void ciommu_device_clear(struct ciommu_device *device, struct departures *departures);
+void ciommu_devices_clear(struct devices *devices, struct departures *departures);
+
+/* The end of a change: settles, asks devices, and lets what departs go. Outside locks. */
+struct tlb_target;
+enum ciommu_status ciommu_departures_end(struct ciommu_unit *unit, struct departures *departures,
+                                         const struct tlb_target *target);
 
 #endif

@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "invalidate.h"
 #include "shape_vtd.h"
+#include "tlb_ask.h"
 
 #include <string.h>
 
@@ -78,6 +79,26 @@ static uint32_t next_id(struct domains *domains) {
     return id;
 }
 
+/* Table lock. */
+static void add_child(struct ciommu_domain *parent, struct ciommu_domain *child) {
+    child->serial = ++parent->unit->tlbs.serial;
+    child->older = parent->newest_child;
+    child->newer = NULL;
+    if (child->older != NULL) {
+        child->older->newer = child;
+    }
+    parent->newest_child = child;
+    parent->children++;
+}
+
+static void remove_child(struct ciommu_domain *parent, struct ciommu_domain *child) {
+    *(child->newer != NULL ? &child->newer->older : &parent->newest_child) = child->older;
+    if (child->older != NULL) {
+        child->older->newer = child->newer;
+    }
+    parent->children--;
+}
+
 /* Gives a domain its space and makes it known. */
 static enum ciommu_status try_publish(struct ciommu_domain *domain, struct space_shape *shape) {
     struct ciommu_unit *unit = domain->unit;
@@ -89,7 +110,7 @@ static enum ciommu_status try_publish(struct ciommu_domain *domain, struct space
     if (domain->space != NULL) {
         unit->domains.count++;
         if (parent != NULL) {
-            parent->children++;
+            add_child(parent, domain);
         }
     }
     pthread_mutex_unlock(&unit->table_lock);
@@ -260,7 +281,7 @@ enum ciommu_status ciommu_domain_destroy(struct ciommu_domain *domain) {
         ciommu_spaces_release(&unit->spaces, domain->space);
         unit->domains.count--;
         if (domain->parent != NULL) {
-            domain->parent->children--;
+            remove_child(domain->parent, domain);
         }
     }
     pthread_mutex_unlock(&unit->table_lock);
@@ -298,5 +319,6 @@ enum ciommu_status ciommu_nested_invalidate(struct ciommu_domain *domain, struct
     pthread_mutex_lock(&unit->table_lock);
     ciommu_space_invalidate(&unit->spaces, domain->space, &what);
     pthread_mutex_unlock(&unit->table_lock);
-    return ciommu_unit_end_change(unit, &what);
+    const struct tlb_target target = tlb_of_domain(domain, first, last);
+    return ciommu_unit_end_change(unit, &what, &target);
 }

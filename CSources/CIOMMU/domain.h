@@ -35,8 +35,14 @@ struct ciommu_domain {
     pthread_mutex_t lock; /* paging structures */
     struct paging paging;
 
-    uint32_t attachments; /* table lock */
-    uint32_t children;    /* table lock */
+    /* Table lock. */
+    uint32_t attachments; /* with those that are leaving */
+    uint32_t children;
+    uint64_t serial;                      /* of a nested domain, among its parent's children */
+    struct attachment *newest_attachment; /* (device.h) */
+    struct ciommu_domain *newest_child;
+    struct ciommu_domain *older; /* of the parent's children */
+    struct ciommu_domain *newer;
 };
 
 /* The host's domains of a unit. */

@@ -7,10 +7,11 @@
  *   answer grants W to anybody, and caches keep W only with D. So clearing D and then invalidating
  *   what was clean makes every later write set D again.
  *   A round: D is cleared (and the page reported), the range and the children are invalidated, the
- *   ports drain, the call returns. A write that used a right from before the invalidation belongs
- *   to a page that this round reported, and is over when the call returns; any other write walks
- *   after the invalidation, finds D clear and sets it for the next round.
- *   While tracking is off, leaves are made with D set, so that walks have nothing to do.
+ *   ports drain, devices drop what they hold of the range (it may grant W), the call returns. A
+ * write that used a right from before the invalidation belongs to a page that this round reported,
+ * and is over when the call returns; any other write walks after the invalidation, finds D clear
+ * and sets it for the next round. While tracking is off, leaves are made with D set, so that walks
+ * have nothing to do.
  */
 #include "domain_edit.h"
 
@@ -58,7 +59,7 @@ enum ciommu_status ciommu_dirty_start(struct ciommu_domain *domain, struct ciomm
         pthread_mutex_unlock(&domain->lock);
         return status;
     }
-    return ciommu_domain_end_edit(domain, everything(domain), &edit, true);
+    return ciommu_domain_end_edit(domain, everything(domain), &edit, EDIT_ASKS_DEVICES);
 }
 
 enum ciommu_status ciommu_dirty_stop(struct ciommu_domain *domain, struct ciommu_port *port) {
@@ -74,7 +75,7 @@ enum ciommu_status ciommu_dirty_stop(struct ciommu_domain *domain, struct ciommu
     if (domain->paging.tracking) {
         ciommu_paging_untrack(&domain->paging, &edit);
     }
-    return ciommu_domain_end_edit(domain, everything(domain), &edit, false);
+    return ciommu_domain_end_edit(domain, everything(domain), &edit, EDIT_ENDS_AT_ONCE);
 }
 
 static bool is_page_size(uint64_t bytes) {
@@ -109,8 +110,9 @@ enum ciommu_status ciommu_dirty_read(struct ciommu_domain *domain, struct ciommu
     bool clear = (flags & CIOMMU_DIRTY_NO_CLEAR) == 0;
     ciommu_paging_take_dirty(&domain->paging, range, clear, set_bits, &out, &edit);
     bool settle = edit.changed != 0 && !MUTANT(DIRTY_NO_INVALIDATE);
-    struct ciommu_unit *unit = domain->unit;
-    status = ciommu_domain_end_edit(domain, range, &edit, settle);
-    return settle || !clear || MUTANT(DIRTY_NO_INVALIDATE) ? status
-                                                           : ciommu_unit_settle(unit, NULL);
+    status = ciommu_domain_end_edit(domain, range, &edit,
+                                    settle ? EDIT_ASKS_DEVICES : EDIT_ENDS_AT_ONCE);
+    return settle || !clear || MUTANT(DIRTY_NO_INVALIDATE)
+               ? status
+               : ciommu_domain_wait(domain, range, EDIT_ASKS_DEVICES);
 }

@@ -7,6 +7,7 @@
 
 #include "domain.h"
 #include "invalidate.h"
+#include "tlb_ask.h"
 
 /* Checks a range of a paging domain and makes it inclusive. */
 enum ciommu_status ciommu_domain_check_range(const struct ciommu_domain *domain, uint64_t iova,
@@ -16,10 +17,22 @@ enum ciommu_status ciommu_domain_check_range(const struct ciommu_domain *domain,
 bool ciommu_domain_may_wait(const struct ciommu_domain *domain, const struct ciommu_port *port,
                             enum ciommu_status *status);
 
+/* What the end of an edit has to wait for. */
+enum domain_edit_end {
+    EDIT_ENDS_AT_ONCE = 0, /* nothing that anybody may have cached has gone */
+    EDIT_DRAINS,           /* cached answers are void, but no right is gone */
+    EDIT_ASKS_DEVICES      /* rights are gone: devices must drop them too */
+};
+
 /* Ends an edit and releases the domain lock, which the caller took: gives spare pages back, lets
- * walk caches forget tables that are gone and retires those; with `settle` also invalidates the
- * range, drains, and tells observers. */
+ * walk caches forget tables that are gone and retires those; then, as `end` says, invalidates the
+ * range, drains, asks devices, and tells observers. */
 enum ciommu_status ciommu_domain_end_edit(struct ciommu_domain *domain, struct paging_range range,
-                                          struct paging_edit *edit, bool settle);
+                                          struct paging_edit *edit, enum domain_edit_end end);
+
+/* The end of an edit that found nothing to change: waits all the same, because somebody else's, or
+ * one that timed out, may have changed it while sections go on and devices have not answered. */
+enum ciommu_status ciommu_domain_wait(struct ciommu_domain *domain, struct paging_range range,
+                                      enum domain_edit_end end);
 
 #endif

@@ -25,8 +25,15 @@ enum ciommu_status ciommu_domain_check_range(const struct ciommu_domain *domain,
     return out->last >> domain->bits == 0 ? CIOMMU_OK : CIOMMU_OUT_OF_RANGE;
 }
 
+static struct tlb_target target_of(struct ciommu_domain *domain, struct paging_range range,
+                                   enum domain_edit_end end) {
+    struct tlb_target target = tlb_of_domain(domain, range.first, range.last);
+    target.kind = end == EDIT_ASKS_DEVICES ? TLB_OF_DOMAIN : TLB_OF_NOTHING;
+    return target;
+}
+
 enum ciommu_status ciommu_domain_end_edit(struct ciommu_domain *domain, struct paging_range range,
-                                          struct paging_edit *edit, bool settle) {
+                                          struct paging_edit *edit, enum domain_edit_end end) {
     struct ciommu_unit *unit = domain->unit;
     struct ciommu_invalidation what = {
         .size = sizeof what,
@@ -42,7 +49,7 @@ enum ciommu_status ciommu_domain_end_edit(struct ciommu_domain *domain, struct p
     ciommu_pages_return(domain->paging.store, edit->spare);
     yield_point(CIOMMU_YIELD_TABLE_CHANGED);
     pthread_mutex_lock(&unit->table_lock);
-    if (settle) {
+    if (end != EDIT_ENDS_AT_ONCE) {
         ciommu_space_invalidate(&unit->spaces, domain->space, &what);
         (void)add_seq_cst(&unit->ugen, 1); /* under the domain lock: later edits rest on it */
     } else if (edit->retired != NULL && !MUTANT(MERGE_KEEPS_WALKGEN)) {
@@ -51,17 +58,25 @@ enum ciommu_status ciommu_domain_end_edit(struct ciommu_domain *domain, struct p
     pthread_mutex_unlock(&unit->table_lock);
     ciommu_pages_retire(domain->paging.store, edit->retired);
     pthread_mutex_unlock(&domain->lock);
-    return settle ? ciommu_unit_end_change(unit, &what) : CIOMMU_OK;
+    if (end == EDIT_ENDS_AT_ONCE) {
+        return CIOMMU_OK;
+    }
+    const struct tlb_target target = target_of(domain, range, end);
+    return ciommu_unit_end_change(unit, &what, &target);
 }
 
-/* An edit that found nothing to change drains all the same: somebody else's, or one that timed out,
- * may have changed it while sections go on. */
+enum ciommu_status ciommu_domain_wait(struct ciommu_domain *domain, struct paging_range range,
+                                      enum domain_edit_end end) {
+    const struct tlb_target target = target_of(domain, range, end);
+    return ciommu_tlbs_settle(domain->unit, &target);
+}
+
 static enum ciommu_status end_waiting(struct ciommu_domain *domain, struct paging_range range,
-                                      struct paging_edit *edit) {
-    struct ciommu_unit *unit = domain->unit;
+                                      struct paging_edit *edit, enum domain_edit_end end) {
     bool changed = edit->changed != 0;
-    enum ciommu_status status = ciommu_domain_end_edit(domain, range, edit, changed);
-    return changed ? status : ciommu_unit_settle(unit, NULL);
+    enum ciommu_status status =
+        ciommu_domain_end_edit(domain, range, edit, changed ? end : EDIT_ENDS_AT_ONCE);
+    return changed ? status : ciommu_domain_wait(domain, range, end);
 }
 
 enum ciommu_status ciommu_domain_map(struct ciommu_domain *domain,
@@ -93,7 +108,7 @@ enum ciommu_status ciommu_domain_map(struct ciommu_domain *domain,
         pthread_mutex_unlock(&domain->lock);
         return status;
     }
-    return ciommu_domain_end_edit(domain, range, &edit, false);
+    return ciommu_domain_end_edit(domain, range, &edit, EDIT_ENDS_AT_ONCE);
 }
 
 bool ciommu_domain_may_wait(const struct ciommu_domain *domain, const struct ciommu_port *port,
@@ -131,7 +146,7 @@ enum ciommu_status ciommu_domain_unmap(struct ciommu_domain *domain, struct ciom
     if (unmapped != NULL) {
         *unmapped = edit.changed;
     }
-    return end_waiting(domain, range, &edit);
+    return end_waiting(domain, range, &edit, EDIT_ASKS_DEVICES);
 }
 
 enum ciommu_status ciommu_domain_protect(struct ciommu_domain *domain, struct ciommu_port *port,
@@ -155,7 +170,8 @@ enum ciommu_status ciommu_domain_protect(struct ciommu_domain *domain, struct ci
         pthread_mutex_unlock(&domain->lock);
         return status;
     }
-    return end_waiting(domain, range, &edit);
+    /* Rights that were given only are asked for when they are needed. */
+    return end_waiting(domain, range, &edit, rights == RIGHTS ? EDIT_DRAINS : EDIT_ASKS_DEVICES);
 }
 
 enum ciommu_status ciommu_domain_next(struct ciommu_domain *domain, uint64_t iova,

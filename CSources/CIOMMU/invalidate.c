@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * invalidate.c - the one inner invalidation: tables and spaces change under the table lock, then
- * ugen moves, then the ports drain, then observers hear. Native entries are decoded in
+ * ugen moves, then the ports drain, then devices are asked (tlb_ask.h), then observers hear. Native
+ * entries are decoded in
  * descriptor_vtd.c. Protocols: space.h, binding.h, unit.h.
  */
 #include "invalidate.h"
+#include "tlb_ask.h"
 
 enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id) {
     (void)add_seq_cst(&unit->ugen, 1); /* pairs with enter */
@@ -74,15 +76,19 @@ enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_por
         }
         pthread_mutex_unlock(&unit->table_lock);
         status = ciommu_unit_settle(unit, port_id);
+    } else {
+        const struct tlb_target target = {.kind = TLB_OF_INVALIDATION, .what = what};
+        status = ciommu_tlbs_ask(unit, &target);
     }
     ciommu_observers_tell(unit, what);
     return status;
 }
 
 enum ciommu_status ciommu_unit_end_change(struct ciommu_unit *unit,
-                                          const struct ciommu_invalidation *what) {
+                                          const struct ciommu_invalidation *what,
+                                          const struct tlb_target *target) {
     (void)add_relaxed(&unit->invalidations, 1);
-    enum ciommu_status status = ciommu_unit_settle(unit, NULL);
+    enum ciommu_status status = ciommu_tlbs_settle(unit, target);
     ciommu_observers_tell(unit, what);
     return status;
 }

@@ -12,10 +12,12 @@
 enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_port *port,
                                      const struct ciommu_invalidation *what, uint32_t *port_id);
 
-/* The end of a change that was made under the table lock: settles, and tells observers of `what`.
- * Outside every lock. */
+/* The end of a change that was made under the table lock: settles, asks the devices that it
+ * concerns, and tells observers of `what`. Outside every lock. */
+struct tlb_target;
 enum ciommu_status ciommu_unit_end_change(struct ciommu_unit *unit,
-                                          const struct ciommu_invalidation *what);
+                                          const struct ciommu_invalidation *what,
+                                          const struct tlb_target *target);
 
 /* The two moves of tablegen around a change of tables: resolvers that began before publish nothing,
  * ports forget what they resolved. Table lock; settling is the caller's. */

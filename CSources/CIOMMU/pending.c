@@ -9,6 +9,10 @@
 static bool same_target(const struct pending_entry *left, const struct pending_entry *right) {
     const struct ciommu_invalidation *a = &left->what;
     const struct ciommu_invalidation *b = &right->what;
+    /* Device-TLB entries are told apart until they have failed or not; a round merges them. */
+    if (a->kind == CIOMMU_INVALIDATE_DEVICE_TLB && left->index != right->index) {
+        return false;
+    }
     return left->space == right->space && a->kind == b->kind && a->domain == b->domain &&
            a->pasid == b->pasid && a->source == b->source && a->source_mask == b->source_mask &&
            a->stages == b->stages;
@@ -25,6 +29,7 @@ static void absorb(struct pending_entry *into, const struct pending_entry *entry
     a->first = b->first < a->first ? b->first : a->first;
     a->last = b->last > a->last ? b->last : a->last;
     a->leaf_only = a->leaf_only != 0 && b->leaf_only != 0;
+    into->index = entry->index < into->index ? entry->index : into->index;
 }
 
 static bool comes_before(const struct pending_entry *left, const struct pending_entry *right) {
@@ -151,22 +156,90 @@ static void apply(struct pending *pending) {
     (void)add_relaxed(&unit->invalidations, pending->count);
 }
 
-bool ciommu_pending_complete(struct pending *pending) {
+/* ---- Devices ---- */
+
+/* A device failed: notes which entry it was, and passes it on. */
+static void note_failure(void *context, const struct ciommu_batch_failure *failure) {
+    struct pending *pending = context;
+    if (failure->error == CIOMMU_BATCH_TIMEOUT && !pending->segment_late) {
+        pending->device_late = true;
+        pending->segment_late = true;
+        pending->late_source = failure->source;
+    }
+    for (uint32_t index = 0; index < pending->count; index++) {
+        struct pending_entry *entry = &pending->entries[index];
+        entry->failed = entry->failed || entry->index == failure->index;
+    }
+    pending->report(pending->context, failure);
+}
+
+/* What hardware can say of a time-out: one source id, and every device-TLB entry in flight. */
+static void report_coarsely(struct pending *pending) {
+    for (uint32_t index = 0; index < pending->count; index++) {
+        const struct pending_entry *entry = &pending->entries[index];
+        if (entry->what.kind != CIOMMU_INVALIDATE_DEVICE_TLB || entry->failed) {
+            continue;
+        }
+        const struct ciommu_batch_failure failure = {
+            .index = entry->index,
+            .error = CIOMMU_BATCH_TIMEOUT,
+            .flags = CIOMMU_BATCH_AMBIGUOUS,
+            .source = pending->late_source,
+            .pasid = CIOMMU_NO_PASID,
+        };
+        pending->report(pending->context, &failure);
+    }
+}
+
+/* Asks the devices that the entries name, and of a nested domain's entries those that the domain is
+ * attached to. */
+static void ask_devices(struct pending *pending) {
+    struct tlb_round round;
+    tlb_round_init(&round, pending->unit, note_failure, pending);
+    for (uint32_t index = 0; index < pending->count; index++) {
+        const struct pending_entry *entry = &pending->entries[index];
+        const struct ciommu_invalidation *what = &entry->what;
+        struct tlb_target target = {.kind = TLB_OF_INVALIDATION, .what = what};
+        if (entry->space != NULL) {
+            target = tlb_of_domain(pending->domain, what->first, what->last);
+        }
+        if (entry->space != NULL || what->kind == CIOMMU_INVALIDATE_DEVICE_TLB) {
+            ciommu_tlb_round_collect(&round, &target, entry->index);
+        }
+    }
+    ciommu_tlb_round_ask(&round);
+    pending->merged += round.merged;
+    if (pending->segment_late && load_relaxed(&pending->unit->tlbs.coarse) != 0) {
+        report_coarsely(pending);
+    }
+}
+
+/* ---- Completing ---- */
+
+static void finish(struct pending *pending) {
     struct ciommu_unit *unit = pending->unit;
-    bool fine = true;
     if (pending->count != 0) {
         apply(pending);
     }
     if (pending->changed && ciommu_unit_settle(unit, &pending->port_id) != CIOMMU_OK) {
         pending->late = true;
-        fine = false;
     }
     pending->changed = false;
+    if (pending->count != 0 && tlbs_exist(unit)) {
+        ask_devices(pending);
+        if (pending->late) {
+            ciommu_tlbs_owe(unit);
+        }
+    }
     for (uint32_t index = 0; index < pending->count; index++) {
         ciommu_observers_tell(unit, &pending->entries[index].what);
     }
     pending->count = 0;
-    return fine;
+}
+
+void ciommu_pending_complete(struct pending *pending) {
+    finish(pending);
+    pending->segment_late = false;
 }
 
 static void make_room(struct pending *pending) {
@@ -175,8 +248,9 @@ static void make_room(struct pending *pending) {
     if (pending->count < PENDING_MOST) {
         return;
     }
-    if (load_acquire(&pending->unit->observers) != NULL) {
-        (void)ciommu_pending_complete(pending); /* observers hear after it took effect */
+    /* Observers hear, and devices are asked, after it took effect. */
+    if (load_acquire(&pending->unit->observers) != NULL || tlbs_exist(pending->unit)) {
+        finish(pending);
     } else {
         apply(pending);
         pending->count = 0;
@@ -184,8 +258,8 @@ static void make_room(struct pending *pending) {
 }
 
 void ciommu_pending_add(struct pending *pending, struct ciommu_space *space,
-                        const struct ciommu_invalidation *what) {
-    const struct pending_entry entry = {space, *what};
+                        const struct ciommu_invalidation *what, uint32_t index) {
+    const struct pending_entry entry = {space, *what, index, false};
     if (pending->count != 0) {
         struct pending_entry *before = &pending->entries[pending->count - 1];
         bool ordered = what->first >= before->what.first && touches(before, &entry);

@@ -7,7 +7,7 @@
 #ifndef CIOMMU_PENDING_H
 #define CIOMMU_PENDING_H
 
-#include "unit.h"
+#include "tlb_ask.h"
 
 #define PENDING_MOST 64u
 
@@ -18,6 +18,8 @@
 struct pending_entry {
     struct ciommu_space *space; /* of a nested domain's batch; NULL: `what` says which */
     struct ciommu_invalidation what;
+    uint32_t index; /* of the batch's entry; of several that were merged, the first */
+    bool failed;    /* a device was late or refused, and was reported */
 };
 
 struct pending {
@@ -28,6 +30,12 @@ struct pending {
     bool changed;    /* something was applied and not drained */
     bool late;       /* a drain timed out */
     uint32_t port_id;
+    struct ciommu_domain *domain; /* of a nested domain's batch, or NULL */
+    tlb_report report;            /* hears of devices that failed */
+    void *context;
+    bool device_late;     /* one timed out, since the beginning */
+    bool segment_late;    /* and in this segment */
+    uint32_t late_source; /* the first of them */
 };
 
 static inline void pending_init(struct pending *pending, struct ciommu_unit *unit) {
@@ -37,14 +45,21 @@ static inline void pending_init(struct pending *pending, struct ciommu_unit *uni
     pending->changed = false;
     pending->late = false;
     pending->port_id = 0;
+    pending->domain = NULL;
+    pending->report = NULL;
+    pending->context = NULL;
+    pending->device_late = false;
+    pending->segment_late = false;
+    pending->late_source = CIOMMU_ANY;
 }
 
 /* Adds one; applies what is there first if there is no room. */
 void ciommu_pending_add(struct pending *pending, struct ciommu_space *space,
-                        const struct ciommu_invalidation *what);
+                        const struct ciommu_invalidation *what, uint32_t index);
 
-/* Applies and drains everything, then tells observers. False: a port's section was still open at
- * the deadline, `late` and `port_id` say so. */
-bool ciommu_pending_complete(struct pending *pending);
+/* The end of a segment: applies and drains everything, then asks devices and waits for them, then
+ * tells observers. A port's section that was still open at the deadline: `late` and `port_id`. A
+ * device that did not answer: `device_late`, and `report` heard of it. */
+void ciommu_pending_complete(struct pending *pending);
 
 #endif

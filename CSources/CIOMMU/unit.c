@@ -4,6 +4,7 @@
  */
 #include "invalidate.h"
 #include "alloc.h"
+#include "tlb_ask.h"
 
 #include <string.h>
 
@@ -72,6 +73,7 @@ static enum ciommu_status memory_quiesce(struct memory_user *user) {
 
 static void free_unit(struct ciommu_unit *unit) {
     ciommu_devices_fini(&unit->devices);
+    ciommu_device_tlbs_fini(&unit->tlbs);
     ciommu_rcu_wait(&unit->bindings.deferrals); /* an eviction retires spaces, so bindings first */
     ciommu_rcu_wait(&unit->spaces.deferrals);
     ciommu_domains_fini(unit);
@@ -155,6 +157,7 @@ enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
     pthread_mutex_init(&unit->ports_lock, NULL);
     pthread_mutex_init(&unit->observers_lock, NULL);
     pthread_mutex_init(&unit->namespaces_lock, NULL);
+    ciommu_device_tlbs_init(&unit->tlbs);
     status = fill_unit(unit, config);
     if (status != CIOMMU_OK) {
         free_unit(unit);
@@ -175,7 +178,7 @@ enum ciommu_status ciommu_unit_destroy(struct ciommu_unit *unit) {
         }
     }
     pthread_mutex_lock(&unit->table_lock);
-    bool used = unit->devices.count != 0 || unit->domains.count != 0;
+    bool used = unit->devices.count != 0 || unit->domains.count != 0 || unit->tlbs.count != 0;
     pthread_mutex_unlock(&unit->table_lock);
     if (used) {
         return CIOMMU_IN_USE;
@@ -246,10 +249,12 @@ static void drop_everything(struct ciommu_unit *unit) {
 /* Changes what `root` and `enabled` say; NULL = leave. */
 static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t *root,
                                         const bool *enabled, bool reset) {
+    struct departures departures = {0};
+    const struct tlb_target target = {.kind = reset ? TLB_OF_UNIT : TLB_OF_NOTHING};
     pthread_mutex_lock(&unit->table_lock);
     ciommu_unit_begin_table_change(unit);
     if (reset) {
-        ciommu_devices_clear(&unit->devices);
+        ciommu_devices_clear(&unit->devices, &departures);
     }
     if (root != NULL) {
         store_seq_cst(&unit->root, *root);
@@ -260,7 +265,7 @@ static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t
     ciommu_unit_finish_table_change(unit);
     drop_everything(unit);
     pthread_mutex_unlock(&unit->table_lock);
-    return ciommu_unit_settle(unit, NULL);
+    return ciommu_departures_end(unit, &departures, &target);
 }
 
 enum ciommu_status ciommu_unit_set_root(struct ciommu_unit *unit, uint64_t rtaddr) {
@@ -278,7 +283,7 @@ enum ciommu_status ciommu_unit_reset(struct ciommu_unit *unit) {
 }
 
 enum ciommu_status ciommu_unit_drain(struct ciommu_unit *unit, uint32_t *port_id) {
-    return unit == NULL ? CIOMMU_INVALID_ARGUMENT : ciommu_unit_settle(unit, port_id);
+    return unit == NULL ? CIOMMU_INVALID_ARGUMENT : ciommu_tlbs_drain(unit, port_id);
 }
 
 /* ---- Statistics ---- */

@@ -15,6 +15,7 @@
 
 #include "binding.h"
 #include "device.h"
+#include "device_tlb.h"
 #include "vtd_caps.h"
 
 #include <pthread.h>
@@ -33,8 +34,9 @@ struct ciommu_unit {
     uint64_t ugen __attribute__((aligned(64)));
     uint64_t tablegen;
     uint64_t mapgen;
-    uint64_t root;    /* RTADDR as latched; seq_cst by changers */
-    uint32_t enabled; /* translation */
+    uint64_t root;         /* RTADDR as latched; seq_cst by changers */
+    uint32_t enabled;      /* translation */
+    uint32_t tlbs_blocked; /* device-TLBs that are; table lock, the slow path loads it relaxed */
 
     /* Constant after creation (their contents have their own protocols). */
     struct vtd_caps caps __attribute__((aligned(64)));
@@ -44,6 +46,7 @@ struct ciommu_unit {
     struct bindings bindings;
     struct domains domains;
     struct devices devices;
+    struct device_tlbs tlbs;
     struct ports ports;
     struct port_sizes port_sizes;
     uint32_t pool_ports; /* the first slots of `ports` */

@@ -560,7 +560,7 @@ enum ciommu_invalidation_kind {
     CIOMMU_INVALIDATE_CONTEXT = 1,      /* cached root, context entries and what hangs on them */
     CIOMMU_INVALIDATE_PASID = 2,        /* cached PASID-table entries */
     CIOMMU_INVALIDATE_TRANSLATIONS = 3, /* IOTLB and paging-structure caches */
-    CIOMMU_INVALIDATE_DEVICE_TLB = 4    /* translations that a device holds (ATS); observers only */
+    CIOMMU_INVALIDATE_DEVICE_TLB = 4    /* translations that devices hold (ATS): they are asked */
 };
 
 /* Stage selector of a translation invalidation. */
@@ -568,6 +568,9 @@ enum ciommu_invalidation_kind {
 #define CIOMMU_STAGES_FIRST 1u
 /* second-stage-only spaces; spaces with a first stage are dropped whole */
 #define CIOMMU_STAGES_SECOND 2u
+/* of a device-TLB invalidation with pasid CIOMMU_ANY: only translations of requests without PASID.
+ * Without it those of all PASIDs too */
+#define CIOMMU_STAGES_UNTAGGED 4u
 
 /* for domain, source or pasid below */
 #define CIOMMU_ANY UINT32_MAX
@@ -598,8 +601,9 @@ CIOMMU_API enum ciommu_status ciommu_invalidate(struct ciommu_unit *unit, struct
 /* What a VT-d descriptor asks of the host, once decoded. */
 enum ciommu_descriptor_kind {
     CIOMMU_DESCRIPTOR_CACHES = 1, /* context, IOTLB, PIOTLB, PASID cache: the engine has done it */
-    CIOMMU_DESCRIPTOR_DEVICE_TLB =
-        2, /* observers were told; the host's device-TLBs are the host's until arrays exist */
+    /* the devices whose device-TLBs are known (ciommu_invalidation.h) were asked and have answered
+     */
+    CIOMMU_DESCRIPTOR_DEVICE_TLB = 2,
     CIOMMU_DESCRIPTOR_INTERRUPT_CACHE = 3, /* interrupt-entry cache: validated, the host acts */
     /* Validated, and on CIOMMU_OK every earlier entry is complete: the host writes the status and
      * signals. CIOMMU_TIMED_OUT: a section still runs, so nothing is complete. */

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * tlb_ask.c - from a change to the devices that it concerns. Lists are walked under the table lock,
+ * newest first; when a round is full it is asked outside the lock, and the walk goes on with what
+ * is older. What joins a list meanwhile came after the change and needs no asking; what leaves it
+ * was asked for everything before (attach.c: ciommu_departures_end).
+ */
+#include "tlb_ask.h"
+#include "invalidate.h"
+
+/* How far a walk came: serials are those of the last ones that were taken. */
+struct cursor {
+    struct tlb_round *round;
+    const struct tlb_target *target;
+    uint32_t index;
+    bool children; /* the domain itself is done */
+    uint64_t child;
+    uint64_t serial;
+};
+
+/* All below: table lock; false when the round is full. */
+
+static bool add_range(struct cursor *cursor, const struct attachment *attachment, uint64_t first,
+                      uint64_t last) {
+    struct ciommu_device_tlb *tlb = ciommu_device_tlb_find(
+        &cursor->round->unit->tlbs, attachment->source, attachment->requested);
+    const struct tlb_want want = {
+        .first = first,
+        .last = last,
+        .pasid = attachment->requested,
+        .index = cursor->index,
+    };
+    return tlb == NULL || ciommu_tlb_round_add(cursor->round, tlb, &want);
+}
+
+static bool walk_attachments(struct cursor *cursor, const struct ciommu_domain *domain,
+                             uint64_t first, uint64_t last) {
+    for (const struct attachment *attachment = domain->newest_attachment; attachment != NULL;
+         attachment = attachment->older) {
+        if (attachment->serial >= cursor->serial) {
+            continue;
+        }
+        if (!add_range(cursor, attachment, first, last)) {
+            return false;
+        }
+        cursor->serial = attachment->serial;
+    }
+    return true;
+}
+
+static bool walk_domain(struct cursor *cursor) {
+    const struct tlb_target *target = cursor->target;
+    if (!cursor->children) {
+        if (!walk_attachments(cursor, target->domain, target->first, target->last)) {
+            return false;
+        }
+        cursor->children = true;
+    }
+    for (const struct ciommu_domain *child = target->domain->newest_child; child != NULL;
+         child = child->older) {
+        if (child->serial > cursor->child) {
+            continue;
+        }
+        if (child->serial < cursor->child) {
+            cursor->child = child->serial;
+            cursor->serial = UINT64_MAX;
+        }
+        /* A parent's address selects no input address of the child. */
+        if (!walk_attachments(cursor, child, 0, UINT64_MAX)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_everything(struct cursor *cursor, struct ciommu_device_tlb *tlb) {
+    const struct tlb_want want = {
+        .last = UINT64_MAX,
+        .pasid = CIOMMU_NO_PASID,
+        .index = cursor->index,
+        .global = true,
+    };
+    return ciommu_tlb_round_add(cursor->round, tlb, &want);
+}
+
+static bool add_pasid(struct cursor *cursor) {
+    const struct tlb_target *target = cursor->target;
+    struct ciommu_device_tlb *tlb =
+        ciommu_device_tlb_find(&cursor->round->unit->tlbs, target->source, target->pasid);
+    const struct tlb_want want = {
+        .last = UINT64_MAX,
+        .pasid = target->pasid,
+        .index = cursor->index,
+    };
+    return tlb == NULL || ciommu_tlb_round_add(cursor->round, tlb, &want);
+}
+
+/* May the device-TLB hold translations of the device? A parent's are those that lie in no slice;
+ * what begins in a slice is that slice's. */
+static bool holds_for(const struct ciommu_unit *unit, const struct ciommu_device_tlb *tlb,
+                      const struct ciommu_device_config *device) {
+    const struct ciommu_device_tlb_config *config = &tlb->config;
+    bool all = (config->flags & CIOMMU_DEVICE_TLB_ALL_PASIDS) != 0;
+    if (device->share == CIOMMU_SHARE_WHOLE || all) {
+        return true;
+    }
+    if (device->share == CIOMMU_SHARE_SLICE) {
+        return config->first_pasid <= device->last_pasid &&
+               config->last_pasid >= device->first_pasid;
+    }
+    const struct source *source = ciommu_source_find(&unit->devices, device->source);
+    return source == NULL || pasid_table_find(&source->slices, config->first_pasid) == NULL;
+}
+
+/* What a device-TLB invalidation asks of one device-TLB; true also if that is nothing. */
+static bool add_named(struct cursor *cursor, struct ciommu_device_tlb *tlb) {
+    const struct ciommu_invalidation *what = cursor->target->what;
+    const struct ciommu_device_tlb_config *config = &tlb->config;
+    bool any = what->pasid == CIOMMU_ANY;
+    bool untagged = any && (what->stages & CIOMMU_STAGES_UNTAGGED) != 0;
+    bool source =
+        what->source == CIOMMU_ANY || ((what->source ^ config->source) & ~what->source_mask) == 0;
+    bool all = (config->flags & CIOMMU_DEVICE_TLB_ALL_PASIDS) != 0;
+    bool pasid = all || (what->pasid >= config->first_pasid && what->pasid <= config->last_pasid);
+    if (!source || (!pasid && (!any || untagged))) {
+        return true;
+    }
+    const struct tlb_want want = {
+        .first = what->first,
+        .last = what->last,
+        .pasid = what->pasid,
+        .index = cursor->index,
+        .global = any && !untagged,
+    };
+    return ciommu_tlb_round_add(cursor->round, tlb, &want);
+}
+
+static bool walk_tlbs(struct cursor *cursor) {
+    const struct ciommu_unit *unit = cursor->round->unit;
+    const struct tlb_target *target = cursor->target;
+    for (struct ciommu_device_tlb *tlb = unit->tlbs.newest; tlb != NULL; tlb = tlb->next) {
+        if (tlb->serial >= cursor->serial) {
+            continue;
+        }
+        bool wanted = target->kind == TLB_OF_UNIT || (tlb->config.source == target->source &&
+                                                      holds_for(unit, tlb, &target->device));
+        bool added = target->kind == TLB_OF_INVALIDATION ? add_named(cursor, tlb)
+                     : wanted                            ? add_everything(cursor, tlb)
+                                                         : true;
+        if (!added) {
+            return false;
+        }
+        cursor->serial = tlb->serial;
+    }
+    return true;
+}
+
+static bool walk(struct cursor *cursor) {
+    switch (cursor->target->kind) {
+    case TLB_OF_NOTHING:
+        return true;
+    case TLB_OF_DOMAIN:
+        return walk_domain(cursor);
+    case TLB_OF_PASID:
+        return add_pasid(cursor);
+    default:
+        return walk_tlbs(cursor);
+    }
+}
+
+/* ---- Outside locks ---- */
+
+void ciommu_tlb_round_collect(struct tlb_round *round, const struct tlb_target *target,
+                              uint32_t index) {
+    struct ciommu_unit *unit = round->unit;
+    struct cursor cursor = {
+        .round = round,
+        .target = target,
+        .index = index,
+        .child = UINT64_MAX,
+        .serial = UINT64_MAX,
+    };
+    for (;;) {
+        pthread_mutex_lock(&unit->table_lock);
+        bool all = walk(&cursor);
+        pthread_mutex_unlock(&unit->table_lock);
+        if (all) {
+            return;
+        }
+        ciommu_tlb_round_ask(round);
+    }
+}
+
+enum ciommu_status ciommu_tlbs_ask(struct ciommu_unit *unit, const struct tlb_target *target) {
+    if (!tlbs_exist(unit)) {
+        return CIOMMU_OK;
+    }
+    struct tlb_round round;
+    tlb_round_init(&round, unit, NULL, NULL);
+    ciommu_tlb_round_collect(&round, target, UINT32_MAX);
+    ciommu_tlb_round_ask(&round);
+    return round.failed == 0 ? CIOMMU_OK : CIOMMU_TIMED_OUT;
+}
+
+void ciommu_tlbs_owe(struct ciommu_unit *unit) {
+    pthread_mutex_lock(&unit->tlbs.lock);
+    unit->tlbs.owing = true;
+    pthread_mutex_unlock(&unit->tlbs.lock);
+}
+
+enum ciommu_status ciommu_tlbs_settle(struct ciommu_unit *unit, const struct tlb_target *target) {
+    enum ciommu_status asked = CIOMMU_OK;
+    if (MUTANT(TLB_BEFORE_DRAIN)) {
+        asked = ciommu_tlbs_ask(unit, target);
+    }
+    enum ciommu_status status = ciommu_unit_settle(unit, NULL);
+    if (target->kind == TLB_OF_NOTHING || !tlbs_exist(unit)) {
+        return status;
+    }
+    if (!MUTANT(TLB_BEFORE_DRAIN)) {
+        asked = ciommu_tlbs_ask(unit, target);
+    }
+    if (status != CIOMMU_OK) {
+        ciommu_tlbs_owe(unit);
+    }
+    return status != CIOMMU_OK ? status : asked;
+}
+
+enum ciommu_status ciommu_tlbs_drain(struct ciommu_unit *unit, uint32_t *port_id) {
+    if (!tlbs_exist(unit)) {
+        return ciommu_unit_settle(unit, port_id);
+    }
+    const struct tlb_target everybody = {.kind = TLB_OF_UNIT};
+    struct device_tlbs *tlbs = &unit->tlbs;
+    pthread_mutex_lock(&tlbs->lock);
+    bool owing = tlbs->owing;
+    tlbs->owing = false;
+    pthread_mutex_unlock(&tlbs->lock);
+    enum ciommu_status status = ciommu_unit_settle(unit, port_id);
+    if (status == CIOMMU_OK && owing) {
+        status = ciommu_tlbs_ask(unit, &everybody);
+    } else if (owing) {
+        ciommu_tlbs_owe(unit);
+    }
+    return status;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * device_tlb_batches.c - device-TLB descriptors, alone and in batches: merging, queue depth, time,
+ * and what is reported when a device is late.
+ */
+#define _GNU_SOURCE
+#include "device_tlb_bench.h"
+
+#include <string.h>
+
+#define PASID TLB_FIRST_PASID
+#define SIBLING (2 * TLB_FIRST_PASID)
+#define ENTRIES 256u
+#define STATUS_PAGE 60u
+
+struct queue {
+    uint64_t words[ENTRIES][4];
+    uint32_t count;
+    struct ciommu_batch_failure failures[ENTRIES];
+    struct ciommu_batch_result result;
+    uint32_t waited;
+};
+
+/* One page of a PASID. */
+static void add_page(struct queue *queue, uint32_t pasid, uint64_t address) {
+    uint64_t *words = queue->words[queue->count++];
+    words[0] = 8 | (uint64_t)TLB_SOURCE << 16 | (uint64_t)pasid << 32;
+    words[1] = address & ~UINT64_C(0xfff);
+}
+
+/* Everything of all PASIDs. */
+static void add_global(struct queue *queue) {
+    uint64_t *words = queue->words[queue->count++];
+    words[0] = 8 | (uint64_t)TLB_SOURCE << 16;
+    words[1] = UINT64_C(0x7ffffffffffff000) | 0x800 | 1;
+}
+
+static void add_wait(struct queue *queue, uint32_t word) {
+    uint64_t *words = queue->words[queue->count++];
+    words[0] = 5 | 1 << 5 | UINT64_C(7) << 32;
+    words[1] = TLB_OUTPUT + STATUS_PAGE * TLB_PAGE + 4 * word;
+}
+
+static void count_wait(void *context, uint32_t index, bool interrupt) {
+    struct queue *queue = context;
+    (void)index;
+    (void)interrupt;
+    queue->waited++;
+}
+
+static enum ciommu_status apply(struct tlb_bench *bench, struct queue *queue) {
+    struct ciommu_batch batch = {
+        .size = sizeof batch,
+        .format = CIOMMU_BATCH_VTD_256,
+        .entry_length = 32,
+        .count = queue->count,
+        .entries = queue->words,
+    };
+    struct ciommu_batch_host host = {.size = sizeof host, .context = queue, .waited = count_wait};
+    queue->waited = 0;
+    queue->result = (struct ciommu_batch_result){
+        .size = sizeof queue->result, .capacity = ENTRIES, .failures = queue->failures};
+    return ciommu_batch_apply(bench->unit, bench->port, &batch, &host, &queue->result);
+}
+
+static uint32_t status_word(struct tlb_bench *bench, uint32_t word) {
+    uint32_t value;
+    memcpy(&value, bench->ram + STATUS_PAGE * TLB_PAGE + 4 * word, sizeof value);
+    return value;
+}
+
+static bool names(const struct ciommu_batch_failure *failure, uint32_t index, uint32_t error,
+                  uint32_t pasid, uint64_t device) {
+    return failure->index == index && failure->error == error &&
+           failure->flags == CIOMMU_BATCH_HAS_DEVICE && failure->source == TLB_SOURCE &&
+           failure->pasid == pasid && failure->device == device;
+}
+
+static void siblings(struct tlb_bench *bench) {
+    struct queue queue = {.count = 0};
+    struct fake_device *late = &bench->devices[0];
+    late->manner = ANSWERS_NEVER;
+    add_wait(&queue, 0);
+    add_page(&queue, SIBLING, 0x1000);
+    add_page(&queue, PASID + 1, 0x5000);
+    add_page(&queue, SIBLING + 1, 0x9000);
+    add_wait(&queue, 1);
+    add_page(&queue, PASID + 1, 0x7000);
+    add_page(&queue, SIBLING, 0x2000);
+    add_wait(&queue, 2);
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_TIMED_OUT);
+    const struct ciommu_batch_result *result = &queue.result;
+    EXPECT(bench, result->error == CIOMMU_BATCH_TIMEOUT && result->handled == 8);
+    EXPECT(bench, result->failed == 1 && result->lowest == 2 && result->highest == 2);
+    EXPECT(bench, names(&queue.failures[0], 2, CIOMMU_BATCH_TIMEOUT, PASID + 1, 1000));
+    EXPECT(bench, queue.waited == 1 && status_word(bench, 0) == 7);
+    EXPECT(bench, status_word(bench, 1) == 0 && status_word(bench, 2) == 0);
+    EXPECT(bench, tlb_count(late) == 1 && tlb_count(&bench->devices[1]) == 3);
+    EXPECT(bench, ciommu_device_tlb_is_blocked(late->tlb));
+    EXPECT(bench, !ciommu_device_tlb_is_blocked(bench->devices[1].tlb));
+    /* Another batch: the blocked device delays and fails nothing. */
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_OK && queue.waited == 3);
+    EXPECT(bench, status_word(bench, 2) == 7);
+}
+
+static void coarse(struct tlb_bench *bench) {
+    struct queue queue = {.count = 0};
+    bench->devices[0].manner = ANSWERS_NEVER;
+    ciommu_unit_set_coarse_timeouts(bench->unit, true);
+    add_page(&queue, SIBLING, 0x1000);
+    add_wait(&queue, 0);
+    add_page(&queue, SIBLING, 0x1000);
+    add_page(&queue, PASID, 0x5000);
+    add_page(&queue, SIBLING, 0x9000);
+    add_wait(&queue, 1);
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_TIMED_OUT && queue.waited == 1);
+    EXPECT(bench, queue.result.failed == 3 && queue.result.lowest == 2);
+    EXPECT(bench, queue.result.highest == 4);
+    EXPECT(bench, names(&queue.failures[0], 3, CIOMMU_BATCH_TIMEOUT, PASID, 1000));
+    for (uint32_t index = 1; index < 3; index++) {
+        EXPECT(bench, queue.failures[index].index == 2 * index);
+        EXPECT(bench, queue.failures[index].flags == CIOMMU_BATCH_AMBIGUOUS);
+        EXPECT(bench, queue.failures[index].source == TLB_SOURCE);
+    }
+    EXPECT(bench, !ciommu_device_tlb_is_blocked(bench->devices[1].tlb));
+}
+
+static void refused(struct tlb_bench *bench) {
+    struct queue queue = {.count = 0};
+    bench->devices[0].manner = ANSWERS_FALSE;
+    add_page(&queue, PASID, 0x5000);
+    add_wait(&queue, 0);
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, queue.result.error == CIOMMU_BATCH_COMPLETION && queue.result.failed == 1);
+    EXPECT(bench, names(&queue.failures[0], 0, CIOMMU_BATCH_COMPLETION, PASID, 1000));
+    EXPECT(bench, queue.waited == 1 && ciommu_device_tlb_is_blocked(bench->devices[0].tlb));
+}
+
+static void merging(struct tlb_bench *bench) {
+    struct queue queue = {.count = 0};
+    struct fake_device *device = &bench->devices[0];
+    for (uint32_t page = 0; page < 4; page++) {
+        add_page(&queue, PASID, (7 - page) * TLB_PAGE);
+        add_page(&queue, SIBLING, (20 + 2 * page) * TLB_PAGE);
+        add_page(&queue, PASID + 1, (5 + page) * TLB_PAGE);
+    }
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_OK);
+    EXPECT(bench, tlb_count(device) == 2 && tlb_count(&bench->devices[1]) == 4);
+    EXPECT(bench, tlb_heard(device, 0, PASID, 0x4000, 0x7fff));
+    EXPECT(bench, tlb_heard(device, 1, PASID + 1, 0x5000, 0x8fff));
+    EXPECT(bench, queue.result.merged == 6);
+    /* Everything stands for all of it; what fails is still told entry by entry. */
+    add_global(&queue);
+    tlb_forget(device);
+    device->manner = ANSWERS_NEVER;
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, tlb_heard_everything(device, 0) && tlb_count(device) == 1);
+    EXPECT(bench, tlb_count(&bench->devices[1]) == 5);
+    EXPECT(bench, queue.result.failed == 9 && queue.result.lowest == 0);
+    EXPECT(bench, queue.result.highest == 12);
+}
+
+/* Many more requests than the queue holds. */
+static void queue_depth(struct tlb_bench *bench) {
+    struct queue queue = {.count = 0};
+    bench->devices[0].manner = ANSWERS_ELSEWHERE;
+    bench->devices[1].manner = ANSWERS_ELSEWHERE;
+    for (uint32_t page = 0; page < 120; page++) {
+        add_page(&queue, page % 2 == 0 ? PASID : SIBLING, 2 * page * TLB_PAGE);
+    }
+    add_wait(&queue, 0);
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_OK && queue.waited == 1);
+    EXPECT(bench, tlb_count(&bench->devices[0]) == 60 && tlb_count(&bench->devices[1]) == 60);
+    EXPECT(bench, tlb_statistics(&bench->devices[0]).answers == 60);
+}
+
+/* A device that holds the only slot is late; its sibling, which waits for it, is not. */
+static void stuck_queue(struct tlb_bench *bench) {
+    struct queue queue = {.count = 0};
+    bench->devices[0].manner = ANSWERS_NEVER;
+    add_page(&queue, PASID, 0x1000);
+    add_page(&queue, PASID, 0x3000);
+    add_page(&queue, SIBLING, 0x1000);
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, queue.result.failed == 2);
+    EXPECT(bench, queue.failures[0].device == 1000 && queue.failures[1].device == 1000);
+    EXPECT(bench, tlb_count(&bench->devices[1]) == 1);
+    EXPECT(bench, !ciommu_device_tlb_is_blocked(bench->devices[1].tlb));
+}
+
+static void nested_batches(struct tlb_bench *bench) {
+    struct fake_device *device = &bench->devices[0];
+    struct ciommu_nested_config config = {
+        .size = sizeof config, .address_width = 48, .pgtbl_addr = tlb_at(0)};
+    struct ciommu_domain *child = NULL;
+    EXPECT(bench, ciommu_nested_create(bench->parent, &config, &child) == CIOMMU_OK);
+    EXPECT(bench, ciommu_device_attach(device->device, PASID, child) == CIOMMU_OK);
+    EXPECT(bench, ciommu_device_attach(device->device, PASID + 2, child) == CIOMMU_OK);
+    EXPECT(bench, ciommu_device_attach(device->device, PASID + 4, bench->parent) == CIOMMU_OK);
+    uint64_t entries[3][3] = {{0x5000, 2, 1}, {0x7000, 1, 1}, {0x100000, 1, 1}};
+    struct ciommu_batch_failure failures[8];
+    struct ciommu_batch batch = {
+        .size = sizeof batch,
+        .format = CIOMMU_BATCH_VTD_S1,
+        .entry_length = 24,
+        .count = 3,
+        .entries = entries,
+        .domain = child,
+    };
+    struct ciommu_batch_result result = {
+        .size = sizeof result, .capacity = 8, .failures = failures};
+    EXPECT(bench, ciommu_batch_apply(bench->unit, NULL, &batch, NULL, &result) == CIOMMU_OK);
+    EXPECT(bench, tlb_count(device) == 4);
+    EXPECT(bench, tlb_heard(device, 0, PASID, 0x5000, 0x7fff));
+    EXPECT(bench, tlb_heard(device, 1, PASID, 0x100000, 0x100fff));
+    EXPECT(bench, tlb_heard(device, 2, PASID + 2, 0x5000, 0x7fff));
+    device->manner = ANSWERS_NEVER;
+    EXPECT(bench, ciommu_batch_apply(bench->unit, NULL, &batch, NULL, &result) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, result.error == CIOMMU_BATCH_TIMEOUT && result.failed == 4);
+    EXPECT(bench, result.lowest == 0 && result.highest == 2);
+    device->manner = ANSWERS_AT_ONCE;
+    EXPECT(bench, ciommu_device_tlb_retry(device->tlb, NULL) == CIOMMU_OK);
+    EXPECT(bench, ciommu_device_reset(device->device, NULL) == CIOMMU_OK);
+    EXPECT(bench, ciommu_domain_destroy(child) == CIOMMU_OK);
+}
+
+static void single_descriptors(struct tlb_bench *bench) {
+    struct queue queue = {.count = 0};
+    struct ciommu_descriptor_result out = {.size = sizeof out};
+    struct fake_device *device = &bench->devices[0];
+    add_page(&queue, PASID, 0x5000);
+    add_global(&queue);
+    EXPECT(bench, ciommu_invalidate_descriptor(bench->unit, bench->port, queue.words[0], true,
+                                               &out) == CIOMMU_OK);
+    EXPECT(bench, tlb_heard(device, 0, PASID, 0x5000, 0x5fff));
+    EXPECT(bench, out.kind == CIOMMU_DESCRIPTOR_DEVICE_TLB);
+    device->manner = ANSWERS_NEVER;
+    EXPECT(bench, ciommu_invalidate_descriptor(bench->unit, bench->port, queue.words[1], true,
+                                               &out) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, tlb_heard_everything(device, 1) && tlb_count(&bench->devices[1]) == 1);
+    EXPECT(bench, ciommu_device_tlb_is_blocked(device->tlb));
+    /* Requests without PASID: nobody here has those. */
+    const uint64_t untagged[4] = {3 | (uint64_t)TLB_SOURCE << 32, 0x5000, 0, 0};
+    EXPECT(bench,
+           ciommu_invalidate_descriptor(bench->unit, NULL, untagged, true, &out) == CIOMMU_OK);
+    EXPECT(bench, tlb_count(&bench->devices[1]) == 1);
+}
+
+const struct tlb_case tlb_batch_cases[] = {
+    {"one of two virtual devices is late", siblings, 0, 0, 0, true},
+    {"one is late by the system's clock", siblings, 0, 20, 0, false},
+    {"coarse reports", coarse, 0, 0, 0, true},
+    {"a refusal in a batch", refused, 0, 0, 0, false},
+    {"neighbours become one request", merging, 0, 0, 0, true},
+    {"a queue of one", queue_depth, 1, 0, 0, false},
+    {"a queue of three", queue_depth, 3, 0, 0, false},
+    {"a queue that is stuck", stuck_queue, 1, 20, 0, false},
+    {"batches of a nested domain", nested_batches, 0, 0, 0, true},
+    {"single descriptors", single_descriptors, 0, 0, 0, true},
+};
+const uint32_t tlb_batch_count = sizeof tlb_batch_cases / sizeof tlb_batch_cases[0];

@@ -6,26 +6,15 @@
  * The way of an entry: copy -> decode -> pending (pending.h) -> at the segment's end applied,
  * drained, devices asked, told to observers -> a wait descriptor's status and event.
  */
-#include "ciommu_invalidation.h"
+#include "batch.h"
 #include "descriptor_vtd.h"
-#include "pending.h"
+#include "invalidate.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define PAGE UINT64_C(0xfffffffffffff000)
 #define NOTHING UINT32_MAX
-
-/* One run over an array. */
-struct run {
-    struct ciommu_unit *unit;
-    struct ciommu_port *port; /* for status writes */
-    const struct ciommu_batch *batch;
-    const struct ciommu_batch_host *host;
-    struct ciommu_batch_result *result;
-    struct pending *pending;
-    uint32_t segment_first; /* index of the segment's first entry */
-};
 
 /* ---- Formats ---- */
 
@@ -42,7 +31,7 @@ static uint32_t native_length(uint32_t format) {
     }
 }
 
-static bool refuse(struct run *run, uint32_t code, const char *text) {
+static bool refuse(struct batch_run *run, uint32_t code, const char *text) {
     run->result->code = code;
     run->result->text = text;
     return false;
@@ -55,10 +44,17 @@ static bool copy_entry(const struct ciommu_batch *batch, uint32_t index, uint64_
     uint32_t native = native_length(batch->format);
     unsigned char any = 0;
     memset(words, 0, 4 * sizeof words[0]);
-    /* The guest may write here at the same time: bytes are read once, whatever they are. */
-    unsigned char *copy = (unsigned char *)words;
-    for (uint32_t at = 0; at < native; at++) {
-        copy[at] = load_relaxed(&entry[at]);
+    /* The guest may write here at the same time: every word is read once, whatever it is. */
+    if ((uintptr_t)entry % sizeof words[0] == 0) {
+        const uint64_t *aligned = (const uint64_t *)(const void *)entry;
+        for (uint32_t word = 0; word < native / sizeof words[0]; word++) {
+            words[word] = load_relaxed(&aligned[word]);
+        }
+    } else {
+        unsigned char *copy = (unsigned char *)words;
+        for (uint32_t at = 0; at < native; at++) {
+            copy[at] = load_relaxed(&entry[at]);
+        }
     }
     for (uint32_t at = native; at < batch->entry_length; at++) {
         any |= load_relaxed(&entry[at]);
@@ -68,7 +64,7 @@ static bool copy_entry(const struct ciommu_batch *batch, uint32_t index, uint64_
 
 /* The kernel's stage-1 entry: addr, npages, flags, __reserved [FORMATS-IOMMUFD 5]. Unknown flags
  * come before bad values [FORMATS-IOMMUFD 12]. */
-static bool decode_stage1(struct run *run, const uint64_t words[4],
+static bool decode_stage1(struct batch_run *run, const uint64_t words[4],
                           struct ciommu_invalidation *what) {
     uint64_t address = words[0];
     uint64_t pages = words[1];
@@ -107,7 +103,7 @@ static bool decode_stage1(struct run *run, const uint64_t words[4],
 
 /* ---- Segments ---- */
 
-static void fail(struct run *run, const struct ciommu_batch_failure *failure) {
+static void fail(struct batch_run *run, const struct ciommu_batch_failure *failure) {
     struct ciommu_batch_result *result = run->result;
     if (result->failed < result->capacity) {
         result->failures[result->failed] = *failure;
@@ -127,34 +123,39 @@ static void span(struct ciommu_batch_result *result, uint32_t lowest, uint32_t h
 /* A device did not answer as it must. An entry that was refused is answered for: its device is
  * blocked, so later wait descriptors tell the truth [FORMATS-VTD C4: ICE stops nothing]. */
 static void device_failed(void *context, const struct ciommu_batch_failure *failure) {
-    struct run *run = context;
+    struct batch_run *run = context;
     fail(run, failure);
     span(run->result, failure->index, failure->index);
 }
 
-/* Completes what was collected up to entry `last`. */
-static bool complete(struct run *run, uint32_t last) {
-    bool was_late = run->pending->late;
-    run->result->segments++;
-    ciommu_pending_complete(run->pending);
-    if (run->pending->late && !was_late) {
+/* A port's section was open at the deadline of a segment's drain. */
+static void note_late_port(struct batch_run *run, uint32_t last, bool was_late) {
+    if (run->pending.late && !was_late) {
         const struct ciommu_batch_failure failure = {
             .index = last,
             .error = CIOMMU_BATCH_TIMEOUT,
             .flags = CIOMMU_BATCH_PORT,
             .source = CIOMMU_ANY,
             .pasid = CIOMMU_NO_PASID,
-            .port_id = run->pending->port_id,
+            .port_id = run->pending.port_id,
         };
         fail(run, &failure);
         span(run->result, run->segment_first, last);
     }
+}
+
+/* Completes what was collected up to entry `last`. */
+static bool complete(struct batch_run *run, uint32_t last) {
+    bool was_late = run->pending.late;
+    run->result->segments++;
+    ciommu_pending_complete(&run->pending);
+    note_late_port(run, last, was_late);
     run->segment_first = last + 1;
-    return !run->pending->late && !run->pending->device_late;
+    return !run->pending.late && !run->pending.device_late;
 }
 
 /* Stores a wait descriptor's status where the guest reads it; lost where no writable memory is. */
-static void store_status(struct run *run, uint64_t address, uint32_t data) {
+static void store_status(struct batch_run *run, uint64_t address, uint32_t data) {
     struct ciommu_port *port = run->port;
     ciommu_port_enter(port);
     ciommu_rcu_lock();
@@ -169,7 +170,7 @@ static void store_status(struct run *run, uint64_t address, uint32_t data) {
 }
 
 /* After a time-out wait descriptors are aborted: consumed, and nobody is told [FORMATS-VTD C4]. */
-static void finish_wait(struct run *run, uint32_t index,
+static void finish_wait(struct batch_run *run, uint32_t index,
                         const struct ciommu_descriptor_result *decoded) {
     if (!complete(run, index)) {
         return;
@@ -183,7 +184,7 @@ static void finish_wait(struct run *run, uint32_t index,
 }
 
 /* What an accepted descriptor asks for. */
-static void take_descriptor(struct run *run, uint32_t index, const uint64_t words[4],
+static void take_descriptor(struct batch_run *run, uint32_t index, const uint64_t words[4],
                             const struct ciommu_descriptor_result *decoded) {
     const struct ciommu_batch_host *host = run->host;
     switch (decoded->kind) {
@@ -202,12 +203,12 @@ static void take_descriptor(struct run *run, uint32_t index, const uint64_t word
         }
         return;
     default:
-        ciommu_pending_add(run->pending, NULL, &decoded->invalidation, index);
+        ciommu_pending_add(&run->pending, NULL, &decoded->invalidation, index);
     }
 }
 
 /* One entry; false if it is refused. */
-static bool take_entry(struct run *run, uint32_t index) {
+static bool take_entry(struct batch_run *run, uint32_t index) {
     const struct ciommu_batch *batch = run->batch;
     uint64_t words[4];
     if (!copy_entry(batch, index, words)) {
@@ -218,7 +219,7 @@ static bool take_entry(struct run *run, uint32_t index) {
         if (!decode_stage1(run, words, &what)) {
             return false;
         }
-        ciommu_pending_add(run->pending, batch->domain->space, &what, index);
+        ciommu_pending_add(&run->pending, batch->domain->space, &what, index);
         return true;
     }
     struct ciommu_descriptor_result decoded = {.size = sizeof decoded};
@@ -230,18 +231,44 @@ static bool take_entry(struct run *run, uint32_t index) {
     return true;
 }
 
-static enum ciommu_status apply(struct run *run) {
+/* ---- A run ---- */
+
+void ciommu_batch_begin(struct batch_run *run) {
     struct ciommu_batch_result *result = run->result;
-    uint32_t count = run->batch->count;
-    bool refused = false;
-    while (result->handled < count && !refused) {
-        refused = !take_entry(run, result->handled);
-        result->handled += refused ? 0 : 1;
+    *result = (struct ciommu_batch_result){
+        .size = result->size,
+        .lowest = NOTHING,
+        .highest = NOTHING,
+        .capacity = result->capacity,
+        .failures = result->failures,
+    };
+    pending_init(&run->pending, run->unit);
+    run->pending.domain = run->batch->domain;
+    run->pending.report = device_failed;
+    run->pending.context = run;
+    run->segment_first = 0;
+    run->refused = false;
+    while (result->handled < run->batch->count && !run->refused) {
+        run->refused = !take_entry(run, result->handled);
+        result->handled += run->refused ? 0 : 1;
     }
+    ciommu_pending_apply(&run->pending);
+}
+
+bool ciommu_batch_needs_drain(const struct batch_run *run) {
+    return run->pending.changed;
+}
+
+enum ciommu_status ciommu_batch_end(struct batch_run *run, enum ciommu_status drained,
+                                    uint32_t port_id) {
+    struct ciommu_batch_result *result = run->result;
+    bool was_late = run->pending.late;
     if (run->segment_first < result->handled) {
-        (void)complete(run, result->handled - 1);
+        result->segments++;
+        ciommu_pending_drained(&run->pending, drained, port_id);
+        note_late_port(run, result->handled - 1, was_late);
     }
-    if (refused) {
+    if (run->refused) {
         const struct ciommu_batch_failure failure = {
             .index = result->handled,
             .error = CIOMMU_BATCH_DESCRIPTOR,
@@ -252,15 +279,23 @@ static enum ciommu_status apply(struct run *run) {
         span(result, result->handled, result->handled);
         result->error = CIOMMU_BATCH_DESCRIPTOR; /* the queue stops for it, whatever else is late */
     }
-    result->merged = run->pending->merged;
-    return refused ? CIOMMU_BAD_DESCRIPTOR : result->failed != 0 ? CIOMMU_TIMED_OUT : CIOMMU_OK;
+    result->merged = run->pending.merged;
+    return run->refused          ? CIOMMU_BAD_DESCRIPTOR
+           : result->failed != 0 ? CIOMMU_TIMED_OUT
+                                 : CIOMMU_OK;
 }
 
 /* ---- Checks ---- */
 
-static bool is_well_formed(const struct ciommu_unit *unit, const struct ciommu_batch *batch) {
+bool ciommu_batch_is_well_formed(const struct ciommu_unit *unit, const struct ciommu_port *port,
+                                 const struct ciommu_batch *batch,
+                                 const struct ciommu_batch_host *host) {
+    if (unit == NULL || batch == NULL || batch->size < sizeof *batch ||
+        (host != NULL && host->size < sizeof *host) || (port != NULL && port->unit != unit)) {
+        return false;
+    }
     uint32_t native = native_length(batch->format);
-    if (batch->size < sizeof *batch || native == 0 || batch->count > CIOMMU_BATCH_COUNT_MAX) {
+    if (native == 0 || batch->count > CIOMMU_BATCH_COUNT_MAX) {
         return false;
     }
     bool stage1 = batch->format == CIOMMU_BATCH_VTD_S1;
@@ -277,37 +312,30 @@ enum ciommu_status ciommu_batch_apply(struct ciommu_unit *unit, struct ciommu_po
                                       const struct ciommu_batch *batch,
                                       const struct ciommu_batch_host *host,
                                       struct ciommu_batch_result *result) {
-    if (unit == NULL || batch == NULL || result == NULL || result->size < sizeof *result ||
+    if (result == NULL || result->size < sizeof *result ||
         (result->capacity != 0 && result->failures == NULL) ||
-        (host != NULL && host->size < sizeof *host) || (port != NULL && port->unit != unit) ||
-        !is_well_formed(unit, batch)) {
+        !ciommu_batch_is_well_formed(unit, port, batch, host)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
     if (port != NULL && port_is_inside(port)) {
         return CIOMMU_IN_SECTION;
     }
     struct ciommu_port *used = port;
-    bool queue = batch->format != CIOMMU_BATCH_VTD_S1;
-    if (queue && port == NULL) {
+    if (batch->format != CIOMMU_BATCH_VTD_S1 && port == NULL) {
         used = ciommu_port_borrow(unit);
         if (used == NULL) {
             return CIOMMU_NO_PORT;
         }
     }
-    *result = (struct ciommu_batch_result){
-        .size = result->size,
-        .lowest = NOTHING,
-        .highest = NOTHING,
-        .capacity = result->capacity,
-        .failures = result->failures,
-    };
-    struct pending pending;
-    pending_init(&pending, unit);
-    pending.domain = batch->domain;
-    struct run run = {unit, used, batch, host, result, &pending, 0};
-    pending.report = device_failed;
-    pending.context = &run;
-    enum ciommu_status status = apply(&run);
+    struct batch_run run = {
+        .unit = unit, .port = used, .batch = batch, .host = host, .result = result};
+    ciommu_batch_begin(&run);
+    uint32_t port_id = 0;
+    enum ciommu_status drained = CIOMMU_OK;
+    if (ciommu_batch_needs_drain(&run)) {
+        drained = ciommu_unit_settle(unit, &port_id);
+    }
+    enum ciommu_status status = ciommu_batch_end(&run, drained, port_id);
     if (used != port) {
         ciommu_port_give_back(used);
     }

@@ -35,22 +35,22 @@ static void absorb(struct pending_entry *into, const struct pending_entry *entry
 static bool comes_before(const struct pending_entry *left, const struct pending_entry *right) {
     const struct ciommu_invalidation *a = &left->what;
     const struct ciommu_invalidation *b = &right->what;
-    const uint64_t keys[][2] = {
-        {a->kind, b->kind},
-        {(uintptr_t)left->space, (uintptr_t)right->space},
-        {a->domain, b->domain},
-        {a->pasid, b->pasid},
-        {a->source, b->source},
-        {a->stages, b->stages},
-        {a->source_mask, b->source_mask},
-        {a->first, b->first},
-    };
-    for (unsigned key = 0; key < sizeof keys / sizeof keys[0]; key++) {
-        if (keys[key][0] != keys[key][1]) {
-            return keys[key][0] < keys[key][1];
-        }
+    if (a->kind != b->kind) {
+        return a->kind < b->kind;
     }
-    return false;
+    if (left->space != right->space) {
+        return (uintptr_t)left->space < (uintptr_t)right->space;
+    }
+    if (a->domain != b->domain) {
+        return a->domain < b->domain;
+    }
+    if (a->pasid != b->pasid) {
+        return a->pasid < b->pasid;
+    }
+    if (a->source != b->source || a->source_mask != b->source_mask) {
+        return a->source != b->source ? a->source < b->source : a->source_mask < b->source_mask;
+    }
+    return a->stages != b->stages ? a->stages < b->stages : a->first < b->first;
 }
 
 /* By target, then by address. Mostly sorted already: guests walk upwards. */
@@ -79,6 +79,15 @@ static void merge(struct pending *pending) {
         }
     }
     pending->count = kept;
+}
+
+/* What was added in order is sorted, and merged as far as it touched. */
+static void arrange(struct pending *pending) {
+    if (!pending->ordered) {
+        sort(pending);
+        merge(pending);
+        pending->ordered = true;
+    }
 }
 
 /* One past the last entry of the target at `first`; adds up its pages. */
@@ -139,9 +148,10 @@ static void apply_one(struct ciommu_unit *unit, const struct pending_entry *entr
 static void apply(struct pending *pending) {
     struct ciommu_unit *unit = pending->unit;
     bool tables = false;
-    sort(pending);
-    merge(pending);
-    widen(pending);
+    arrange(pending);
+    if (pending->pages > PENDING_PAGES_MOST) {
+        widen(pending);
+    }
     pthread_mutex_lock(&unit->table_lock);
     for (uint32_t index = 0; index < pending->count; index++) {
         if (pending->entries[index].what.kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
@@ -216,14 +226,21 @@ static void ask_devices(struct pending *pending) {
 
 /* ---- Completing ---- */
 
-static void finish(struct pending *pending) {
-    struct ciommu_unit *unit = pending->unit;
+void ciommu_pending_apply(struct pending *pending) {
     if (pending->count != 0) {
         apply(pending);
     }
-    if (pending->changed && ciommu_unit_settle(unit, &pending->port_id) != CIOMMU_OK) {
-        pending->late = true;
-    }
+}
+
+static void forget(struct pending *pending) {
+    pending->count = 0;
+    pending->pages = 0;
+    pending->ordered = true;
+}
+
+/* After the drain. */
+static void tell(struct pending *pending) {
+    struct ciommu_unit *unit = pending->unit;
     pending->changed = false;
     if (pending->count != 0 && tlbs_exist(unit)) {
         ask_devices(pending);
@@ -231,10 +248,29 @@ static void finish(struct pending *pending) {
             ciommu_tlbs_owe(unit);
         }
     }
-    for (uint32_t index = 0; index < pending->count; index++) {
-        ciommu_observers_tell(unit, &pending->entries[index].what);
+    if (load_acquire(&unit->observers) != NULL) {
+        for (uint32_t index = 0; index < pending->count; index++) {
+            ciommu_observers_tell(unit, &pending->entries[index].what);
+        }
     }
-    pending->count = 0;
+    forget(pending);
+}
+
+static void finish(struct pending *pending) {
+    ciommu_pending_apply(pending);
+    if (pending->changed && ciommu_unit_settle(pending->unit, &pending->port_id) != CIOMMU_OK) {
+        pending->late = true;
+    }
+    tell(pending);
+}
+
+void ciommu_pending_drained(struct pending *pending, enum ciommu_status status, uint32_t port_id) {
+    if (status != CIOMMU_OK && pending->changed) {
+        pending->late = true;
+        pending->port_id = port_id;
+    }
+    tell(pending);
+    pending->segment_late = false;
 }
 
 void ciommu_pending_complete(struct pending *pending) {
@@ -243,8 +279,7 @@ void ciommu_pending_complete(struct pending *pending) {
 }
 
 static void make_room(struct pending *pending) {
-    sort(pending);
-    merge(pending);
+    arrange(pending);
     if (pending->count < PENDING_MOST) {
         return;
     }
@@ -253,20 +288,25 @@ static void make_room(struct pending *pending) {
         finish(pending);
     } else {
         apply(pending);
-        pending->count = 0;
+        forget(pending);
     }
 }
 
 void ciommu_pending_add(struct pending *pending, struct ciommu_space *space,
                         const struct ciommu_invalidation *what, uint32_t index) {
     const struct pending_entry entry = {space, *what, index, false};
+    uint64_t pages = ((what->last - what->first) >> 12) + 1;
+    pending->pages = pages > UINT64_MAX - pending->pages ? UINT64_MAX : pending->pages + pages;
     if (pending->count != 0) {
         struct pending_entry *before = &pending->entries[pending->count - 1];
-        bool ordered = what->first >= before->what.first && touches(before, &entry);
-        if (ordered && same_target(before, &entry)) {
+        bool upwards = what->first >= before->what.first;
+        if (upwards && touches(before, &entry) && same_target(before, &entry)) {
             absorb(before, &entry);
             pending->merged++;
             return;
+        }
+        if (pending->ordered && comes_before(&entry, before)) {
+            pending->ordered = false;
         }
     }
     if (pending->count == PENDING_MOST) {

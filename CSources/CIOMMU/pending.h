@@ -26,6 +26,8 @@ struct pending {
     struct ciommu_unit *unit;
     struct pending_entry entries[PENDING_MOST];
     uint32_t count;
+    uint64_t pages;  /* of all of them, before merging */
+    bool ordered;    /* sorted by target and address, nothing left to merge */
     uint32_t merged; /* entries that needed no place of their own, since the beginning */
     bool changed;    /* something was applied and not drained */
     bool late;       /* a drain timed out */
@@ -41,6 +43,8 @@ struct pending {
 static inline void pending_init(struct pending *pending, struct ciommu_unit *unit) {
     pending->unit = unit;
     pending->count = 0;
+    pending->pages = 0;
+    pending->ordered = true;
     pending->merged = 0;
     pending->changed = false;
     pending->late = false;
@@ -56,6 +60,11 @@ static inline void pending_init(struct pending *pending, struct ciommu_unit *uni
 /* Adds one; applies what is there first if there is no room. */
 void ciommu_pending_add(struct pending *pending, struct ciommu_space *space,
                         const struct ciommu_invalidation *what, uint32_t index);
+
+/* The end of a segment in two halves: applies everything; and, after the ports were drained with
+ * `status`, asks devices and tells observers. */
+void ciommu_pending_apply(struct pending *pending);
+void ciommu_pending_drained(struct pending *pending, enum ciommu_status status, uint32_t port_id);
 
 /* The end of a segment: applies and drains everything, then asks devices and waits for them, then
  * tells observers. A port's section that was still open at the deadline: `late` and `port_id`. A

@@ -15,6 +15,7 @@
 
 #include "binding.h"
 #include "device.h"
+#include "submit.h"
 #include "device_tlb.h"
 #include "vtd_caps.h"
 
@@ -47,6 +48,7 @@ struct ciommu_unit {
     struct domains domains;
     struct devices devices;
     struct device_tlbs tlbs;
+    struct submissions submissions;
     struct ports ports;
     struct port_sizes port_sizes;
     uint32_t pool_ports; /* the first slots of `ports` */

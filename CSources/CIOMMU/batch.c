@@ -214,17 +214,17 @@ static bool take_entry(struct batch_run *run, uint32_t index) {
     if (!copy_entry(batch, index, words)) {
         return refuse(run, E2BIG, "bytes beyond the entry's format are not zero");
     }
-    struct ciommu_invalidation what;
     if (batch->format == CIOMMU_BATCH_VTD_S1) {
+        struct ciommu_invalidation what;
         if (!decode_stage1(run, words, &what)) {
             return false;
         }
         ciommu_pending_add(&run->pending, batch->domain->space, &what, index);
         return true;
     }
-    struct ciommu_descriptor_result decoded = {.size = sizeof decoded};
+    struct ciommu_descriptor_result decoded;
     bool wide = batch->format == CIOMMU_BATCH_VTD_256;
-    if (!ciommu_vtd_decode(run->unit, words, wide, &decoded, &what)) {
+    if (!ciommu_vtd_decode(run->unit, words, wide, &decoded)) {
         return refuse(run, decoded.iqei, decoded.error);
     }
     take_descriptor(run, index, words, &decoded);

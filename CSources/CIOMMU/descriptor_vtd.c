@@ -201,6 +201,7 @@ static bool decode_interrupt(struct decoder *d) {
         return refuse(d, IQEI_RESERVED, "interrupt-entry-cache descriptor: IM above ECAP.MHMV");
     }
     d->out->kind = CIOMMU_DESCRIPTOR_INTERRUPT_CACHE;
+    d->out->interrupt_first = 0;
     d->out->interrupt_last = 0xffff;
     if (field(d->q0, 4, 1) == 1) {
         uint32_t low = (UINT32_C(1) << field(d->q0, 27, 5)) - 1;
@@ -278,8 +279,11 @@ static bool decode(struct decoder *d, uint32_t type, struct ciommu_invalidation 
 }
 
 bool ciommu_vtd_decode(const struct ciommu_unit *unit, const uint64_t words[4], bool wide,
-                       struct ciommu_descriptor_result *out, struct ciommu_invalidation *what) {
-    *out = (struct ciommu_descriptor_result){.size = out->size};
+                       struct ciommu_descriptor_result *out) {
+    struct ciommu_invalidation *what = &out->invalidation;
+    out->kind = 0;
+    out->iqei = 0;
+    out->error = NULL;
     *what = (struct ciommu_invalidation){
         .size = sizeof *what,
         .domain = CIOMMU_ANY,
@@ -302,7 +306,6 @@ bool ciommu_vtd_decode(const struct ciommu_unit *unit, const uint64_t words[4], 
     if (what->kind != 0) {
         out->kind = what->kind == CIOMMU_INVALIDATE_DEVICE_TLB ? CIOMMU_DESCRIPTOR_DEVICE_TLB
                                                                : CIOMMU_DESCRIPTOR_CACHES;
-        out->invalidation = *what;
     }
     return true;
 }
@@ -321,8 +324,13 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
     for (unsigned word = 0; word < (wide ? 4u : 2u); word++) {
         copy[word] = load_relaxed(&words[word]);
     }
-    struct ciommu_invalidation what;
-    if (!ciommu_vtd_decode(unit, copy, wide, out, &what)) {
+    *out = (struct ciommu_descriptor_result){.size = out->size};
+    bool accepted = ciommu_vtd_decode(unit, copy, wide, out);
+    const struct ciommu_invalidation what = out->invalidation;
+    if (!accepted || what.kind == 0) {
+        out->invalidation = (struct ciommu_invalidation){0};
+    }
+    if (!accepted) {
         return CIOMMU_BAD_DESCRIPTOR;
     }
     if (out->kind == CIOMMU_DESCRIPTOR_WAIT) {

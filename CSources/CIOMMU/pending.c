@@ -294,23 +294,27 @@ static void make_room(struct pending *pending) {
 
 void ciommu_pending_add(struct pending *pending, struct ciommu_space *space,
                         const struct ciommu_invalidation *what, uint32_t index) {
-    const struct pending_entry entry = {space, *what, index, false};
-    uint64_t pages = ((what->last - what->first) >> 12) + 1;
-    pending->pages = pages > UINT64_MAX - pending->pages ? UINT64_MAX : pending->pages + pages;
-    if (pending->count != 0) {
-        struct pending_entry *before = &pending->entries[pending->count - 1];
-        bool upwards = what->first >= before->what.first;
-        if (upwards && touches(before, &entry) && same_target(before, &entry)) {
-            absorb(before, &entry);
-            pending->merged++;
-            return;
-        }
-        if (pending->ordered && comes_before(&entry, before)) {
-            pending->ordered = false;
-        }
-    }
     if (pending->count == PENDING_MOST) {
         make_room(pending);
     }
-    pending->entries[pending->count++] = entry;
+    struct pending_entry *entry = &pending->entries[pending->count];
+    entry->space = space;
+    entry->what = *what;
+    entry->index = index;
+    entry->failed = false;
+    uint64_t pages = ((what->last - what->first) >> 12) + 1;
+    pending->pages = pages > UINT64_MAX - pending->pages ? UINT64_MAX : pending->pages + pages;
+    if (pending->count != 0) {
+        struct pending_entry *before = entry - 1;
+        bool upwards = what->first >= before->what.first;
+        if (upwards && touches(before, entry) && same_target(before, entry)) {
+            absorb(before, entry);
+            pending->merged++;
+            return;
+        }
+        if (pending->ordered && comes_before(entry, before)) {
+            pending->ordered = false;
+        }
+    }
+    pending->count++;
 }

@@ -3,6 +3,8 @@
  * device_tlb.c - the registry of device-TLBs, their open requests, and blocking. The protocol
  * stands in device_tlb.h; the calls that make and end device-TLBs are in device_tlb_life.c.
  */
+#define _GNU_SOURCE
+#include "device_tlb.h"
 #include "alloc.h"
 #include "invalidate.h"
 #include "tlb_round.h"

@@ -256,7 +256,7 @@ static enum ciommu_status flush(struct ciommu_device_tlb *tlb) {
     (void)ciommu_tlb_round_add(&round, tlb, &want);
     pthread_mutex_unlock(&tlb->unit->table_lock);
     ciommu_tlb_round_ask(&round);
-    return status == CIOMMU_OK && round.failed != 0 ? CIOMMU_TIMED_OUT : status;
+    return status != CIOMMU_OK ? status : tlb_round_status(&round);
 }
 
 static uint64_t times_blocked(struct ciommu_device_tlb *tlb) {

@@ -219,6 +219,10 @@ static void ask_devices(struct pending *pending) {
     }
     ciommu_tlb_round_ask(&round);
     pending->merged += round.merged;
+    if (round.late && !pending->late) {
+        pending->late = true;
+        pending->port_id = round.port_id;
+    }
     if (pending->segment_late && load_relaxed(&pending->unit->tlbs.coarse) != 0) {
         report_coarsely(pending);
     }

@@ -155,6 +155,22 @@ static bool walk_tlbs(struct cursor *cursor) {
     return true;
 }
 
+/* Names the invalidation one source id and one PASID, or the requests without? */
+static bool is_exact(const struct ciommu_invalidation *what) {
+    bool any = what->pasid == CIOMMU_ANY && (what->stages & CIOMMU_STAGES_UNTAGGED) == 0;
+    return what->source != CIOMMU_ANY && what->source_mask == 0 && !any;
+}
+
+static bool walk_named(struct cursor *cursor) {
+    const struct ciommu_invalidation *what = cursor->target->what;
+    if (!is_exact(what)) {
+        return walk_tlbs(cursor);
+    }
+    struct ciommu_device_tlb *tlb =
+        ciommu_device_tlb_find(&cursor->round->unit->tlbs, what->source, what->pasid);
+    return tlb == NULL || add_named(cursor, tlb);
+}
+
 static bool walk(struct cursor *cursor) {
     switch (cursor->target->kind) {
     case TLB_OF_NOTHING:
@@ -163,6 +179,8 @@ static bool walk(struct cursor *cursor) {
         return walk_domain(cursor);
     case TLB_OF_PASID:
         return add_pasid(cursor);
+    case TLB_OF_INVALIDATION:
+        return walk_named(cursor);
     default:
         return walk_tlbs(cursor);
     }
@@ -199,7 +217,7 @@ enum ciommu_status ciommu_tlbs_ask(struct ciommu_unit *unit, const struct tlb_ta
     tlb_round_init(&round, unit, NULL, NULL);
     ciommu_tlb_round_collect(&round, target, UINT32_MAX);
     ciommu_tlb_round_ask(&round);
-    return round.failed == 0 ? CIOMMU_OK : CIOMMU_TIMED_OUT;
+    return tlb_round_status(&round);
 }
 
 void ciommu_tlbs_owe(struct ciommu_unit *unit) {

@@ -247,8 +247,8 @@ static void block_failed(struct tlb_round *round) {
         ciommu_unit_finish_table_change(unit);
     }
     pthread_mutex_unlock(&unit->table_lock);
-    if (ciommu_unit_settle(unit, NULL) != CIOMMU_OK) {
-        round->failed++; /* a section may still use what a blocked device holds */
+    if (ciommu_unit_settle(unit, &round->port_id) != CIOMMU_OK) {
+        round->late = true;
         return;
     }
     pthread_mutex_lock(&unit->table_lock);

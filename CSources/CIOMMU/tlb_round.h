@@ -61,6 +61,8 @@ struct tlb_round {
     uint32_t failed; /* items, since the beginning */
     uint32_t merged;
     bool unsettled; /* somebody else's block is not settled yet */
+    bool late;      /* a block could not be settled: a section may still use what it holds */
+    uint32_t port_id;
     struct tlb_item items[TLB_ROUND_MOST];
 };
 
@@ -73,6 +75,12 @@ static inline void tlb_round_init(struct tlb_round *round, struct ciommu_unit *u
     round->failed = 0;
     round->merged = 0;
     round->unsettled = false;
+    round->late = false;
+    round->port_id = 0;
+}
+
+static inline enum ciommu_status tlb_round_status(const struct tlb_round *round) {
+    return round->failed == 0 && !round->late ? CIOMMU_OK : CIOMMU_TIMED_OUT;
 }
 
 /* What one device is to drop. */

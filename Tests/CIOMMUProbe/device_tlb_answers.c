@@ -286,6 +286,31 @@ static void drains_ask_again(struct tlb_bench *bench) {
     EXPECT(bench, tlb_count(device) == 2);
 }
 
+/* A section from before the block goes on: whoever relies on the block must not return. */
+static void blocks_are_settled(struct tlb_bench *bench) {
+    attach(bench);
+    struct fake_device *device = &bench->devices[0];
+    device->manner = ANSWERS_NEVER;
+    ciommu_port_enter(device->port);
+    EXPECT(bench, ciommu_device_tlb_retry(device->tlb, NULL) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, ciommu_device_tlb_is_blocked(device->tlb) && tlb_count(device) == 1);
+    const struct ciommu_invalidation what = {
+        .size = sizeof what,
+        .kind = CIOMMU_INVALIDATE_DEVICE_TLB,
+        .pasid = PASID,
+        .source = TLB_SOURCE,
+        .last = UINT64_MAX,
+    };
+    EXPECT(bench, ciommu_invalidate(bench->unit, NULL, &what) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, ciommu_device_tlb_reset(device->tlb, NULL) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, ciommu_device_tlb_is_blocked(device->tlb));
+    ciommu_port_leave(device->port);
+    EXPECT(bench, ciommu_invalidate(bench->unit, NULL, &what) == CIOMMU_OK);
+    EXPECT(bench, tlb_count(device) == 1);
+    EXPECT(bench, ciommu_device_tlb_reset(device->tlb, NULL) == CIOMMU_OK);
+    EXPECT(bench, !ciommu_device_tlb_is_blocked(device->tlb));
+}
+
 /* ---- Making and ending ---- */
 
 static enum ciommu_status made(struct tlb_bench *bench, struct ciommu_device_tlb_config config) {
@@ -374,6 +399,7 @@ const struct tlb_case tlb_answer_cases[] = {
     {"an end makes open requests void", ends_void_requests, 0, 0, 0, false},
     {"devices are asked after sections", asked_after_sections, 0, 0, 0, false},
     {"a drain asks again", drains_ask_again, 0, 0, 1, false},
+    {"blocks are settled", blocks_are_settled, 0, 0, 1, true},
     {"ranges of PASIDs", ranges, 0, 0, 0, false},
     {"memory runs out", memory_runs_out, 0, 0, 0, false},
     {"sections are refused", sections_are_refused, 0, 0, 0, false},

@@ -244,6 +244,15 @@ static void single_descriptors(struct tlb_bench *bench) {
     EXPECT(bench,
            ciommu_invalidate_descriptor(bench->unit, NULL, untagged, true, &out) == CIOMMU_OK);
     EXPECT(bench, tlb_count(&bench->devices[1]) == 1);
+    struct ciommu_device_tlb_config config = tlb_config(&bench->devices[1]);
+    struct ciommu_device_tlb *tlb = NULL;
+    config.first_pasid = config.last_pasid = CIOMMU_NO_PASID;
+    EXPECT(bench, ciommu_device_tlb_create(bench->unit, &config, &tlb) == CIOMMU_OK);
+    EXPECT(bench,
+           ciommu_invalidate_descriptor(bench->unit, NULL, untagged, true, &out) == CIOMMU_OK);
+    EXPECT(bench, tlb_heard(&bench->devices[1], 1, CIOMMU_NO_PASID, 0x5000, 0x5fff));
+    EXPECT(bench, tlb_count(&bench->devices[1]) == 2);
+    EXPECT(bench, ciommu_device_tlb_destroy(tlb, NULL) == CIOMMU_OK);
 }
 
 const struct tlb_case tlb_batch_cases[] = {

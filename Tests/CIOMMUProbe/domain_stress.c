@@ -303,6 +303,9 @@ uint32_t probe_mutant_number(const char *name) {
         {"TABLE_FREED_EARLY", CIOMMU_MUTANT_TABLE_FREED_EARLY},
         {"MERGE_KEEPS_WALKGEN", CIOMMU_MUTANT_MERGE_KEEPS_WALKGEN},
         {"DETACH_NO_TABLEGEN", CIOMMU_MUTANT_DETACH_NO_TABLEGEN},
+        {"TLB_NOT_BLOCKED", CIOMMU_MUTANT_TLB_NOT_BLOCKED},
+        {"TLB_BEFORE_DRAIN", CIOMMU_MUTANT_TLB_BEFORE_DRAIN},
+        {"TLB_LATE_ACCEPTED", CIOMMU_MUTANT_TLB_LATE_ACCEPTED},
     };
     for (uint32_t index = 0; index < sizeof mutants / sizeof *mutants; index++) {
         if (strcmp(mutants[index].name, name) == 0) {

@@ -40,6 +40,9 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_DETACH_NO_TABLEGEN] = "resolved bindings kept over a detach",
     [CIOMMU_MUTANT_PASID_REUSED_EARLY] = "host PASID reused without a drain",
     [CIOMMU_MUTANT_QUARANTINE_IGNORED] = "host PASID reused after a drain that timed out",
+    [CIOMMU_MUTANT_TLB_NOT_BLOCKED] = "a silent device goes on translating",
+    [CIOMMU_MUTANT_TLB_BEFORE_DRAIN] = "devices asked before the ports are drained",
+    [CIOMMU_MUTANT_TLB_LATE_ACCEPTED] = "a late answer ends a newer request",
 };
 
 static const char *const world_names[PROBE_WORLDS] = {

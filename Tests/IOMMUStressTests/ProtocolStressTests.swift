@@ -108,7 +108,8 @@ struct ProtocolStressTests {
     @Test func everyMutantHasATest() {
         let rightsWithoutD: UInt32 = 10
         let namespaces = [PROBE_NAMESPACE_REUSED_EARLY, PROBE_NAMESPACE_QUARANTINE_IGNORED].map(probe_namespace_mutant)
-        let broken = Set(mutants.map(\.mutant)).union(domainMutants.map(\.mutant)).union(namespaces)
+        let devices = (deviceTLBMutants + deterministicDeviceTLBMutants).map(deviceTLBMutant)
+        let broken = Set(mutants.map(\.mutant)).union(domainMutants.map(\.mutant)).union(namespaces).union(devices)
         #expect(broken.union([0, rightsWithoutD]) == Set(0..<probe_mutant_count()))
     }
 }

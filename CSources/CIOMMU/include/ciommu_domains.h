@@ -9,7 +9,8 @@
  *   - `port` is the caller's port or NULL. Calls that take one wait for sections; inside a section
  *     of it they are refused (CIOMMU_IN_SECTION) and change nothing.
  *   - CIOMMU_TIMED_OUT: the change is made and every later section sees it, but a section that
- *     began before still runs (ciommu_unit_drain waits on).
+ *     began before still runs (ciommu_unit_drain waits on), or a device with a device-TLB
+ *     (ciommu_invalidation.h) did not answer and is blocked.
  *   - Devices, domains and namespaces belong to one unit and are destroyed before it.
  */
 #ifndef CIOMMU_DOMAINS_H

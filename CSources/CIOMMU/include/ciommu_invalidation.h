@@ -103,7 +103,7 @@ struct ciommu_batch_result {
  * merged. `host` may be NULL. `result` is written whatever the status is, but for
  * CIOMMU_INVALID_ARGUMENT: CIOMMU_OK              everything is complete (promise 1)
  *   CIOMMU_BAD_DESCRIPTOR  entry result->handled was refused; those before it are complete
- *   CIOMMU_TIMED_OUT       consumed, but a device or a port did not finish
+ *   CIOMMU_TIMED_OUT       consumed, but a device or a port did not finish; the device is blocked
  *   CIOMMU_IN_SECTION; CIOMMU_INVALID_ARGUMENT (format, count, length, domain); CIOMMU_NO_PORT (no
  * port was given and the unit's pool has none, so that no status could be stored): nothing happened
  * Needs no memory. A status that leads to no writable memory is lost, as on hardware. With
@@ -154,7 +154,9 @@ struct ciommu_device_tlb_request {
 
 /* Asks a device to drop translations and returns at once; the device answers with
  * ciommu_device_tlb_answer, from any thread, also from inside this call. Called on an invalidating
- * thread, outside locks and sections. Requests of one device may come from several threads. */
+ * thread, outside locks and sections. Requests of one device may come from several threads. A
+ * translation of which any part lies in the range is to be dropped. Must not destroy its own
+ * device-TLB. */
 typedef void (*ciommu_device_tlb_handler)(void *context,
                                           const struct ciommu_device_tlb_request *request);
 
@@ -168,12 +170,15 @@ struct ciommu_device_tlb_config {
     uint32_t flags;  /* CIOMMU_DEVICE_TLB_*: the whole source id, else the PASIDs below */
     uint32_t source; /* 16 bits */
     uint32_t pfsid;  /* physical function; devices of one share `queue_depth` [FORMATS-VTD C2] */
+    /* both CIOMMU_NO_PASID: only requests without PASID, beside slices of the same source id */
     uint32_t first_pasid;
     uint32_t last_pasid;
     uint32_t queue_depth; /* requests in flight for its physical function, 1...32 */
-    uint32_t reserved;
-    uint64_t timeout; /* nanoseconds from asking to answering */
-    uint64_t device;  /* the host's id, for reports */
+    uint32_t reserved;    /* 0 */
+    /* nanoseconds from asking to answering. A request that finds the queue full waits for as long
+     * as the physical function ends one in this time. */
+    uint64_t timeout;
+    uint64_t device; /* the host's id, for reports */
     ciommu_device_tlb_handler handler;
     void *context;
     ciommu_clock clock; /* NULL: the system's monotonic clock */
@@ -182,15 +187,19 @@ struct ciommu_device_tlb_config {
 
 /* Makes a device's cache known (ATS is switched on). From now on unmap, protect, replace and detach
  * of what translates it, and the guest's device-TLB descriptors, ask the device and return when it
- * has answered; CIOMMU_TIMED_OUT otherwise. CIOMMU_OVERLAP: another one covers a PASID of it.
- * CIOMMU_UNSUPPORTED: no ECAP.DT. CIOMMU_INVALID_ARGUMENT, CIOMMU_NO_MEMORY. */
+ * has answered; CIOMMU_TIMED_OUT otherwise, and if it answers that it could not: then it is
+ * blocked. Only translations are followed that a section asked for which began after this returned,
+ * and that are stored before that section ends. CIOMMU_OVERLAP: another one covers a PASID of it.
+ * CIOMMU_UNSUPPORTED: no ECAP.DT, or PASIDs beyond ECAP.PSS. CIOMMU_INVALID_ARGUMENT also for
+ * another queue depth than the function's other devices have. CIOMMU_NO_MEMORY. */
 CIOMMU_API enum ciommu_status
 ciommu_device_tlb_create(struct ciommu_unit *unit, const struct ciommu_device_tlb_config *config,
                          struct ciommu_device_tlb **out);
 
-/* Switches ATS off: asks the device to drop everything, waits, and forgets it; it is gone also on
- * CIOMMU_TIMED_OUT, and what it may hold is then the host's to care for (a reset). NULL is allowed.
- */
+/* Switches ATS off: asks the device to drop everything (also if it is blocked), waits, and forgets
+ * it; it is gone also on CIOMMU_TIMED_OUT, and what it may hold is then the host's to care for (a
+ * reset). The device asks for no translation any more. Waits for calls in other threads that are
+ * asking it. NULL is allowed. */
 CIOMMU_API enum ciommu_status ciommu_device_tlb_destroy(struct ciommu_device_tlb *tlb,
                                                         struct ciommu_port *port);
 
@@ -201,18 +210,20 @@ CIOMMU_API enum ciommu_status ciommu_device_tlb_destroy(struct ciommu_device_tlb
 CIOMMU_API enum ciommu_status ciommu_device_tlb_answer(struct ciommu_unit *unit, uint64_t id,
                                                        bool fine);
 
-/* A device that did not answer in time is blocked: every request of its (source, PASIDs) faults as
- * if nothing were attached, translated requests included, so that promise 1 holds without its
- * answer. */
+/* A device that did not answer in time, or answered that it could not, is blocked before the call
+ * that asked returns: every request of its (source, PASIDs) faults as if nothing were attached,
+ * translated requests included, so that promise 1 holds without its answer. While it is blocked it
+ * is asked nothing, and fails nobody: it can use nothing. Other devices of its source id go on. */
 CIOMMU_API bool ciommu_device_tlb_is_blocked(const struct ciommu_device_tlb *tlb);
 
 /* Asks a device to drop everything; when it answers in time it is no longer blocked: CIOMMU_OK,
- * else CIOMMU_TIMED_OUT. */
+ * else CIOMMU_TIMED_OUT (also if another call blocked it meanwhile, or a section is late). */
 CIOMMU_API enum ciommu_status ciommu_device_tlb_retry(struct ciommu_device_tlb *tlb,
                                                       struct ciommu_port *port);
 
-/* The device was reset by other means and holds nothing: no longer blocked, open requests are void.
- */
+/* The device was reset by other means and holds nothing: no longer blocked, requests that are open
+ * at the call count as answered. CIOMMU_TIMED_OUT: a section is late, or another call blocked it
+ * meanwhile; it stays blocked. */
 CIOMMU_API enum ciommu_status ciommu_device_tlb_reset(struct ciommu_device_tlb *tlb,
                                                       struct ciommu_port *port);
 

@@ -56,7 +56,8 @@ import Testing
                 failures: [
                     Failure(index: 1, error: .descriptor(code)),
                     Failure(
-                        index: nil, error: .timeout, device: 9, source: SourceID(7), pasid: PASID(1), isAmbiguous: true),
+                        index: nil, error: .timeout, device: 9, source: SourceID(7), pasid: PASID(1),
+                        isAmbiguous: true),
                 ]),
         ]
         let data = try JSONEncoder().encode(results)

@@ -38,7 +38,13 @@ let package = Package(
             name: "IOMMUDomains",
             dependencies: ["CIOMMU", "IOMMUCore"],
             swiftSettings: swiftSettings),
-        .target(name: "IOMMU", dependencies: ["IOMMUCore", "IOMMUDomains"], swiftSettings: swiftSettings),
+        .target(
+            name: "IOMMUInvalidation",
+            dependencies: ["CIOMMU", "IOMMUCore", "IOMMUDomains"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "IOMMU", dependencies: ["IOMMUCore", "IOMMUDomains", "IOMMUInvalidation"],
+            swiftSettings: swiftSettings),
         .target(name: "IOMMUCapture", dependencies: ["CZlib"], swiftSettings: swiftSettings),
         .executableTarget(
             name: "IOMMUTool",
@@ -62,6 +68,9 @@ let package = Package(
             name: "IOMMUCoreTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUDomainsTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "IOMMUInvalidationTests", dependencies: ["IOMMU", "IOMMUTestSupport"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
             swiftSettings: swiftSettings),

@@ -4,3 +4,4 @@
 
 @_exported public import IOMMUCore
 @_exported public import IOMMUDomains
+@_exported public import IOMMUInvalidation

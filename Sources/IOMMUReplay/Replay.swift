@@ -89,7 +89,8 @@ public struct Replay {
             probes: ReplayReport.Probes(
                 rows: image.probes, agreed: image.probesAgreed, explained: Self.named(image.explained),
                 unexplained: image.probeDeviations.count),
-            invalidations: stream.invalidations, iotlb: stream.lookups, threads: options.threads, seconds: seconds,
+            invalidations: stream.invalidations, batches: options.isBatched ? stream.batches : nil,
+            iotlb: stream.lookups, threads: options.threads, seconds: seconds,
             nanosecondsPerTranslation: (perTranslation * 10).rounded() / 10,
             deviations: stream.deviations.kept + image.mappingDeviations.kept + image.probeDeviations.kept)
     }

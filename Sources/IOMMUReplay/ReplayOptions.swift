@@ -14,6 +14,8 @@ public struct ReplayOptions: Hashable, Sendable {
     public var configuration = RemappingUnit.Configuration()
     /// Runs shorter than this stay on the calling thread, on each port in turn: a hand-over costs more than they do.
     public var shortestSharedRun = 64
+    /// The descriptors between two moves of the queue's tail are applied as one batch, and not one by one.
+    public var isBatched = false
     /// How many unexplained deviations are kept with a walk; the others are counted.
     public var keptDeviations = 20
 

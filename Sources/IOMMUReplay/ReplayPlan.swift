@@ -24,8 +24,8 @@ package struct ReplayPlan: Sendable {
         case end
         /// A word changes that was read before: index in ``ReplayPlan/stores``.
         case store(Int)
-        /// An invalidation: index in ``EventStream/descriptors``.
-        case descriptor(Int)
+        /// An invalidation: index in ``EventStream/descriptors``, and whether the guest moved the queue's tail since the one before.
+        case descriptor(Int, isFirst: Bool)
         /// The root table is latched (GCMD.SRTP).
         case rootTable(UInt64)
         /// Translation is switched (GCMD.TE).
@@ -60,7 +60,7 @@ package struct ReplayPlan: Sendable {
             switch event.kind {
             case .translation: builder.translation(index)
             case .memoryWrite: builder.memory(stream.memoryWrites[index])
-            case .descriptor: builder.close(.descriptor(index))
+            case .descriptor: builder.descriptor(index)
             case .registerWrite: builder.register(stream.registerWrites[index])
             }
         }
@@ -100,6 +100,7 @@ private struct PlanBuilder {
     private var recent = (page: UInt64.max, slot: 0)
     private var rootTableAddress: UInt64 = 0
     private var isEnabled = false
+    private var tailMoved = true
 
     init(pages: [UInt64]) {
         open = ReplayPlan.Segment(firstSeen: 0..<0, translations: 0..<0, change: .end)
@@ -110,6 +111,11 @@ private struct PlanBuilder {
 
     mutating func translation(_ index: Int) {
         open.translations = open.translations.lowerBound..<index + 1
+    }
+
+    mutating func descriptor(_ index: Int) {
+        close(.descriptor(index, isFirst: tailMoved))
+        tailMoved = false
     }
 
     /// Ends the open run.
@@ -148,6 +154,8 @@ private struct PlanBuilder {
             rootTableAddress = (rootTableAddress & 0xffff_ffff) | write.value << 32
         case (0x18, _):
             command(write.value)
+        case (0x88, _):
+            tailMoved = true
         default:
             break
         }

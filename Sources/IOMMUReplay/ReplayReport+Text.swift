@@ -11,7 +11,8 @@ extension ReplayReport {
         lines.append(Self.row("mappings", mappings.rows, mappings.agreed, 0, mappings.rows - mappings.agreed))
         lines.append(Self.row("probes", probes.rows, probes.agreed, Self.sum(probes.explained), probes.unexplained))
         lines += Self.kinds(probes.explained)
-        lines.append("  invalidations  \(Self.number(invalidations))")
+        let batched = batches.map { " in \(Self.number($0)) batches" } ?? ""
+        lines.append("  invalidations  \(Self.number(invalidations))\(batched)")
         lines.append(
             "  IOTLB          \(Self.number(Int(clamping: iotlb.lookups))) lookups: "
                 + "\(Self.number(Int(clamping: iotlb.firstLevelHits))) first-level hits, "

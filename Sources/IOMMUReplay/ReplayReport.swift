@@ -86,6 +86,8 @@ public struct ReplayReport: Hashable, Sendable, Codable {
     public var probes: Probes
     /// Descriptors handed to the engine.
     public var invalidations: Int
+    /// Batches that the descriptors were applied in; nil when they were applied one by one.
+    public var batches: Int?
     /// How the engine answered the stream.
     public var iotlb: IOTLBCounts
     /// Threads.
@@ -107,7 +109,7 @@ public struct ReplayReport: Hashable, Sendable, Codable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case capture, translations, agreed, explained, unexplained, mappings, probes, invalidations, iotlb, threads
-        case seconds, nanosecondsPerTranslation
+        case capture, translations, agreed, explained, unexplained, mappings, probes, invalidations, batches, iotlb
+        case threads, seconds, nanosecondsPerTranslation
     }
 }

@@ -12,6 +12,7 @@ struct StreamTally {
     var explained: [Explanation: Int] = [:]
     var deviations: DeviationList
     var invalidations = 0
+    var batches = 0
     var lookups = IOTLBCounts()
 }
 
@@ -24,12 +25,15 @@ final class StreamReplay {
     private let team: ReplayTeam
     private let explainer: Explainer
     private let proof: StaleProof
+    private let isBatched: Bool
+    private var batch = DescriptorBatch()
 
     init(
         _ stream: EventStream, _ plan: ReplayPlan, _ capabilities: Capabilities, _ options: ReplayOptions
     ) throws(ReplayError) {
         self.stream = stream
         self.plan = plan
+        isBatched = options.isBatched
         memory = try TableMemory(pages: plan.pages)
         do throws(IOMMUError) {
             var configuration = options.configuration
@@ -56,6 +60,7 @@ final class StreamReplay {
                     proof.log.store(store, in: memory)
                 }
                 if !segment.translations.isEmpty {
+                    try applyBatch(&tally)
                     try settle(segment.translations, team.run(segment.translations), &tally)
                 }
                 try apply(segment.change, &tally)
@@ -63,6 +68,7 @@ final class StreamReplay {
                     progress(Double(number) / Double(plan.segments.count))
                 }
             }
+            try applyBatch(&tally)
         } catch {
             throw .engine(error, doing: "replaying \(stream.file)")
         }
@@ -108,37 +114,57 @@ final class StreamReplay {
             break
         case .store(let index):
             proof.log.store(plan.stores[index], in: memory)
-        case .descriptor(let index):
-            try invalidate(stream.descriptors[index], &tally)
-            proof.log.invalidation(index)
+        case .descriptor(let index, let isFirst):
+            tally.invalidations += 1
+            if isBatched {
+                if isFirst || batch.isWide != stream.descriptors[index].isWide { try applyBatch(&tally) }
+                batch.add(index, stream.descriptors[index])
+            } else {
+                try invalidate(stream.descriptors[index], &tally)
+                proof.log.invalidation(index)
+            }
         case .rootTable(let address):
+            try applyBatch(&tally)
             try unit.setRootTable(address)
             try explainer.unit.setRootTable(address)
             proof.log.everything()
         case .translation(let enabled):
+            try applyBatch(&tally)
             try unit.setTranslation(enabled: enabled)
             try explainer.unit.setTranslation(enabled: enabled)
             proof.log.everything()
         }
     }
 
-    /// Hands a descriptor to the engine. The recorder took it, so a refusal is a deviation.
+    /// Hands the descriptors that were put off to the engine. Stores between them were made already, which is as good:
+    /// the guest made them before the descriptor that they matter to, or they are the recorder's status writes, which
+    /// the engine makes again.
+    private func applyBatch(_ tally: inout StreamTally) throws(IOMMUError) {
+        guard !batch.isEmpty else { return }
+        defer { batch = DescriptorBatch() }
+        tally.batches += 1
+        for index in batch.indices { proof.log.invalidation(index) }
+        try batch.apply(to: unit) { index, reason in
+            refuse(stream.descriptors[index], reason, &tally)
+        }
+    }
+
+    /// Hands a descriptor to the engine.
     private func invalidate(_ recorded: EventStream.Descriptor, _ tally: inout StreamTally) throws(IOMMUError) {
-        tally.invalidations += 1
-        let words = recorded.words
-        let descriptor =
-            recorded.isWide
-            ? InvalidationDescriptor(words.q0, words.q1, words.q2, words.q3)
-            : InvalidationDescriptor(words.q0, words.q1)
         do throws(IOMMUError) {
-            try unit.invalidate(descriptor: descriptor)
+            try unit.invalidate(descriptor: InvalidationDescriptor(recorded))
         } catch {
             guard error == .badDescriptor else { throw error }
-            tally.deviations.add {
-                Deviation(
-                    file: stream.file, line: Int(recorded.line), recorded: "descriptor \(descriptor)",
-                    answered: "refused: \(error)", walk: [])
-            }
+            refuse(recorded, "\(error)", &tally)
+        }
+    }
+
+    /// The recorder took a descriptor, so that the engine does not is a deviation.
+    private func refuse(_ recorded: EventStream.Descriptor, _ reason: String, _ tally: inout StreamTally) {
+        tally.deviations.add {
+            Deviation(
+                file: stream.file, line: Int(recorded.line),
+                recorded: "descriptor \(InvalidationDescriptor(recorded))", answered: "refused: \(reason)", walk: [])
         }
     }
 }

@@ -32,6 +32,9 @@ struct ReplayCommand: ParsableCommand {
     @Option(name: .customLong("repeat"), help: "Replay the stream this often, each time with a fresh unit.")
     var repeats = 1
 
+    @Flag(help: "Apply the invalidations between two moves of the queue's tail as one batch, not one by one.")
+    var batched = false
+
     @Flag(help: "Switch every cache off: each request walks the tables.")
     var noCache = false
 
@@ -85,6 +88,7 @@ struct ReplayCommand: ParsableCommand {
         var options = ReplayOptions()
         options.threads = threads
         options.repeats = repeats
+        options.isBatched = batched
         if noCache {
             options.configuration = .noCache
         }

@@ -11,6 +11,7 @@ import Testing
     /// A way to replay.
     enum Way: String, CaseIterable {
         case oneThreadSmall, oneThreadLarge, twoThreadsSmall, twoThreadsLarge, twoThreadsEveryRun, noCache, noIOTLB
+        case batchedSmall, batchedTwoThreads
 
         var options: ReplayOptions {
             var options = ReplayOptions()
@@ -22,6 +23,8 @@ import Testing
             case .twoThreadsLarge: options.threads = 2
             case .twoThreadsEveryRun: (options.threads, options.shortestSharedRun) = (2, 2)
             case .noCache: options.configuration = .noCache
+            case .batchedSmall: (options.isBatched, options.configuration.iotlbEntries) = (true, 64)
+            case .batchedTwoThreads: (options.isBatched, options.threads) = (true, 2)
             case .noIOTLB: options.configuration.iotlbEntries = 0
             }
             return options
@@ -56,6 +59,24 @@ import Testing
         // A cache may hold an answer longer than the recorder's did.
         #expect(report.explained.filter { $0.key != "stillCached" } == expected.stream)
         #expect(report.probes.explained == expected.probes)
+    }
+
+    @Test(arguments: Recording.allCases)
+    func batchesAnswerAsOneByOneDoes(_ recording: Recording) throws {
+        let capture = try recording.load()
+        var options = ReplayOptions()
+        let single = try Replay(options).run(capture)
+        options.isBatched = true
+        let batched = try Replay(options).run(capture)
+        #expect(single.batches == nil)
+        // The recorded guests wait for each invalidation, or for many at once: never more batches than descriptors.
+        let batches = try #require(batched.batches)
+        #expect(batches > 0 && batches < batched.invalidations)
+        #expect(batched.invalidations == single.invalidations)
+        #expect(batched.agreed == single.agreed)
+        #expect(batched.explained == single.explained)
+        #expect(batched.unexplained == 0 && single.unexplained == 0)
+        #expect(batched.iotlb.lookups == single.iotlb.lookups)
     }
 
     @Test func everyLookupIsCounted() throws {

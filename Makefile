@@ -117,8 +117,8 @@ ubsan: deps need-swift
 
 CLANG_FORMAT_VERSION := 21.1.2
 CLANG_FORMAT_VENV := $(BUILD)/clang-format
-SWIFT_FILES := Sources Tests Package.swift
-C_FILES = $(shell find CSources Tests -name '*.[ch]')
+SWIFT_FILES := Sources Tests Package.swift Benchmarks/Package.swift
+C_FILES = $(shell find CSources Tests Benchmarks -path "*/.build*" -prune -o -name '*.[ch]' -print)
 
 # The one on the path if it is the right version, else one from PyPI, else none.
 define find_clang_format

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * HostSetup - what it costs a host to set things up: mapping, unmapping, attaching, replacing and
- * detaching, idle and beside ports that translate without pause. Every figure is measured many times
- * in turn with a baseline, and reported as minimum, median and the ratio of the medians.
+ * detaching, idle and beside ports that translate without pause. Every figure is measured many
+ * times in turn with a baseline, and reported as minimum, median and the ratio of the medians.
  */
 #include <ciommu_domains.h>
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,9 +156,13 @@ static void measure_single_pages(void) {
     for (unsigned round = 0; round < 101; round++) {
         uint64_t begin = now();
         for (unsigned page = 0; page < pages; page++) {
-            struct ciommu_mapping mapping = {
-                sizeof mapping, 3, (uint64_t)page << 13, 4096, 4 * GIB + ((uint64_t)page << 12), 0,
-                0};
+            struct ciommu_mapping mapping = {sizeof mapping,
+                                             3,
+                                             (uint64_t)page << 13,
+                                             4096,
+                                             4 * GIB + ((uint64_t)page << 12),
+                                             0,
+                                             0};
             CHECK(ciommu_domain_map(domain, &mapping));
         }
         uint64_t mapped = now();
@@ -182,6 +187,7 @@ struct reader {
     uint32_t source;
     unsigned burst;
     volatile int *stop;
+    volatile int running;
 };
 
 /* Translates without pause, over 256 pages, in sections of `burst` requests. */
@@ -203,6 +209,7 @@ static void *translate(void *context) {
             }
         }
         ciommu_port_leave(port);
+        reader->running = 1;
     }
     CHECK(ciommu_port_destroy(port));
     return NULL;
@@ -284,8 +291,14 @@ static void measure_attaching(uint32_t attached, unsigned readers, unsigned burs
     for (unsigned index = 0; index < readers; index++) {
         busy[index] = make_device(SOURCE + 1 + index);
         CHECK(ciommu_device_attach(busy[index], CIOMMU_NO_PASID, domains[0]));
-        threads[index] = (struct reader){.source = SOURCE + 1 + index, .burst = burst, .stop = &stop};
+        threads[index] =
+            (struct reader){.source = SOURCE + 1 + index, .burst = burst, .stop = &stop};
         pthread_create(&threads[index].thread, NULL, translate, &threads[index]);
+    }
+    for (unsigned index = 0; index < readers; index++) {
+        while (!threads[index].running) {
+            sched_yield();
+        }
     }
     char beside[40];
     snprintf(beside, sizeof beside, readers == 0 ? "idle" : "2 ports, bursts of %u", burst);
@@ -323,7 +336,8 @@ int main(void) {
         measure_attaching(counts[index], 2, 16);
     }
     puts("baseline of mapping: one word stored for each page, into fresh memory;");
-    puts("of the rest: malloc, a pointer swapped under a mutex, free. p99 shows how the machine schedules.");
+    puts("of the rest: malloc, a pointer swapped under a mutex, free. p99 shows how the machine "
+         "schedules.");
     CHECK(ciommu_unit_destroy(unit));
     CHECK(ciommu_memory_destroy(memory));
     return 0;

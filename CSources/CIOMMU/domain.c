@@ -27,9 +27,9 @@ static struct resolved resolved_to(const struct ciommu_unit *unit, struct ciommu
     };
 }
 
-enum ciommu_status ciommu_domains_init(struct ciommu_unit *unit) {
+enum ciommu_status ciommu_domains_init(struct ciommu_unit *unit, uint64_t table_pages) {
     struct domains *domains = &unit->domains;
-    enum ciommu_status status = ciommu_page_store_init(&domains->pages);
+    enum ciommu_status status = ciommu_page_store_init(&domains->pages, table_pages);
     if (status != CIOMMU_OK) {
         return status;
     }

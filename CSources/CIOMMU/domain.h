@@ -49,7 +49,7 @@ struct domains {
 };
 
 /* Makes the fixed domains. The unit's spaces exist. */
-enum ciommu_status ciommu_domains_init(struct ciommu_unit *unit);
+enum ciommu_status ciommu_domains_init(struct ciommu_unit *unit, uint64_t table_pages);
 /* No host-made domain is left, and nothing is deferred. */
 void ciommu_domains_fini(struct ciommu_unit *unit);
 

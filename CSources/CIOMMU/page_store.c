@@ -11,8 +11,9 @@
 
 static_assert(sizeof(struct page_block) <= TABLE_BYTES, "the description fits the first page");
 
-enum ciommu_status ciommu_page_store_init(struct page_store *store) {
+enum ciommu_status ciommu_page_store_init(struct page_store *store, uint64_t limit) {
     memset(store, 0, sizeof *store);
+    store->limit = limit;
     return pthread_mutex_init(&store->lock, NULL) == 0 ? CIOMMU_OK : CIOMMU_NO_MEMORY;
 }
 
@@ -55,7 +56,6 @@ static bool add_block(struct page_store *store) {
         block->free = note;
     }
     open_block(store, block);
-    store->blocks++;
     return true;
 }
 
@@ -72,9 +72,9 @@ static void give_back(struct page_store *store, struct page_note *note) {
     note->next = block->free;
     block->free = note;
     block->used--;
+    store->pages--;
     if (block->used == 0 && (block->newer != NULL || block->older != NULL)) {
         close_block(store, block);
-        store->blocks--;
         ciommu_free(block);
     }
 }
@@ -87,6 +87,7 @@ static struct page_note *take_one(struct page_store *store) {
     struct page_note *note = block->free;
     block->free = note->next;
     block->used++;
+    store->pages++;
     if (block->free == NULL) {
         close_block(store, block);
     }
@@ -100,7 +101,8 @@ enum ciommu_status ciommu_pages_take(struct page_store *store, uint64_t count,
                                      struct page_note **list) {
     struct page_note *taken = NULL;
     pthread_mutex_lock(&store->lock);
-    for (; count > 0; count--) {
+    bool fits = count <= store->limit && store->pages <= store->limit - count;
+    for (; fits && count > 0; count--) {
         struct page_note *note = take_one(store);
         if (note == NULL) {
             break;

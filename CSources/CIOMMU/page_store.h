@@ -49,15 +49,16 @@ struct page_block {
 struct page_store {
     pthread_mutex_t lock;
     struct page_block *open; /* blocks that have free pages */
-    uint64_t blocks;
+    uint64_t pages;          /* handed out and not yet back */
+    uint64_t limit;          /* constant */
     struct deferrals deferrals;
 };
 
-enum ciommu_status ciommu_page_store_init(struct page_store *store);
+enum ciommu_status ciommu_page_store_init(struct page_store *store, uint64_t limit);
 /* Every page was given back or retired, and nothing is deferred any more. */
 void ciommu_page_store_fini(struct page_store *store);
 
-/* Takes `count` cleared pages as a list, or none. */
+/* Takes `count` cleared pages as a list, or none: CIOMMU_NO_MEMORY, also beyond the limit. */
 enum ciommu_status ciommu_pages_take(struct page_store *store, uint64_t count,
                                      struct page_note **list);
 /* Gives back pages that no walk has ever seen; they are still clear. */

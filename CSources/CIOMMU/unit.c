@@ -117,7 +117,7 @@ static enum ciommu_status fill_unit(struct ciommu_unit *unit,
         status = ciommu_bindings_init(&unit->bindings, bindings, &unit->spaces, &unit->table_lock);
     }
     if (status == CIOMMU_OK) {
-        status = ciommu_domains_init(unit);
+        status = ciommu_domains_init(unit, config->table_pages);
     }
     unit->ports.slots = ciommu_allocate(CACHE_LINE, config->ports * sizeof(struct ciommu_port *));
     if (status != CIOMMU_OK || unit->ports.slots == NULL) {

@@ -19,6 +19,9 @@ extension RemappingUnit {
         public var addressSpaces = 4096
         /// Paging and nested domains that the host may make: 0 to 2^20.
         public var domains = 4096
+        /// Pages of 4096 bytes that the paging structures of the host's domains may take together, not negative. A map that
+        /// would need more is refused with ``IOMMUError/noMemory``. The default is 4 GiB of them.
+        public var tablePages = 1 << 20
         /// Most ports that exist at a time: 1 to 4096, the pool included.
         public var ports = 64
         /// Ports kept for the unit's own translations: 0 to ``ports``.
@@ -61,6 +64,10 @@ extension RemappingUnit.Configuration {
         config.bindings = try Self.size(bindings, "bindings")
         config.spaces = try Self.size(addressSpaces, "addressSpaces")
         config.domains = try Self.size(domains, "domains")
+        guard let tables = UInt64(exactly: tablePages) else {
+            throw .invalidArgument.with(detail: "tablePages is \(tablePages)")
+        }
+        config.table_pages = tables
         config.ports = try Self.size(ports, "ports")
         config.pool_ports = try Self.size(pooledPorts, "pooledPorts")
         config.fault_entries = try Self.size(faultEntries, "faultEntries")

@@ -19,7 +19,8 @@ func runNested(ram: UnsafeMutableRawBufferPointer, tables: [IOVA]) throws {
     let source = SourceID(bus: 3, device: 0, function: 0)
     let pasids = [PASID(16)!, PASID(32)!]
     let vdevs = try pasids.map { pasid in
-        let vdev = try Device(id: DeviceID(UInt64(pasid.rawValue)), sourceID: source, share: .slice(pasid...pasid), in: unit)
+        let id = DeviceID(UInt64(pasid.rawValue))
+        let vdev = try Device(id: id, sourceID: source, share: .slice(pasid...pasid), in: unit)
         try vdev.attach(nested[0], to: pasid)
         return vdev
     }
@@ -50,7 +51,9 @@ func runNestedExample() throws {
     unsafe ram.initializeMemory(as: UInt8.self, repeating: 0)
     let tables = [0x10000, 0x20000]
     for table in tables {
-        let entries = [(0, table + 0x1000), (0x1000, table + 0x2000), (0x2000, table + 0x3000), (0x3028, table + 0x80000)]
+        let entries = [
+            (0, table + 0x1000), (0x1000, table + 0x2000), (0x2000, table + 0x3000), (0x3028, table + 0x80000),
+        ]
         for (offset, entry) in entries {
             unsafe ram.storeBytes(of: UInt64(entry) | 7, toByteOffset: table + offset, as: UInt64.self)
         }

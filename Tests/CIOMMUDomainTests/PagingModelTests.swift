@@ -188,8 +188,16 @@ struct ModelRun {
 
     // MARK: Comparing
 
-    /// An address that is mapped, most of the time.
+    /// An address for DMA: what goes to the interrupt range is a message, whatever is mapped there.
     private mutating func somewhere() -> UInt64 {
+        while true {
+            let iova = anywhere()
+            if !(0xfee0_0000...0xfeef_ffff ~= iova) { return iova }
+        }
+    }
+
+    /// An address that is mapped, most of the time.
+    private mutating func anywhere() -> UInt64 {
         guard !model.runs.isEmpty, !random.oneIn(5) else { return address() + UInt64(random.below(4096)) }
         let run = random.pick(model.runs)
         switch random.below(4) {

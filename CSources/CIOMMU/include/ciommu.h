@@ -320,6 +320,8 @@ struct ciommu_unit_config {
     uint32_t flags;               /* CIOMMU_UNIT_* */
     uint64_t drain_timeout; /* longest wait for sections, nanoseconds; 0 = CIOMMU_TIMED_OUT at once
                                if any is open */
+    uint64_t table_pages;   /* most pages of 4096 bytes that the host's own paging structures may
+                               take; a map that would need more is CIOMMU_NO_MEMORY */
 };
 
 /* Fills `config` with defaults: capabilities of a unit with everything in FORMATS-VTD that the
@@ -664,6 +666,7 @@ static inline void ciommu_unit_config_init(struct ciommu_unit_config *config) {
     config->fault_entries = 64;
     config->flags = 0;
     config->drain_timeout = UINT64_C(1000000000);
+    config->table_pages = UINT64_C(1) << 20;
 }
 
 #ifdef __cplusplus

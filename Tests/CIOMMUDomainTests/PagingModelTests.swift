@@ -20,6 +20,8 @@ struct ModelRun {
     var log = MismatchLog(limit: 4)
     var step = 0
 
+    /// Requests with a PASID are never interrupt messages, so that all addresses are alike.
+    private let pasid: UInt32 = 5
     private let bases: [UInt64]
     /// Differences between output and input addresses.
     private let offsets: [UInt64]
@@ -35,7 +37,7 @@ struct ModelRun {
             $0.walk_cache_entries = 16
         }
         domain = try bench.makePaging(largest: largest, flags: CIOMMU_PAGING_DIRTY_TRACKING)
-        try check(bench.attach(bench.makeDevice(), domain))
+        try check(bench.attach(bench.makeDevice(), domain, pasid: pasid))
         let two = largest == 30 ? 3 * pageBytes1G : 3 * pageBytes2M
         bases = [0, 1 << 30, two + 1 << 30, 1 << 39, top - 4 * pageBytes2M]
         offsets = [1 << 36, 1 << 36, 1 << 36, 1 << 36 + pageBytes2M, 1 << 36 + 3 * pageBytes]
@@ -132,7 +134,7 @@ struct ModelRun {
     /// A translation for writing dirties the whole page.
     private mutating func write() throws {
         let iova = somewhere()
-        let answer = try bench.ask(iova, CIOMMU_WRITE)
+        let answer = try bench.ask(iova, CIOMMU_WRITE, pasid: pasid)
         let run = model.run(at: iova)
         let isGranted = run.map { $0.rights & CIOMMU_WRITE != 0 } ?? false
         log.compare(answer.isMapped, isGranted, "step \(step): write \(hex(iova))")
@@ -210,7 +212,7 @@ struct ModelRun {
         for _ in 0..<2 {
             let iova = somewhere()
             let flags = CIOMMU_NO_FAULT | (random.oneIn(8) ? CIOMMU_NO_CACHE : 0)
-            let answer = try bench.ask(iova, CIOMMU_READ, flags: flags)
+            let answer = try bench.ask(iova, CIOMMU_READ, pasid: pasid, flags: flags)
             let run = model.run(at: iova)
             let isGranted = run.map { $0.rights & CIOMMU_READ != 0 } ?? false
             log.compare(

@@ -129,8 +129,8 @@ static void device_failed(void *context, const struct ciommu_batch_failure *fail
 }
 
 /* A port's section was open at the deadline of a segment's drain. */
-static void note_late_port(struct batch_run *run, uint32_t last, bool was_late) {
-    if (run->pending.late && !was_late) {
+static void note_late_port(struct batch_run *run, uint32_t last) {
+    if (run->pending.late_now) {
         const struct ciommu_batch_failure failure = {
             .index = last,
             .error = CIOMMU_BATCH_TIMEOUT,
@@ -144,14 +144,8 @@ static void note_late_port(struct batch_run *run, uint32_t last, bool was_late) 
     }
 }
 
-/* Completes what was collected up to entry `last`. */
-static bool complete(struct batch_run *run, uint32_t last) {
-    bool was_late = run->pending.late;
-    run->result->segments++;
-    ciommu_pending_complete(&run->pending);
-    note_late_port(run, last, was_late);
-    run->segment_first = last + 1;
-    return !run->pending.late && !run->pending.device_late;
+static bool is_late(const struct batch_run *run) {
+    return run->pending.late || run->pending.device_late;
 }
 
 /* Stores a wait descriptor's status where the guest reads it; lost where no writable memory is. */
@@ -169,10 +163,19 @@ static void store_status(struct batch_run *run, uint64_t address, uint32_t data)
     ciommu_port_leave(port);
 }
 
-/* After a time-out wait descriptors are aborted: consumed, and nobody is told [FORMATS-VTD C4]. */
+/* Completes what was collected up to the wait descriptor. After a time-out wait descriptors are
+ * aborted: consumed, and nobody is told [FORMATS-VTD C4]; the rest of the array is then one
+ * segment, so that there is one deadline more to wait for and not one at each wait. */
 static void finish_wait(struct batch_run *run, uint32_t index,
                         const struct ciommu_descriptor_result *decoded) {
-    if (!complete(run, index)) {
+    if (is_late(run)) {
+        return;
+    }
+    run->result->segments++;
+    ciommu_pending_complete(&run->pending);
+    note_late_port(run, index);
+    run->segment_first = index + 1;
+    if (is_late(run)) {
         return;
     }
     if ((decoded->wait_flags & 2) != 0) {
@@ -212,7 +215,8 @@ static bool take_entry(struct batch_run *run, uint32_t index) {
     const struct ciommu_batch *batch = run->batch;
     uint64_t words[4];
     if (!copy_entry(batch, index, words)) {
-        return refuse(run, E2BIG, "bytes beyond the entry's format are not zero");
+        uint32_t code = batch->format == CIOMMU_BATCH_VTD_S1 ? E2BIG : VTD_IQEI_RESERVED;
+        return refuse(run, code, "bytes beyond the entry's format are not zero");
     }
     if (batch->format == CIOMMU_BATCH_VTD_S1) {
         struct ciommu_invalidation what;
@@ -262,11 +266,10 @@ bool ciommu_batch_needs_drain(const struct batch_run *run) {
 enum ciommu_status ciommu_batch_end(struct batch_run *run, enum ciommu_status drained,
                                     uint32_t port_id) {
     struct ciommu_batch_result *result = run->result;
-    bool was_late = run->pending.late;
     if (run->segment_first < result->handled) {
         result->segments++;
         ciommu_pending_drained(&run->pending, drained, port_id);
-        note_late_port(run, result->handled - 1, was_late);
+        note_late_port(run, result->handled - 1);
     }
     if (run->refused) {
         const struct ciommu_batch_failure failure = {

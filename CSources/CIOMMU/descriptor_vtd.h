@@ -8,6 +8,9 @@
 
 #include "unit.h"
 
+/* Choice: also for granularities and address masks that do not exist (the code is not given). */
+#define VTD_IQEI_RESERVED 4u
+
 /* Checks and decodes a copied descriptor. False: out->error and out->iqei say why. Otherwise
  * out->kind says what it is; out->invalidation is to be applied if its kind is not 0, and the
  * fields that belong to other kinds are filled for those only. */

@@ -260,25 +260,41 @@ static void tell(struct pending *pending) {
     forget(pending);
 }
 
-static void finish(struct pending *pending) {
+static void note_drain(struct pending *pending, enum ciommu_status status) {
+    pending->late_now = status != CIOMMU_OK;
+    pending->late = pending->late || pending->late_now;
+}
+
+/* Makes room, in the middle of a segment. */
+static void flush(struct pending *pending) {
     ciommu_pending_apply(pending);
-    if (pending->changed && ciommu_unit_settle(pending->unit, &pending->port_id) != CIOMMU_OK) {
-        pending->late = true;
+    if (pending->changed) {
+        note_drain(pending, ciommu_unit_settle(pending->unit, &pending->port_id));
     }
     tell(pending);
 }
 
 void ciommu_pending_drained(struct pending *pending, enum ciommu_status status, uint32_t port_id) {
-    if (status != CIOMMU_OK && pending->changed) {
-        pending->late = true;
-        pending->port_id = port_id;
+    if (pending->changed) {
+        note_drain(pending, status);
+        pending->port_id = status == CIOMMU_OK ? pending->port_id : port_id;
     }
     tell(pending);
     pending->segment_late = false;
 }
 
+/* What an earlier batch changed may have timed out. */
+static enum ciommu_status make_up(struct pending *pending) {
+    struct ciommu_unit *unit = pending->unit;
+    return tlbs_exist(unit) ? ciommu_tlbs_drain(unit, &pending->port_id)
+                            : ciommu_ports_drain(&unit->ports, &pending->port_id);
+}
+
 void ciommu_pending_complete(struct pending *pending) {
-    finish(pending);
+    ciommu_pending_apply(pending);
+    note_drain(pending, pending->changed ? ciommu_unit_settle(pending->unit, &pending->port_id)
+                                         : make_up(pending));
+    tell(pending);
     pending->segment_late = false;
 }
 
@@ -289,7 +305,7 @@ static void make_room(struct pending *pending) {
     }
     /* Observers hear, and devices are asked, after it took effect. */
     if (load_acquire(&pending->unit->observers) != NULL || tlbs_exist(pending->unit)) {
-        finish(pending);
+        flush(pending);
     } else {
         apply(pending);
         forget(pending);

@@ -31,6 +31,7 @@ struct pending {
     uint32_t merged; /* entries that needed no place of their own, since the beginning */
     bool changed;    /* something was applied and not drained */
     bool late;       /* a drain timed out */
+    bool late_now;   /* the last one */
     uint32_t port_id;
     struct ciommu_domain *domain; /* of a nested domain's batch, or NULL */
     tlb_report report;            /* hears of devices that failed */
@@ -48,6 +49,7 @@ static inline void pending_init(struct pending *pending, struct ciommu_unit *uni
     pending->merged = 0;
     pending->changed = false;
     pending->late = false;
+    pending->late_now = false;
     pending->port_id = 0;
     pending->domain = NULL;
     pending->report = NULL;

@@ -65,7 +65,7 @@ private final class SharedBytes: @unchecked Sendable {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func eachEntryIsOneOfItsTwoContents() async throws {
         try await race(.interrupts(0x11), byte: 4, [0x11, 0x77]) { result, events in
             #expect(result.isComplete && result.handled == Self.count)
@@ -77,7 +77,7 @@ private final class SharedBytes: @unchecked Sendable {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func aRefusedEntryWasBadAndThoseBeforeItWereGood() async throws {
         try await race(.interrupts(0x11), byte: 8, [0, 0, 0, 0, 0, 0, 0, 0x80]) { result, events in
             #expect(events.count == result.handled)
@@ -93,7 +93,7 @@ private final class SharedBytes: @unchecked Sendable {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func aTypeThatChangesIsOneTypeOrTheOther() async throws {
         // Type 4 without G is everything; type 5 with the same bits is a wait that tells the host.
         try await race(InvalidationDescriptor(4, 0), byte: 0, [4, 5]) { result, events in

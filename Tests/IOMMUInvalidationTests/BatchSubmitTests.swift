@@ -46,7 +46,7 @@ import Testing
         #expect(calls.value == 0)
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func theBatchesOfATaskKeepTheirOrder() async throws {
         let bench = try InvalidationBench()
         let unit = bench.unit
@@ -86,7 +86,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func everyCompletionRunsOnceWhereTheHostWantsIt() async throws {
         let bench = try InvalidationBench()
         let queue = Locked<[@Sendable () -> Void]>([])
@@ -143,7 +143,7 @@ import Testing
         #expect(bench.status(at: page) == 7)
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func aUnitLivesUntilItsBatchesAreDoneAndNoLonger() async throws {
         weak var unit: RemappingUnit?
         weak var token: Token?

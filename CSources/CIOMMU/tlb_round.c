@@ -108,6 +108,19 @@ static bool is_late(struct tlb_item *item, uint64_t now) {
     return item->left == 0;
 }
 
+/* How long a request waits for a slot: its own time beyond that of the slowest in front of it, so
+ * that a sibling that says nothing is found late before those who wait behind it. tlbs.lock. */
+static uint64_t patience(const struct ciommu_device_tlb *tlb) {
+    uint64_t slowest = 0;
+    for (uint32_t slot = 0; slot < tlb->function->depth; slot++) {
+        const struct tlb_slot *open = &tlb->function->slots[slot];
+        if (open->id != 0 && open->tlb->config.timeout > slowest) {
+            slowest = open->tlb->config.timeout;
+        }
+    }
+    return later(slowest, tlb->config.timeout);
+}
+
 /* Takes a slot if there is one; true: the request is open and to be sent. tlbs.lock. */
 static bool try_open(struct tlb_round *round, struct tlb_item *item, uint64_t now) {
     struct ciommu_device_tlb *tlb = item->tlb;
@@ -130,7 +143,7 @@ static bool try_open(struct tlb_round *round, struct tlb_item *item, uint64_t no
     }
     if (item->deadline == UINT64_MAX || item->ended != tlb->function->ended) {
         item->ended = tlb->function->ended;
-        item->deadline = later(now, tlb->config.timeout);
+        item->deadline = later(now, patience(tlb));
     }
     if (is_late(item, now)) {
         tlb->timeouts++;

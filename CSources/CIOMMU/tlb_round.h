@@ -10,8 +10,9 @@
  *                fall free, while the sent ones run. A slot's item belongs to tlbs.lock until it is
  *                closed, then to the round again.
  *   Deadlines    from asking to answering, by the device-TLB's clock. A request that waits for a
- *                slot times out if its physical function ended nothing for as long; each end begins
- *                the wait anew.
+ *                slot times out if its physical function ends nothing for its own time and the
+ *                longest time of those in flight together; each end begins the wait anew. Slots are
+ *                not handed out in order.
  *   Sleeping     on tlbs.moved, never if `events` moved since the pass over the items began; in
  *                slices of a millisecond while a clock of the host's is waited by.
  *   Ending       late and refusing devices are blocked, and their block is settled, before anything

@@ -188,6 +188,31 @@ static void stuck_queue(struct tlb_bench *bench) {
     EXPECT(bench, !ciommu_device_tlb_is_blocked(bench->devices[1].tlb));
 }
 
+static void *unmap_the_parent(void *argument) {
+    struct tlb_bench *bench = argument;
+    EXPECT(bench,
+           ciommu_domain_unmap(bench->parent, NULL, tlb_at(1), TLB_PAGE, NULL) == CIOMMU_TIMED_OUT);
+    return NULL;
+}
+
+/* The same, but the late one was asked by another call. */
+static void held_queue(struct tlb_bench *bench) {
+    struct fake_device *late = &bench->devices[0];
+    struct fake_device *other = &bench->devices[1];
+    pthread_t thread;
+    EXPECT(bench, ciommu_device_attach(late->device, PASID, bench->parent) == CIOMMU_OK);
+    EXPECT(bench, ciommu_device_attach(other->device, SIBLING, bench->other) == CIOMMU_OK);
+    late->manner = ANSWERS_NEVER;
+    pthread_create(&thread, NULL, unmap_the_parent, bench);
+    while (tlb_count(late) == 0) {
+        tlb_nap(1);
+    }
+    EXPECT(bench, tlb_unmap(bench, bench->other, 1, 1) == CIOMMU_OK);
+    EXPECT(bench, tlb_count(other) == 1 && !ciommu_device_tlb_is_blocked(other->tlb));
+    pthread_join(thread, NULL);
+    EXPECT(bench, ciommu_device_tlb_is_blocked(late->tlb));
+}
+
 static void nested_batches(struct tlb_bench *bench) {
     struct fake_device *device = &bench->devices[0];
     struct ciommu_nested_config config = {
@@ -264,6 +289,7 @@ const struct tlb_case tlb_batch_cases[] = {
     {"a queue of one", queue_depth, 1, 0, 0, false},
     {"a queue of three", queue_depth, 3, 0, 0, false},
     {"a queue that is stuck", stuck_queue, 1, 20, 0, false},
+    {"a queue that another call holds", held_queue, 1, 100, 0, false},
     {"batches of a nested domain", nested_batches, 0, 0, 0, true},
     {"single descriptors", single_descriptors, 0, 0, 0, true},
 };

@@ -29,6 +29,11 @@
 #define OUTPUT UINT64_C(0x100000000)
 /* Each page of the changing domain has two places; the other domain's pages come after them. */
 #define PLACES (2 * PAGES)
+/* Four tables of a guest's first stage, at parent addresses from GUEST on. */
+#define TABLES (OUTPUT + (PLACES + PAGES) * PAGE)
+#define TABLE_COUNT 4u
+#define GUEST UINT64_C(0x7000000000)
+#define FIRST_STAGE_FLAGS UINT64_C(0x67) /* P, R/W, U/S, A, D */
 #define POISON UINT64_C(0xdeadbeefdeadbeef)
 #define RW (CIOMMU_READ | CIOMMU_WRITE)
 #define QUEUE 64u
@@ -42,6 +47,7 @@ struct device {
     struct ciommu_port *port;
     struct ciommu_device *device;
     struct ciommu_device_tlb *tlb;
+    struct ciommu_domain *child; /* over the changing domain, or NULL */
     pthread_t thread;
     uint64_t uses;
 
@@ -251,18 +257,24 @@ static void retry(struct run *run, uint64_t random) {
     }
 }
 
+/* How the device reaches the changing domain. */
+static struct ciommu_domain *changing_of(const struct device *device) {
+    return device->child != NULL ? device->child : device->run->changing;
+}
+
 /* What is attached to a device changes. */
 static void change_device(struct run *run, uint64_t random) {
     struct device *device = &run->devices[random % run->count];
     uint32_t pasid = pasid_of(device);
     bool detaches = random / 16 % 4 == 0;
+    struct ciommu_domain *changing = changing_of(device);
     struct ciommu_domain *next =
-        ciommu_device_domain(device->device, pasid) == run->changing ? run->other : run->changing;
+        ciommu_device_domain(device->device, pasid) == changing ? run->other : changing;
     enum ciommu_status status;
     if (detaches) {
         status = random / 64 % 4 == 0 ? ciommu_device_reset(device->device, NULL)
                                       : ciommu_device_detach(device->device, NULL, pasid);
-        enum ciommu_status again = ciommu_device_attach(device->device, pasid, run->changing);
+        enum ciommu_status again = ciommu_device_attach(device->device, pasid, changing);
         status = again != CIOMMU_OK ? again : status;
     } else {
         status = ciommu_device_replace(device->device, NULL, pasid, next);
@@ -306,6 +318,8 @@ static enum ciommu_status make_device(struct run *run, uint32_t number) {
     device->random = run->options->seed * 2 + number * 77 + 1;
     device->handler_random = device->random * 3;
     pthread_mutex_init(&device->lock, NULL);
+    const struct ciommu_nested_config nested = {
+        .size = sizeof nested, .address_width = 48, .pgtbl_addr = GUEST};
     struct ciommu_device_config config = {
         .size = sizeof config,
         .source = SOURCE,
@@ -329,14 +343,37 @@ static enum ciommu_status make_device(struct run *run, uint32_t number) {
     enum ciommu_status status = ciommu_device_create(run->unit, NULL, &config, &device->device);
     status = status != CIOMMU_OK ? status : ciommu_device_tlb_create(run->unit, &tlb, &device->tlb);
     status = status != CIOMMU_OK ? status : ciommu_port_create(run->unit, &device->port);
+    if (status == CIOMMU_OK && run->options->nested) {
+        status = ciommu_nested_create(run->changing, &nested, &device->child);
+    }
     return status != CIOMMU_OK
                ? status
-               : ciommu_device_attach(device->device, pasid_of(device), run->changing);
+               : ciommu_device_attach(device->device, pasid_of(device), changing_of(device));
+}
+
+/* The guest's first stage leads every page to the parent's address of the same number. */
+static enum ciommu_status make_tables(struct run *run) {
+    for (uint32_t level = 3; level > 0; level--) {
+        uint64_t *table = page_at(run, TABLES + (3 - level) * PAGE);
+        table[IOVA >> (12 + 9 * level) & 511] = (GUEST + (4 - level) * PAGE) | FIRST_STAGE_FLAGS;
+    }
+    for (uint64_t page = 0; page < PAGES; page++) {
+        page_at(run, TABLES + 3 * PAGE)[page] = (IOVA + page * PAGE) | FIRST_STAGE_FLAGS;
+    }
+    struct ciommu_mapping mapping = {
+        .size = sizeof mapping,
+        .rights = RW,
+        .iova = GUEST,
+        .length = TABLE_COUNT * PAGE,
+        .address = TABLES,
+    };
+    return ciommu_domain_map(run->changing, &mapping);
 }
 
 static enum ciommu_status make_domains(struct run *run) {
     struct ciommu_paging_config config;
     ciommu_paging_config_init(&config);
+    config.flags = CIOMMU_PAGING_NEST_PARENT;
     enum ciommu_status status = ciommu_paging_create(run->unit, &config, &run->changing);
     status = status != CIOMMU_OK ? status : ciommu_paging_create(run->unit, &config, &run->other);
     for (uint64_t page = 0; page < PAGES && status == CIOMMU_OK; page++) {
@@ -348,7 +385,7 @@ static enum ciommu_status make_domains(struct run *run) {
         status = map_page(run->changing, page, changing);
         status = status != CIOMMU_OK ? status : map_page(run->other, page, other);
     }
-    return status;
+    return status != CIOMMU_OK ? status : make_tables(run);
 }
 
 static enum ciommu_status create(struct run *run) {
@@ -357,7 +394,7 @@ static enum ciommu_status create(struct run *run) {
     config.iotlb_entries = 64;
     config.first_level_entries = 16;
     config.drain_timeout = UINT64_C(60000000000);
-    uint64_t bytes = (PLACES + PAGES) * PAGE;
+    uint64_t bytes = (PLACES + PAGES + TABLE_COUNT) * PAGE;
     run->ram = aligned_alloc(PAGE, bytes);
     if (run->ram == NULL) {
         return CIOMMU_NO_MEMORY;
@@ -387,6 +424,7 @@ static void destroy(struct run *run) {
         }
         (void)ciommu_device_destroy(device->device, NULL);
         (void)ciommu_device_tlb_destroy(device->tlb, NULL);
+        (void)ciommu_domain_destroy(device->child);
     }
     (void)ciommu_domain_destroy(run->changing);
     (void)ciommu_domain_destroy(run->other);

@@ -19,7 +19,7 @@ func deviceTLBMutant(_ name: String) -> UInt32 {
 @Suite(.serialized)
 struct DeviceTLBStressTests {
     private func run(
-        mutant: UInt32 = 0, devices: UInt32 = 3, silent: Bool, milliseconds: UInt32, seed: UInt64
+        mutant: UInt32 = 0, devices: UInt32 = 3, silent: Bool, nested: Bool = false, milliseconds: UInt32, seed: UInt64
     ) -> probe_device_tlb_totals {
         var options = probe_device_tlb_options()
         options.mutant = mutant
@@ -27,6 +27,7 @@ struct DeviceTLBStressTests {
         options.milliseconds = milliseconds
         options.seed = seed
         options.silent = silent
+        options.nested = nested
         options.widen = true
         var totals = probe_device_tlb_totals()
         let status = unsafe probe_device_tlb_stress(&options, &totals)
@@ -34,10 +35,11 @@ struct DeviceTLBStressTests {
         return totals
     }
 
-    @Test(arguments: [false, true], [2, 6] as [UInt32])
-    func noDeviceUsesWhatIsGone(silent: Bool, devices: UInt32) {
+    @Test(arguments: [false, true], [false, true])
+    func noDeviceUsesWhatIsGone(silent: Bool, nested: Bool) {
         let seed = seed()
-        let totals = run(devices: devices, silent: silent, milliseconds: isLong ? 30_000 : 1_000, seed: seed)
+        let totals = run(
+            devices: nested ? 2 : 6, silent: silent, nested: nested, milliseconds: isLong ? 30_000 : 1_000, seed: seed)
         #expect(totals.violations == 0, "\(totals.firstViolation); IOMMU_TEST_SEED=\(seed) replays")
         #expect(totals.uses > 0)
         #expect(totals.changes > 0)

@@ -175,8 +175,9 @@ struct ciommu_device_tlb_config {
     uint32_t last_pasid;
     uint32_t queue_depth; /* requests in flight for its physical function, 1...32 */
     uint32_t reserved;    /* 0 */
-    /* nanoseconds from asking to answering. A request that finds the queue full waits for as long
-     * as the physical function ends one in this time. */
+    /* nanoseconds from asking to answering. A request that finds the queue full waits, and times
+     * out only if the physical function ends none for this time and the longest one of those in
+     * flight together. */
     uint64_t timeout;
     uint64_t device; /* the host's id, for reports */
     ciommu_device_tlb_handler handler;

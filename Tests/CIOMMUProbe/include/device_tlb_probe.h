@@ -28,6 +28,7 @@ struct probe_device_tlb_options {
     uint32_t milliseconds;
     uint64_t seed;
     bool silent; /* devices sometimes answer nothing, are blocked, and retried */
+    bool nested; /* through nested domains over the one that changes */
     bool widen;
 };
 

@@ -68,6 +68,9 @@ let package = Package(
         .testTarget(
             name: "CIOMMUTests", dependencies: ["CIOMMU", "CIOMMUProbe"], swiftSettings: swiftSettings),
         .testTarget(
+            name: "CIOMMUBatchTests", dependencies: ["CIOMMU", "CIOMMUProbe", "IOMMUTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "IOMMUStressTests", dependencies: ["CIOMMU", "CIOMMUProbe"], swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6],

@@ -223,7 +223,7 @@ private func differences(_ missing: [[Bool]], _ there: [[Bool]]) -> [[Int]] {
 
     /// Past the threshold of pages the ranges of a space become the whole space; a single range, and other spaces, do not.
     @Test func manyPagesBecomeTheWholeSpace() {
-        let pages = (0..<64).map { 0x4000_0000 + UInt64($0) << 20 }
+        let pages = (0..<64).map { 0x4000_0000 + UInt64($0) << 22 }
         for (mask, isWhole) in [(0, false), (3, false), (4, true), (8, true)] as [(UInt64, Bool)] {
             let world = CacheWorld(.legacy, spaces: 2, pages: pages)
             world.bench.observe()

@@ -370,10 +370,8 @@ int probe_batch_stress(const struct probe_batch_options *options,
     int status = CIOMMU_NO_MEMORY;
     if (run != NULL && appliers != NULL && readers != NULL && ram != NULL) {
         memset(ram, 0, RAM_BYTES);
-        *run = (struct run){.options = options,
-                            .ram = ram,
-                            .result = result,
-                            .batches_left = options->batches};
+        *run = (struct run){
+            .options = options, .ram = ram, .result = result, .batches_left = options->batches};
         pthread_mutex_init(&run->lock, NULL);
         status = create(run);
         uint32_t id = 0;

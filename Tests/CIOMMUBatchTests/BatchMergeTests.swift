@@ -11,7 +11,8 @@ extension CacheWorld.Space {
     func mustBeFresh(_ input: UInt64, after effect: DescriptorEffect) -> Bool {
         guard case .translations(let pages) = effect else { return false }
         let isOfStage = tables.stage == .first ? pages.isFirstStage : pages.isSecondStage
-        return isOfStage && (pages.domain ?? domain) == domain && (pages.pasid ?? UInt64(pasid ?? 0)) == UInt64(pasid ?? 0)
+        let own = UInt64(pasid ?? 0)
+        return isOfStage && (pages.domain ?? domain) == domain && (pages.pasid ?? own) == own
             && pages.first <= input && input <= pages.last
     }
 }

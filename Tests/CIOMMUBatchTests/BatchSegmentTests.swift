@@ -134,6 +134,22 @@ func lateSectionAbortsWaits(_ log: inout MismatchLog) throws {
         #expect(status.bench.takeEvents() == [.waited(index: 1, interrupt: false, status: nil)])
     }
 
+    /// A section that never ends costs a batch a deadline or two, not one for each wait of the guest's.
+    @Test func manySegmentsDoNotEachWaitForTheDeadline() throws {
+        let status = StatusBench(timeout: 10_000_000)
+        let pair = [Descriptor.iotlbDomain(1), wait(storing: 1, at: StatusBench.status)]
+        status.other.enter()
+        let clock = ContinuousClock()
+        let begin = clock.now
+        let late = status.bench.apply((0..<300).flatMap { _ in pair }, isWide: false)
+        let time = clock.now - begin
+        status.other.leave()
+        #expect(late.status == CIOMMU_TIMED_OUT.rawValue && late.handled == 600)
+        #expect([late.lowest, late.highest] == [0, 599])
+        #expect(status.word(StatusBench.status) == 0)
+        #expect(time < .seconds(1), "300 deadlines are 3 s")
+    }
+
     @Test func aLaterSegmentThatIsLateSparesTheWaitsBeforeIt() throws {
         let status = StatusBench(timeout: 1_000_000)
         let place = StatusBench.status
@@ -150,8 +166,8 @@ func lateSectionAbortsWaits(_ log: inout MismatchLog) throws {
         status.bench.log.statusAtWait = nil
         status.other.leave()
         #expect(late.status == CIOMMU_TIMED_OUT.rawValue && late.handled == 7)
-        #expect([late.lowest, late.highest] == [2, 5])
-        #expect(late.failures == [.late(5, port: status.other.id)])
+        #expect(late.lowest == 2 && late.highest >= 5)
+        #expect(late.failures.first == .late(5, port: status.other.id))
         #expect(status.word(place) == 1 && status.word(place + 4) == 0)
     }
 

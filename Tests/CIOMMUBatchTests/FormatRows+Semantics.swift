@@ -8,136 +8,136 @@ import IOMMUTestSupport
 
 private let wide = Queue(tableMode: 1, isWide: true)
 
-/// The code of a batch of one, nil when it is accepted, and what it told.
-private func outcome(
-    _ descriptor: Descriptor, _ model: UnitModel = .full, _ queue: Queue = wide
-) -> (code: UInt32?, events: [HostEvent]) {
-    let bench = TableBench(model, queue)
-    let result = bench.bench.apply([descriptor], isWide: queue.isWide)
-    return (result.isOK ? nil : result.code, bench.bench.takeEvents())
-}
-
-private func heard(_ descriptor: Descriptor) -> Heard? {
-    if case .heard(let heard) = outcome(descriptor).events.first { heard } else { nil }
-}
-
 let semanticRows: [FormatRow] = [
     FormatRow(FormatNotes.semantics[0]) { log in
+        let table = TableBenches()
         let accepted: [(UInt64, Set<UInt64>)] = [(1, [1, 2, 3]), (2, [1, 2, 3]), (6, [2, 3]), (7, [0, 1, 3])]
         for (type, granularities) in accepted {
             for granularity: UInt64 in 0..<4 {
-                let code = outcome(Descriptor(type | granularity << 4)).code
+                let code = table.outcome(Descriptor(type | granularity << 4)).code
                 log.compare(code, granularities.contains(granularity) ? nil : 4, "type \(type) G \(granularity)")
             }
         }
     },
     FormatRow(FormatNotes.semantics[1]) { log in
+        let table = TableBenches()
         for limit: UInt64 in [0, 9, 48, 51] {
             let model = UnitModel.full.with(.maximumAddressMask, limit)
             for mask: UInt64 in 0..<64 {
-                let code = outcome(.iotlbPages(3, at: 0, mask: mask), model).code
+                let code = table.outcome(.iotlbPages(3, at: 0, mask: mask), model).code
                 log.compare(code, mask <= limit ? nil : 4, "MAMV \(limit) AM \(mask)")
             }
         }
         for mask: UInt64 in [0, 1, 48] {
-            log.compare(outcome(.iotlbPages(3, at: 0, mask: mask), .noPages).code, 4, "no PSI, AM \(mask)")
+            log.compare(table.outcome(.iotlbPages(3, at: 0, mask: mask), .noPages).code, 4, "no PSI, AM \(mask)")
         }
         for descriptor in [Descriptor.iotlbGlobal, .iotlbDomain(3)] {
-            log.compare(outcome(descriptor, .noPages).code, nil, "no PSI, \(descriptor)")
+            log.compare(table.outcome(descriptor, .noPages).code, nil, "no PSI, \(descriptor)")
         }
     },
     FormatRow(FormatNotes.semantics[2]) { log in
+        let table = TableBenches()
         for model in [UnitModel.noPages, .zeroMasks] {
             for mask: UInt64 in 0..<64 {
-                log.compare(outcome(.pasidIOTLBPages(3, pasid: 5, at: 0, mask: mask), model).code, nil, "AM \(mask)")
+                let pages = Descriptor.pasidIOTLBPages(3, pasid: 5, at: 0, mask: mask)
+                log.compare(table.outcome(pages, model).code, nil, "AM \(mask)")
             }
         }
     },
     FormatRow(FormatNotes.semantics[3]) { log in
+        let table = TableBenches()
         for address: UInt64 in [0, 0x0123_4567_89ab_c000, ~0xfff] {
             for mask: UInt64 in 0..<64 {
                 let low: UInt64 = mask >= 52 ? .max : (1 << (12 + mask)) - 1
-                let tagged = heard(.pasidIOTLBPages(3, pasid: 5, at: address, mask: mask))
+                let tagged = table.heard(.pasidIOTLBPages(3, pasid: 5, at: address, mask: mask))
                 log.compare(tagged?.first, address & ~low, "type 6 AM \(mask)")
                 log.compare(tagged?.last, address | low, "type 6 AM \(mask)")
                 guard mask <= 48 else { continue }
-                let pages = heard(.iotlbPages(3, at: address, mask: mask))
+                let pages = table.heard(.iotlbPages(3, at: address, mask: mask))
                 log.compare(pages?.first, address & ~low, "type 2 AM \(mask)")
                 log.compare(pages?.last, address | low, "type 2 AM \(mask)")
             }
         }
     },
     FormatRow(FormatNotes.semantics[4]) { log in
+        let table = TableBenches()
         for descriptor in [Descriptor.iotlbGlobal, .iotlbDomain(3), .pasidIOTLB(3, pasid: 5)] {
             var changed = descriptor
             changed.words[1] = 0xffff_ffff_ffff_f07f
-            log.compare(heard(changed)?.first, 0, "\(changed)")
-            log.compare(heard(changed)?.last, .max, "\(changed)")
-            log.compare(heard(changed)?.isLeafOnly, false, "\(changed)")
+            log.compare(table.heard(changed)?.first, 0, "\(changed)")
+            log.compare(table.heard(changed)?.last, .max, "\(changed)")
+            log.compare(table.heard(changed)?.isLeafOnly, false, "\(changed)")
             for bit: UInt64 in 7...11 {
                 changed.words[1] = 1 << bit
-                log.compare(outcome(changed).code, 4, "\(changed)")
+                log.compare(table.outcome(changed).code, 4, "\(changed)")
             }
         }
     },
     FormatRow(FormatNotes.semantics[5]) { log in
+        let table = TableBenches()
         for isLeafOnly in [false, true] {
-            log.compare(heard(.iotlbPages(3, at: 0x1000, isLeafOnly: isLeafOnly))?.isLeafOnly, isLeafOnly, "type 2")
+            let pages = table.heard(.iotlbPages(3, at: 0x1000, isLeafOnly: isLeafOnly))
+            log.compare(pages?.isLeafOnly, isLeafOnly, "type 2")
             log.compare(
-                heard(.pasidIOTLBPages(3, pasid: 5, at: 0x1000, isLeafOnly: isLeafOnly))?.isLeafOnly, isLeafOnly,
+                table.heard(.pasidIOTLBPages(3, pasid: 5, at: 0x1000, isLeafOnly: isLeafOnly))?.isLeafOnly, isLeafOnly,
                 "type 6")
         }
     },
     FormatRow(FormatNotes.semantics[6]) { log in
+        let table = TableBenches()
         for limit: UInt64 in [0, 3, 15] {
             let model = UnitModel.full.with(.hostAddressMaskValue, limit)
             for mask: UInt64 in 0..<32 {
-                let selective = outcome(Descriptor(4 | 1 << 4 | mask << 27 | 0xabcd << 32), model)
+                let selective = table.outcome(Descriptor(4 | 1 << 4 | mask << 27 | 0xabcd << 32), model)
                 log.compare(selective.code, mask <= limit ? nil : 4, "MHMV \(limit) IM \(mask)")
                 if mask <= limit {
                     let low = UInt32(1) << UInt32(mask) - 1
                     let expected = HostEvent.interruptCache(index: 0, first: 0xabcd & ~low, last: 0xabcd | low)
                     log.compare(selective.events, [expected], "IM \(mask)")
                 }
-                let global = outcome(Descriptor(4 | mask << 27 | 0xabcd << 32), model)
+                let global = table.outcome(Descriptor(4 | mask << 27 | 0xabcd << 32), model)
                 log.compare(global.events, [.interruptCache(index: 0, first: 0, last: 0xffff)], "global, IM \(mask)")
             }
         }
     },
     FormatRow(FormatNotes.semantics[7]) { log in
+        let table = TableBenches()
         for (mask, ignored) in [(0, 0), (1, 0b100), (2, 0b110), (3, 0b111)] as [(UInt64, UInt32)] {
-            let device = heard(.contextDevice(3, source: 0x1234, mask: mask))
+            let device = table.heard(.contextDevice(3, source: 0x1234, mask: mask))
             log.compare(device?.source, 0x1234, "FM \(mask)")
             log.compare(device?.sourceMask, ignored, "FM \(mask)")
         }
     },
     FormatRow(FormatNotes.semantics[8]) { log in try statusPrecedesInterrupt(&log) },
     FormatRow(FormatNotes.semantics[9]) { log in
+        let table = TableBenches()
         for flags: UInt64 in 0..<16 {
             let wait = Descriptor(5 | flags << 4)
-            log.compare(outcome(wait).code, nil, "\(wait)")
-            log.compare(outcome(wait, .noDrain).code, flags & 8 == 0 ? nil : 4, "no PDS, \(wait)")
+            log.compare(table.outcome(wait).code, nil, "\(wait)")
+            log.compare(table.outcome(wait, .noDrain).code, flags & 8 == 0 ? nil : 4, "no PDS, \(wait)")
         }
     },
     FormatRow(FormatNotes.semantics[10]) { log in
+        let table = TableBenches()
         for queue in Queue.all where queue.tableMode == 0 || queue.isWide && queue.tableMode != 2 {
-            let wait = outcome(Descriptor(5), .full, queue)
+            let wait = table.outcome(Descriptor(5), .full, queue)
             log.compare(wait.code, nil, "\(queue)")
             log.compare(wait.events, [.waited(index: 0, interrupt: false, status: nil)], "\(queue)")
         }
     },
     FormatRow(FormatNotes.semantics[11]) { log in
+        let table = TableBenches()
         for (type, bit, source) in [(3, 0, 32), (8, 11, 16)] as [(UInt64, UInt64, UInt64)] {
             let low = type | 0x18 << source
             for ones: UInt64 in 0..<51 {
                 let word = ((1 << ones) - 1) << 12 | (1 << bit) as UInt64
-                let range = heard(Descriptor(low, word))
+                let range = table.heard(Descriptor(low, word))
                 log.compare(range?.first, 0, "type \(type), \(ones) ones")
                 log.compare(range?.last, ones == 50 ? .max >> 1 : (8192 << ones) - 1, "type \(type), \(ones) ones")
             }
-            let everything = heard(Descriptor(low, 0x7fff_ffff_ffff_f000 | 1 << bit))
+            let everything = table.heard(Descriptor(low, 0x7fff_ffff_ffff_f000 | 1 << bit))
             log.compare(everything.map { [$0.first, $0.last] }, [0, .max], "type \(type), everything")
-            let page = heard(Descriptor(low, 0x7fff_ffff_ffff_f000))
+            let page = table.heard(Descriptor(low, 0x7fff_ffff_ffff_f000))
             log.compare(page.map { [$0.first, $0.last] }, [0x7fff_ffff_ffff_f000, .max >> 1], "type \(type), a page")
         }
     },

@@ -100,6 +100,40 @@ final class TableBench {
     }
 }
 
+/// Benches by model and queue, of one row: making and destroying a unit takes longer than very many descriptors.
+final class TableBenches {
+    private struct Key: Hashable {
+        var model: UnitModel
+        var queue: Queue
+    }
+
+    private var benches: [Key: TableBench] = [:]
+
+    func bench(_ model: UnitModel, _ queue: Queue) -> TableBench {
+        let key = Key(model: model, queue: queue)
+        if let bench = benches[key] { return bench }
+        let bench = TableBench(model, queue)
+        benches[key] = bench
+        return bench
+    }
+
+    /// The code of a batch of one, nil when it is accepted, and what it told.
+    func outcome(
+        _ descriptor: Descriptor, _ model: UnitModel = .full, _ queue: Queue = Queue(tableMode: 1, isWide: true)
+    ) -> (code: UInt32?, events: [HostEvent]) {
+        let bench = bench(model, queue).bench
+        let result = bench.apply([descriptor], isWide: queue.isWide)
+        return (result.isOK ? nil : result.code, bench.takeEvents())
+    }
+
+    /// The only thing that a batch of one told observers.
+    func heard(_ descriptor: Descriptor) -> Heard? {
+        let events = outcome(descriptor).events
+        if events.count == 1, case .heard(let heard) = events[0] { return heard }
+        return nil
+    }
+}
+
 extension DescriptorEffect {
     /// Whether the one event of a batch of one says this. A unit may drop more than it must, but not other pages.
     func isShown(by event: HostEvent?, words: [UInt64]) -> Bool {

@@ -47,7 +47,8 @@ extension ReferenceDescriptorCheck {
             // Granularity 1: all; 2: of a domain; 3: of a device, with 0, 1, 2 or 3 function bits from bit 2 down ignored.
             let ignored: [UInt64] = [0, 0b100, 0b110, 0b111]
             return .contexts(
-                domain: granularity == 2 ? bits(low, 16...31) : nil, source: granularity == 3 ? bits(low, 32...47) : nil,
+                domain: granularity == 2 ? bits(low, 16...31) : nil,
+                source: granularity == 3 ? bits(low, 32...47) : nil,
                 ignoring: granularity == 3 ? ignored[Int(bits(low, 48...49))] : 0)
         case 2:
             return .translations(

@@ -126,10 +126,9 @@ static void span(struct ciommu_batch_result *result, uint32_t lowest, uint32_t h
 
 /* Completes what was collected up to entry `last`. */
 static bool complete(struct run *run, uint32_t last) {
-    bool was_late = run->pending->late;
     run->result->segments++;
-    (void)ciommu_pending_complete(run->pending);
-    if (run->pending->late && !was_late) {
+    bool fine = ciommu_pending_complete(run->pending);
+    if (!fine) {
         const struct ciommu_batch_failure failure = {
             .index = last,
             .error = CIOMMU_BATCH_TIMEOUT,
@@ -142,7 +141,7 @@ static bool complete(struct run *run, uint32_t last) {
         span(run->result, run->segment_first, last);
     }
     run->segment_first = last + 1;
-    return !run->pending->late;
+    return fine;
 }
 
 /* Stores a wait descriptor's status where the guest reads it; lost where no writable memory is. */
@@ -160,10 +159,12 @@ static void store_status(struct run *run, uint64_t address, uint32_t data) {
     ciommu_port_leave(port);
 }
 
-/* After a time-out wait descriptors are aborted: consumed, and nobody is told [FORMATS-VTD C4]. */
+/* After a time-out wait descriptors are aborted: consumed, and nobody is told [FORMATS-VTD C4]. The
+ * rest of the array is then one segment, so that it waits for a deadline once more and not for one
+ * at each wait. */
 static void finish_wait(struct run *run, uint32_t index,
                         const struct ciommu_descriptor_result *decoded) {
-    if (!complete(run, index)) {
+    if (run->pending->late || !complete(run, index)) {
         return;
     }
     if ((decoded->wait_flags & 2) != 0) {

@@ -6,18 +6,31 @@
  */
 #include "invalidate.h"
 
+/* A drain covers the time-outs that were counted before it began. */
+static enum ciommu_status drain(struct ciommu_unit *unit, uint32_t *port_id) {
+    uint64_t owed = load_seq_cst(&unit->drain_timeouts);
+    (void)add_relaxed(&unit->drains, 1);
+    enum ciommu_status status = ciommu_ports_drain(&unit->ports, port_id);
+    if (status != CIOMMU_OK) {
+        (void)add_seq_cst(&unit->drain_timeouts, 1);
+    } else if (load_relaxed(&unit->made_up) != owed) {
+        store_release(&unit->made_up, owed); /* an older value costs one more drain */
+    }
+    return status;
+}
+
+enum ciommu_status ciommu_unit_make_up(struct ciommu_unit *unit, uint32_t *port_id) {
+    bool owes = load_acquire(&unit->made_up) != load_seq_cst(&unit->drain_timeouts);
+    return owes ? drain(unit, port_id) : CIOMMU_OK;
+}
+
 enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id) {
     (void)add_seq_cst(&unit->ugen, 1); /* pairs with enter */
     yield_point(CIOMMU_YIELD_BEFORE_DRAIN);
     if (MUTANT(NO_DRAIN)) {
         return CIOMMU_OK;
     }
-    (void)add_relaxed(&unit->drains, 1);
-    enum ciommu_status status = ciommu_ports_drain(&unit->ports, port_id);
-    if (status != CIOMMU_OK) {
-        (void)add_relaxed(&unit->drain_timeouts, 1);
-    }
-    return status;
+    return drain(unit, port_id);
 }
 
 void ciommu_unit_begin_table_change(struct ciommu_unit *unit) {

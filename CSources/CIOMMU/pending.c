@@ -151,21 +151,32 @@ static void apply(struct pending *pending) {
     (void)add_relaxed(&unit->invalidations, pending->count);
 }
 
-bool ciommu_pending_complete(struct pending *pending) {
+static void drain(struct pending *pending) {
     struct ciommu_unit *unit = pending->unit;
-    bool fine = true;
     if (pending->count != 0) {
         apply(pending);
     }
-    if (pending->changed && ciommu_unit_settle(unit, &pending->port_id) != CIOMMU_OK) {
+    enum ciommu_status status = CIOMMU_OK;
+    if (pending->changed) {
+        status = ciommu_unit_settle(unit, &pending->port_id);
+    } else if (!pending->late) {
+        status = ciommu_unit_make_up(unit, &pending->port_id); /* an earlier batch may be late */
+    }
+    if (status != CIOMMU_OK) {
         pending->late = true;
-        fine = false;
+        pending->late_now = true;
     }
     pending->changed = false;
     for (uint32_t index = 0; index < pending->count; index++) {
         ciommu_observers_tell(unit, &pending->entries[index].what);
     }
     pending->count = 0;
+}
+
+bool ciommu_pending_complete(struct pending *pending) {
+    drain(pending);
+    bool fine = !pending->late_now;
+    pending->late_now = false;
     return fine;
 }
 
@@ -176,7 +187,7 @@ static void make_room(struct pending *pending) {
         return;
     }
     if (load_acquire(&pending->unit->observers) != NULL) {
-        (void)ciommu_pending_complete(pending); /* observers hear after it took effect */
+        drain(pending); /* observers hear after it took effect */
     } else {
         apply(pending);
         pending->count = 0;

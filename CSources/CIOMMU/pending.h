@@ -27,6 +27,7 @@ struct pending {
     uint32_t merged; /* entries that needed no place of their own, since the beginning */
     bool changed;    /* something was applied and not drained */
     bool late;       /* a drain timed out */
+    bool late_now;   /* the same, since the last completion */
     uint32_t port_id;
 };
 
@@ -36,6 +37,7 @@ static inline void pending_init(struct pending *pending, struct ciommu_unit *uni
     pending->merged = 0;
     pending->changed = false;
     pending->late = false;
+    pending->late_now = false;
     pending->port_id = 0;
 }
 
@@ -43,8 +45,8 @@ static inline void pending_init(struct pending *pending, struct ciommu_unit *uni
 void ciommu_pending_add(struct pending *pending, struct ciommu_space *space,
                         const struct ciommu_invalidation *what);
 
-/* Applies and drains everything, then tells observers. False: a port's section was still open at
- * the deadline, `late` and `port_id` say so. */
+/* Applies and drains everything, then tells observers. False: since the last completion a port's
+ * section was still open at a deadline, `late` and `port_id` say so. */
 bool ciommu_pending_complete(struct pending *pending);
 
 #endif

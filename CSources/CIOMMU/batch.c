@@ -204,7 +204,8 @@ static bool take_entry(struct run *run, uint32_t index) {
     const struct ciommu_batch *batch = run->batch;
     uint64_t words[4];
     if (!copy_entry(batch, index, words)) {
-        return refuse(run, E2BIG, "bytes beyond the entry's format are not zero");
+        uint32_t code = batch->format == CIOMMU_BATCH_VTD_S1 ? E2BIG : CIOMMU_VTD_IQEI_RESERVED;
+        return refuse(run, code, "bytes beyond the entry's format are not zero");
     }
     struct ciommu_invalidation what;
     if (batch->format == CIOMMU_BATCH_VTD_S1) {

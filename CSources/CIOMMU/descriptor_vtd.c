@@ -7,9 +7,7 @@
 #include "invalidate.h"
 
 #define IQEI_TYPE 3u
-#define IQEI_RESERVED                                                                              \
-    4u /* Choice: also for granularities and address masks that do not exist (the code is not      \
-          given) */
+#define IQEI_RESERVED CIOMMU_VTD_IQEI_RESERVED
 #define IQEI_WIDTH 5u
 #define IQEI_MODE 7u
 

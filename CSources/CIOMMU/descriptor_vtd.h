@@ -8,6 +8,9 @@
 
 #include "unit.h"
 
+/* Choice: also for granularities and address masks that do not exist (the code is not given). */
+#define CIOMMU_VTD_IQEI_RESERVED 4u
+
 /* Checks and decodes a copied descriptor. False: out->error and out->iqei say why. Otherwise
  * out->kind says what it is; `what` is to be applied if its kind is not 0. */
 bool ciommu_vtd_decode(const struct ciommu_unit *unit, const uint64_t words[4], bool wide,

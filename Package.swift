@@ -80,6 +80,9 @@ let package = Package(
             name: "CIOMMUDomainTests", dependencies: ["CIOMMU", "CIOMMUProbe", "IOMMUTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "CIOMMUBatchTests", dependencies: ["CIOMMU", "CIOMMUProbe", "IOMMUTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "IOMMUStressTests", dependencies: ["CIOMMU", "CIOMMUProbe"], swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6],

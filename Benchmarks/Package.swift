@@ -13,7 +13,11 @@ let package = Package(
     targets: [
         .executableTarget(
             name: "HostSetup", dependencies: [.product(name: "ciommu", package: "swift-iommu")], path: "HostSetup",
-            cSettings: [.define("_GNU_SOURCE"), .define("NDEBUG", .when(configuration: .release))])
+            cSettings: [.define("_GNU_SOURCE"), .define("NDEBUG", .when(configuration: .release))]),
+        .executableTarget(
+            name: "Invalidation", dependencies: [.product(name: "ciommu", package: "swift-iommu")],
+            path: "Invalidation",
+            cSettings: [.define("_GNU_SOURCE"), .define("NDEBUG", .when(configuration: .release))]),
     ],
     cLanguageStandard: .gnu17
 )

@@ -154,6 +154,11 @@ package final class GuestImage {
 
     // MARK: The engine's view
 
+    /// The host memory behind range number `index`, for hosts that register it themselves.
+    package func host(region index: Int) -> UnsafeMutableRawBufferPointer {
+        unsafe buffers[index]
+    }
+
     /// Makes every range of the image known to a memory map, which must not outlive the image.
     package func register(in memory: GuestMemory) throws {
         for index in regions.indices where !removed.contains(index) { try add(index, to: memory) }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// What batches do not do yet, each with the reason why it matters. A test here that no longer fails says so: then it
-// moves.
+// What batches once did wrong, each with the reason why it matters.
 
 import IOMMU
 import IOMMUTestSupport
 import Testing
 
-@Suite struct BatchDefectTests {
+@Suite struct BatchRepairTests {
     /// As `RemappingUnit.invalidate(descriptor:)` does: what a wait descriptor says is complete must be, also when the
     /// guest's invalidation came in a batch before and timed out.
     @Test func aWaitInALaterBatchWaitsForWhatTimedOutBefore() throws {
@@ -19,10 +18,8 @@ import Testing
             #expect(try bench.unit.apply(.queue([.iotlb()]), port: bench.port).error == .timeout)
             #expect(throws: IOMMUError.timedOut) { try bench.unit.invalidate(descriptor: wait, port: bench.port) }
             let result = try bench.unit.apply(.queue([wait]), port: bench.port)
-            withKnownIssue {
-                #expect(result.error == .timeout)
-                #expect(bench.status(at: page) == 0)
-            }
+            #expect(result.error == .timeout)
+            #expect(bench.status(at: page) == 0)
         }
     }
 
@@ -34,8 +31,6 @@ import Testing
         let batch = try InvalidationBatch(.vtdQueue128, copying: bytes, entryLength: 17)
         let result = try bench.unit.apply(batch)
         #expect(result.refusedIndex == 0)
-        withKnownIssue {
-            #expect(result.hardwareError == HardwareError(.iqei, code: 4))
-        }
+        #expect(result.hardwareError == HardwareError(.iqei, code: 4))
     }
 }

@@ -130,7 +130,9 @@ static void device_failed(void *context, const struct ciommu_batch_failure *fail
 
 /* A port's section was open at the deadline of a segment's drain. */
 static void note_late_port(struct batch_run *run, uint32_t last) {
-    if (run->pending.late_now) {
+    bool late = run->pending.late_now;
+    run->pending.late_now = false;
+    if (late) {
         const struct ciommu_batch_failure failure = {
             .index = last,
             .error = CIOMMU_BATCH_TIMEOUT,

@@ -261,8 +261,10 @@ static void tell(struct pending *pending) {
 }
 
 static void note_drain(struct pending *pending, enum ciommu_status status) {
-    pending->late_now = status != CIOMMU_OK;
-    pending->late = pending->late || pending->late_now;
+    if (status != CIOMMU_OK) {
+        pending->late = true;
+        pending->late_now = true;
+    }
 }
 
 /* Makes room, in the middle of a segment. */

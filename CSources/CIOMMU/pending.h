@@ -31,7 +31,7 @@ struct pending {
     uint32_t merged; /* entries that needed no place of their own, since the beginning */
     bool changed;    /* something was applied and not drained */
     bool late;       /* a drain timed out */
-    bool late_now;   /* the last one */
+    bool late_now;   /* in this segment; whoever reports it clears it */
     uint32_t port_id;
     struct ciommu_domain *domain; /* of a nested domain's batch, or NULL */
     tlb_report report;            /* hears of devices that failed */

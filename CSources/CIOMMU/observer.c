@@ -26,7 +26,7 @@ enum ciommu_status ciommu_observer_add(struct ciommu_unit *unit, ciommu_observer
     pthread_mutex_lock(&unit->observers_lock);
     node->id = ++unit->next_observer;
     node->next = unit->observers;
-    unit->observers = node;
+    store_release(&unit->observers, node); /* pairs with pending.c: make_room */
     *id = node->id;
     pthread_mutex_unlock(&unit->observers_lock);
     return CIOMMU_OK;
@@ -55,7 +55,7 @@ enum ciommu_status ciommu_observer_remove(struct ciommu_unit *unit, uint32_t id)
     while (*link != node) {
         link = &(*link)->next;
     }
-    *link = node->next;
+    store_release(link, node->next); /* pairs with pending.c: make_room */
     pthread_mutex_unlock(&unit->observers_lock);
     ciommu_free(node);
     return CIOMMU_OK;

@@ -336,8 +336,26 @@ static void ignore(void *context, const struct ciommu_invalidation *what) {
     (void)what;
 }
 
+/* Observers come and go meanwhile. */
+static void *change_observers(void *context) {
+    struct run *run = context;
+    while (__atomic_load_n(&run->stop, __ATOMIC_RELAXED) == 0) {
+        uint32_t id = 0;
+        if (ciommu_observer_add(run->unit, ignore, NULL, &id) != CIOMMU_OK ||
+            ciommu_observer_remove(run->unit, id) != CIOMMU_OK) {
+            report(run, "an observer could not come or go", id, 0, 0);
+        }
+        probe_nap(100000);
+    }
+    return NULL;
+}
+
 static void run_threads(struct run *run, struct applier *appliers, struct reader *readers) {
     const struct probe_batch_options *options = run->options;
+    pthread_t changer;
+    if (options->observed) {
+        pthread_create(&changer, NULL, change_observers, run);
+    }
     for (uint32_t index = 0; index < options->readers; index++) {
         readers[index] = (struct reader){.run = run, .random = options->seed * 2 + index * 77 + 1};
         pthread_create(&readers[index].thread, NULL, read_pages, &readers[index]);
@@ -357,6 +375,9 @@ static void run_threads(struct run *run, struct applier *appliers, struct reader
         pthread_join(readers[index].thread, NULL);
         run->result->reads += readers[index].reads;
         run->result->old_reads += readers[index].old_reads;
+    }
+    if (options->observed) {
+        pthread_join(changer, NULL);
     }
 }
 

@@ -43,7 +43,8 @@ struct probe_batch_options {
     uint32_t batches;  /* of all threads together */
     uint32_t mutant;
     uint64_t seed;
-    bool observed; /* an observer is registered: segments of many ranges drain more often */
+    bool observed; /* an observer is registered, others come and go: segments of many ranges drain
+                      more often */
     bool widen;    /* yield and sleep at the yield points */
 };
 

@@ -289,17 +289,18 @@ static void invalidate_range(struct spaces *spaces, struct ciommu_space *space, 
     }
 }
 
-/* Guests may leave the upper half of a first-stage address unextended. False when the range wraps.
- */
+/* Guests may leave the upper half of a first-stage address unextended. False when the range wraps,
+ * or crosses from one half into the other: what lies beyond the middle is extended otherwise. */
 static bool canonical_range(const struct ciommu_space *space, uint64_t *first, uint64_t *last) {
     if (space->shape.kind == SPACE_SECOND) {
         return true;
     }
     uint32_t unused = 64 - space->shape.first.input_bits;
     uint64_t size = *last - *first;
+    uint64_t end = (uint64_t)((int64_t)(*last << unused) >> unused);
     *first = (uint64_t)((int64_t)(*first << unused) >> unused);
     *last = *first + size;
-    return *last >= *first;
+    return *last >= *first && *last == end;
 }
 
 void ciommu_space_forget_walks(struct ciommu_space *space) {

@@ -2,11 +2,28 @@
  *
  * invalidate.c - the one inner invalidation: tables and spaces change under the table lock, then
  * ugen moves, then the ports drain, then devices are asked (tlb_ask.h), then observers hear. Native
- * entries are decoded in
- * descriptor_vtd.c. Protocols: space.h, binding.h, unit.h.
+ * entries are decoded in descriptor_vtd.c. Protocols: space.h, binding.h, unit.h.
  */
 #include "invalidate.h"
 #include "tlb_ask.h"
+
+/* A drain covers the time-outs that were counted before it began. */
+static enum ciommu_status drain(struct ciommu_unit *unit, uint32_t *port_id) {
+    uint64_t owed = load_seq_cst(&unit->drain_timeouts);
+    (void)add_relaxed(&unit->drains, 1);
+    enum ciommu_status status = ciommu_ports_drain(&unit->ports, port_id);
+    if (status != CIOMMU_OK) {
+        (void)add_seq_cst(&unit->drain_timeouts, 1);
+    } else if (load_relaxed(&unit->made_up) != owed) {
+        store_release(&unit->made_up, owed); /* an older value costs one more drain */
+    }
+    return status;
+}
+
+enum ciommu_status ciommu_unit_make_up(struct ciommu_unit *unit, uint32_t *port_id) {
+    bool owes = load_acquire(&unit->made_up) != load_seq_cst(&unit->drain_timeouts);
+    return owes ? drain(unit, port_id) : CIOMMU_OK;
+}
 
 enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id) {
     (void)add_seq_cst(&unit->ugen, 1); /* pairs with enter */
@@ -14,12 +31,7 @@ enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_i
     if (MUTANT(NO_DRAIN)) {
         return CIOMMU_OK;
     }
-    (void)add_relaxed(&unit->drains, 1);
-    enum ciommu_status status = ciommu_ports_drain(&unit->ports, port_id);
-    if (status != CIOMMU_OK) {
-        (void)add_relaxed(&unit->drain_timeouts, 1);
-    }
-    return status;
+    return drain(unit, port_id);
 }
 
 void ciommu_unit_begin_table_change(struct ciommu_unit *unit) {

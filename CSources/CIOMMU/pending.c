@@ -288,8 +288,8 @@ void ciommu_pending_drained(struct pending *pending, enum ciommu_status status, 
 /* What an earlier batch changed may have timed out. */
 static enum ciommu_status make_up(struct pending *pending) {
     struct ciommu_unit *unit = pending->unit;
-    return tlbs_exist(unit) ? ciommu_tlbs_drain(unit, &pending->port_id)
-                            : ciommu_ports_drain(&unit->ports, &pending->port_id);
+    return ciommu_tlbs_owed(unit) ? ciommu_tlbs_drain(unit, &pending->port_id)
+                                  : ciommu_unit_make_up(unit, &pending->port_id);
 }
 
 void ciommu_pending_complete(struct pending *pending) {

@@ -226,6 +226,16 @@ void ciommu_tlbs_owe(struct ciommu_unit *unit) {
     pthread_mutex_unlock(&unit->tlbs.lock);
 }
 
+bool ciommu_tlbs_owed(struct ciommu_unit *unit) {
+    if (!tlbs_exist(unit)) {
+        return false;
+    }
+    pthread_mutex_lock(&unit->tlbs.lock);
+    bool owing = unit->tlbs.owing;
+    pthread_mutex_unlock(&unit->tlbs.lock);
+    return owing;
+}
+
 enum ciommu_status ciommu_tlbs_settle(struct ciommu_unit *unit, const struct tlb_target *target) {
     enum ciommu_status asked = CIOMMU_OK;
     if (MUTANT(TLB_BEFORE_DRAIN)) {

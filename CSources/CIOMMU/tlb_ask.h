@@ -65,5 +65,7 @@ enum ciommu_status ciommu_tlbs_drain(struct ciommu_unit *unit, uint32_t *port_id
 
 /* Devices were asked, or are about to be, although a drain timed out. */
 void ciommu_tlbs_owe(struct ciommu_unit *unit);
+/* Was it said so, and not made up for? */
+bool ciommu_tlbs_owed(struct ciommu_unit *unit);
 
 #endif

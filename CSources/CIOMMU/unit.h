@@ -65,9 +65,14 @@ struct ciommu_unit {
     uint64_t invalidations; /* relaxed counters */
     uint64_t drains;
     uint64_t drain_timeouts;
+    uint64_t made_up; /* of those time-outs, how many a later drain has covered; any changer */
 };
 
 /* The end of every change: ugen++ and drain. Outside the table lock. */
 enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id);
+
+/* Drains if an earlier end of a change timed out and none since then did not: for promises about
+ * everything before. Outside the table lock. */
+enum ciommu_status ciommu_unit_make_up(struct ciommu_unit *unit, uint32_t *port_id);
 
 #endif

@@ -101,7 +101,7 @@ need-swift:
 # Sanitizers. ThreadSanitizer runs what has threads, the others run everything; but none the engine with a broken protocol: there a
 # race is the point, and whether it shows in time depends on full speed; nor what measures memory, which sanitizers multiply.
 
-THREADED := CIOMMUTests|IOMMUStressTests
+THREADED := CIOMMUTests|IOMMUStressTests|BatchStressTests
 SOUND := --skip aBrokenRuleIsNoticed --skip ManyPASIDsTests
 
 tsan: deps need-swift

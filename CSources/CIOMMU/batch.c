@@ -226,6 +226,7 @@ static bool take_entry(struct batch_run *run, uint32_t index) {
             return false;
         }
         ciommu_pending_add(&run->pending, batch->domain->space, &what, index);
+        run->entries[0]++;
         return true;
     }
     struct ciommu_descriptor_result decoded;
@@ -233,6 +234,7 @@ static bool take_entry(struct batch_run *run, uint32_t index) {
     if (!ciommu_vtd_decode(run->unit, words, wide, &decoded)) {
         return refuse(run, decoded.iqei, decoded.error);
     }
+    run->entries[words[0] & 15]++; /* of those types that exist, bits 11:9 are zero */
     take_descriptor(run, index, words, &decoded);
     return true;
 }
@@ -254,6 +256,7 @@ void ciommu_batch_begin(struct batch_run *run) {
     run->pending.context = run;
     run->segment_first = 0;
     run->refused = false;
+    memset(run->entries, 0, sizeof run->entries);
     while (result->handled < run->batch->count && !run->refused) {
         run->refused = !take_entry(run, result->handled);
         result->handled += run->refused ? 0 : 1;
@@ -263,6 +266,48 @@ void ciommu_batch_begin(struct batch_run *run) {
 
 bool ciommu_batch_needs_drain(const struct batch_run *run) {
     return run->pending.changed;
+}
+
+/* Adds a run to the unit's counters. */
+static void count(const struct batch_run *run) {
+    struct batch_counters *counters = &run->unit->batches;
+    for (uint32_t type = 0; type < 16; type++) {
+        if (run->entries[type] != 0) {
+            (void)add_relaxed(&counters->entries[type], run->entries[type]);
+        }
+    }
+    (void)add_relaxed(&counters->batches, 1);
+    (void)add_relaxed(&counters->segments, run->result->segments);
+    (void)add_relaxed(&counters->refused, run->refused ? 1 : 0);
+    (void)add_relaxed(&counters->late, run->result->failed > (run->refused ? 1u : 0u) ? 1 : 0);
+    (void)add_relaxed(&counters->merged, run->pending.merged);
+    (void)add_relaxed(&counters->widened, run->pending.widened);
+}
+
+void ciommu_unit_invalidation_statistics(struct ciommu_unit *unit,
+                                         struct ciommu_invalidation_statistics *out) {
+    if (unit == NULL || out == NULL) {
+        return;
+    }
+    const struct batch_counters *counters = &unit->batches;
+    struct ciommu_invalidation_statistics sum = {
+        .size = out->size,
+        .batches = load_relaxed(&counters->batches),
+        .segments = load_relaxed(&counters->segments),
+        .refused = load_relaxed(&counters->refused),
+        .late = load_relaxed(&counters->late),
+        .merged = load_relaxed(&counters->merged),
+        .widened = load_relaxed(&counters->widened),
+        .drains = load_relaxed(&unit->drains),
+        .drain_timeouts = load_relaxed(&unit->drain_timeouts),
+    };
+    for (uint32_t type = 0; type < 16; type++) {
+        sum.entries[type] = load_relaxed(&counters->entries[type]);
+    }
+    for (uint32_t lg2 = 0; lg2 < DRAIN_TIMES; lg2++) {
+        sum.drain_times[lg2] = load_relaxed(&unit->ports.waits[lg2]);
+    }
+    memcpy(out, &sum, sum.size < sizeof sum ? sum.size : sizeof sum);
 }
 
 enum ciommu_status ciommu_batch_end(struct batch_run *run, enum ciommu_status drained,
@@ -285,6 +330,7 @@ enum ciommu_status ciommu_batch_end(struct batch_run *run, enum ciommu_status dr
         result->error = CIOMMU_BATCH_DESCRIPTOR; /* the queue stops for it, whatever else is late */
     }
     result->merged = run->pending.merged;
+    count(run);
     return run->refused          ? CIOMMU_BAD_DESCRIPTOR
            : result->failed != 0 ? CIOMMU_TIMED_OUT
                                  : CIOMMU_OK;

@@ -18,6 +18,7 @@ struct batch_run {
     struct pending pending;
     uint32_t segment_first; /* index of the open segment's first entry */
     bool refused;
+    uint32_t entries[16]; /* taken, by descriptor type; 0: stage-1 entries */
 };
 
 /* Are the arguments of a batch in their ranges? */

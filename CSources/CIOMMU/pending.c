@@ -120,6 +120,7 @@ static void widen(struct pending *pending) {
             }
         }
         if (whole) {
+            pending->widened++;
             pending->entries[kept - 1].what.first = 0;
             pending->entries[kept - 1].what.last = UINT64_MAX;
         }

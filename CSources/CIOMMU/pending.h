@@ -26,12 +26,13 @@ struct pending {
     struct ciommu_unit *unit;
     struct pending_entry entries[PENDING_MOST];
     uint32_t count;
-    uint64_t pages;  /* of all of them, before merging */
-    bool ordered;    /* sorted by target and address, nothing left to merge */
-    uint32_t merged; /* entries that needed no place of their own, since the beginning */
-    bool changed;    /* something was applied and not drained */
-    bool late;       /* a drain timed out */
-    bool late_now;   /* in this segment; whoever reports it clears it */
+    uint64_t pages;   /* of all of them, before merging */
+    bool ordered;     /* sorted by target and address, nothing left to merge */
+    uint32_t widened; /* targets that became a whole space, since the beginning */
+    uint32_t merged;  /* entries that needed no place of their own, since the beginning */
+    bool changed;     /* something was applied and not drained */
+    bool late;        /* a drain timed out */
+    bool late_now;    /* in this segment; whoever reports it clears it */
     uint32_t port_id;
     struct ciommu_domain *domain; /* of a nested domain's batch, or NULL */
     tlb_report report;            /* hears of devices that failed */
@@ -47,6 +48,7 @@ static inline void pending_init(struct pending *pending, struct ciommu_unit *uni
     pending->pages = 0;
     pending->ordered = true;
     pending->merged = 0;
+    pending->widened = 0;
     pending->changed = false;
     pending->late = false;
     pending->late_now = false;

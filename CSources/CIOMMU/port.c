@@ -284,22 +284,35 @@ static bool wait_for_move(const uint64_t *word, uint64_t seen, uint64_t timeout,
     return true;
 }
 
-enum ciommu_status ciommu_ports_drain(const struct ports *ports, uint32_t *port_id) {
+static void count_wait(struct ports *ports, uint64_t nanoseconds) {
+    uint32_t lg2 = nanoseconds == 0 ? 0 : 63 - (uint32_t)__builtin_clzll(nanoseconds);
+    (void)add_relaxed(&ports->waits[lg2 < DRAIN_TIMES ? lg2 : DRAIN_TIMES - 1], 1);
+}
+
+enum ciommu_status ciommu_ports_drain(struct ports *ports, uint32_t *port_id) {
     /* All seq_cst, like the bump of ugen before: either the section sees the new ugen, or we see
      * its state odd (or the port is so new that its first enter sees the new ugen). */
     uint32_t count = load_seq_cst(&ports->count);
     uint64_t deadline = 0;
+    uint64_t begin = 0;
     enum ciommu_status status = CIOMMU_OK;
     for (uint32_t slot = 0; slot < count; slot++) {
         const struct ciommu_port *port = load_acquire(&ports->slots[slot]);
         uint64_t seen = load_seq_cst(&port->head.state); /* pairs with enter and leave */
-        if ((seen & 1) == 0 || wait_for_move(&port->head.state, seen, ports->timeout, &deadline)) {
+        if ((seen & 1) == 0) {
+            continue;
+        }
+        begin = begin == 0 ? now() : begin;
+        if (wait_for_move(&port->head.state, seen, ports->timeout, &deadline)) {
             continue;
         }
         if (status == CIOMMU_OK && port_id != NULL) {
             *port_id = port->id;
         }
         status = CIOMMU_TIMED_OUT;
+    }
+    if (begin != 0) {
+        count_wait(ports, now() - begin);
     }
     return status;
 }

@@ -148,17 +148,21 @@ void ciommu_port_note_write(struct ciommu_port *port, uint64_t address, uint64_t
 /* Puts a fault into the ring, or counts it as lost; sets its sequence. */
 void ciommu_port_record(struct ciommu_port *port, struct ciommu_fault *fault);
 
+#define DRAIN_TIMES 40u
+
 /* The ports of a unit. */
 struct ports {
     struct ciommu_port **slots; /* `limit` pointers; published store-release, never taken back */
     uint32_t limit;             /* constant */
     uint32_t count;             /* slots in use so far; store-release after the slot */
     uint64_t timeout;           /* constant, nanoseconds */
+    uint64_t
+        waits[DRAIN_TIMES]; /* drains that had to wait, by the base-2 logarithm of nanoseconds */
 };
 
 /* Waits until every section that was open at the call has ended; CIOMMU_TIMED_OUT names a port that
  * had not. */
-enum ciommu_status ciommu_ports_drain(const struct ports *ports, uint32_t *port_id);
+enum ciommu_status ciommu_ports_drain(struct ports *ports, uint32_t *port_id);
 
 /* Every section that is open has seen this ugen, or a later one; UINT64_MAX = none is open. Waits
  * for nothing. Whoever changed something, settled in vain and then loaded ugen asks again: once the

@@ -30,6 +30,17 @@ struct observer {
     bool removed;
 };
 
+/* What batches did; relaxed counters. */
+struct batch_counters {
+    uint64_t batches;
+    uint64_t segments;
+    uint64_t entries[16];
+    uint64_t refused;
+    uint64_t late;
+    uint64_t merged;
+    uint64_t widened;
+};
+
 struct ciommu_unit {
     /* Read by every section; written by changers. */
     uint64_t ugen __attribute__((aligned(64)));
@@ -62,6 +73,7 @@ struct ciommu_unit {
     struct observer *observers;
     uint32_t next_observer;
 
+    struct batch_counters batches;
     uint64_t invalidations; /* relaxed counters */
     uint64_t drains;
     uint64_t drain_timeouts;

@@ -65,15 +65,33 @@ import Testing
         #expect(Set(results).count == 2)
     }
 
-    @Test func countersHaveNames() throws {
+    @Test func countersTellWhatBatchesDid() throws {
         let bench = try InvalidationBench()
-        try bench.unit.apply(.queue([.iotlb()]))
+        let pages = (0..<300).map { InvalidationDescriptor.iotlb(domain: 1, page: IOVA(UInt64($0) << 13)) }
+        try bench.unit.apply(
+            .queue([.iotlb(domain: 1, page: 0x1000), .iotlb(domain: 1, page: 0x2000), .iotlb(domain: 2)]))
+        try bench.unit.apply(.queue(pages + pages + [.wait()]))
+        try bench.unit.apply(.queue([.refused]))
         let statistics = bench.unit.invalidationStatistics
-        #expect(statistics.invalidations >= 1)
-        #expect(
-            statistics.values.map(\.name) == [
-                "iommu_invalidations_total", "iommu_drains_total", "iommu_drain_timeouts_total",
-            ])
-        #expect(statistics.values[0].value == statistics.invalidations)
+        #expect(statistics.batches == 3 && statistics.refused == 1 && statistics.late == 0)
+        #expect(statistics.segments == 2)
+        #expect(statistics.entries[2] == 603 && statistics.entries[5] == 1)
+        #expect(statistics.entries.reduce(0, +) == 604)
+        #expect(statistics.merged >= 1)
+        #expect(statistics.drains >= 2 && statistics.drainTimeouts == 0)
+        #expect(statistics.drainTimes.reduce(0, +) == 0, "nobody was inside a section")
+        #expect(statistics.values.first?.value == statistics.invalidations)
+        #expect(Set(statistics.values.map(\.name)).count == statistics.values.count)
+    }
+
+    @Test func aDrainThatWaitedIsInTheHistogram() throws {
+        let bench = try InvalidationBench(drainTimeout: .milliseconds(1))
+        let busy = try bench.unit.makePort()
+        _ = try busy.withSection { () throws in
+            try bench.unit.apply(.queue([.iotlb()]), port: bench.port)
+        }
+        let statistics = bench.unit.invalidationStatistics
+        #expect(statistics.late == 1 && statistics.drainTimeouts == 1)
+        #expect(statistics.drainTimes[19...].reduce(0, +) == 1, "at least half a millisecond")
     }
 }

@@ -113,6 +113,26 @@ CIOMMU_API enum ciommu_status ciommu_batch_apply(struct ciommu_unit *unit, struc
                                                  const struct ciommu_batch_host *host,
                                                  struct ciommu_batch_result *result);
 
+/* Counters of a unit's invalidations since its creation. */
+struct ciommu_invalidation_statistics {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t batches;
+    uint64_t segments;
+    uint64_t entries[16]; /* taken from batches, by descriptor type [FORMATS-VTD C2]; 0: stage-1
+                             entries */
+    uint64_t refused;     /* batches that ended with a refused entry */
+    uint64_t late;        /* batches in which a device or a port was late or failed */
+    uint64_t merged;      /* entries that needed no work of their own */
+    uint64_t widened;     /* times that many ranges became a whole space */
+    uint64_t drains;      /* waits for sections, of batches and everything else */
+    uint64_t drain_timeouts;
+    uint64_t drain_times[40]; /* of those that found a section open, by the base-2 logarithm of
+                                 nanoseconds */
+};
+CIOMMU_API void ciommu_unit_invalidation_statistics(struct ciommu_unit *unit,
+                                                    struct ciommu_invalidation_statistics *out);
+
 /* -------------------------------------------------------------------------------------------- */
 /* Submission */
 

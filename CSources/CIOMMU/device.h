@@ -143,6 +143,17 @@ void ciommu_devices_fini(struct devices *devices);
 
 /* All below: table lock, between two moves of tablegen where something goes. */
 
+/* The set of one device, or of several that the caller fills in; NULL without memory. */
+struct owners *ciommu_owners_make(struct devices *devices, uint32_t count);
+
+/* Is the device's a slice that meets the range? */
+bool ciommu_slice_touches(const struct ciommu_device *device, uint32_t first, uint32_t last);
+
+/* Enters the slice of a device that is in its source's list already. */
+enum ciommu_status ciommu_slice_enter(struct devices *devices, struct ciommu_device *device);
+/* Takes it out again. Needs no memory. */
+void ciommu_slice_leave(struct ciommu_device *device);
+
 /* May `device` attach to `pasid` (or CIOMMU_NO_PASID)? */
 enum ciommu_status ciommu_device_owns(const struct ciommu_device *device, uint32_t pasid);
 

@@ -4,6 +4,9 @@
 // A package of its own, so that users of the library never fetch what only benchmarks need.
 import PackageDescription
 
+let ciommu: Target.Dependency = .product(name: "ciommu", package: "swift-iommu")
+let cSettings: [CSetting] = [.define("_GNU_SOURCE"), .define("NDEBUG", .when(configuration: .release))]
+
 let package = Package(
     name: "swift-iommu-benchmarks",
     dependencies: [
@@ -11,13 +14,11 @@ let package = Package(
         .package(name: "swift-iommu", path: "..")
     ],
     targets: [
+        .target(name: "Samples", dependencies: [ciommu], path: "Samples", cSettings: cSettings),
         .executableTarget(
-            name: "HostSetup", dependencies: [.product(name: "ciommu", package: "swift-iommu")], path: "HostSetup",
-            cSettings: [.define("_GNU_SOURCE"), .define("NDEBUG", .when(configuration: .release))]),
+            name: "HostSetup", dependencies: [ciommu, "Samples"], path: "HostSetup", cSettings: cSettings),
         .executableTarget(
-            name: "Invalidation", dependencies: [.product(name: "ciommu", package: "swift-iommu")],
-            path: "Invalidation",
-            cSettings: [.define("_GNU_SOURCE"), .define("NDEBUG", .when(configuration: .release))]),
+            name: "Invalidation", dependencies: [ciommu, "Samples"], path: "Invalidation", cSettings: cSettings),
     ],
     cLanguageStandard: .gnu17
 )

@@ -378,8 +378,13 @@ enum ciommu_status ciommu_batch_apply(struct ciommu_unit *unit, struct ciommu_po
             return CIOMMU_NO_PORT;
         }
     }
-    struct batch_run run = {
-        .unit = unit, .port = used, .batch = batch, .host = host, .result = result};
+    struct batch_run
+        run; /* filled piece by piece: clearing all of it costs more than most batches */
+    run.unit = unit;
+    run.port = used;
+    run.batch = batch;
+    run.host = host;
+    run.result = result;
     ciommu_batch_begin(&run);
     uint32_t port_id = 0;
     enum ciommu_status drained = CIOMMU_OK;

@@ -9,11 +9,12 @@
  *                (device.h), never the domain itself.
  *   Writers      paging structures: `lock`. Counts of users: the unit's table lock, taken inside
  *                `lock` where both are held.
- *   Changes      edit, then under the table lock invalidate the space (and so the children,
- * space.h), then ugen++ and drain (ciommu_unit_settle), then observers. A mapping of free addresses
- * invalidates nothing, because absence is never cached. Removal      destroying needs that no
- * attachment and no child is left. The space goes first (its birth moves), the paging structures
- * after it, both through call_rcu.
+ *   Changes      edit, then under the table lock invalidate the space (and so the children, see
+ *                space.h), then ugen++ and drain (ciommu_unit_settle), then devices, then
+ *                observers. A mapping of free addresses invalidates nothing: absence is never
+ *                cached.
+ *   Removal      destroying needs that no attachment and no child is left. The space goes first
+ *                (its birth moves), the paging structures after it, both through call_rcu.
  */
 #ifndef CIOMMU_DOMAIN_H
 #define CIOMMU_DOMAIN_H

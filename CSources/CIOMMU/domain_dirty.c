@@ -7,11 +7,11 @@
  *   answer grants W to anybody, and caches keep W only with D. So clearing D and then invalidating
  *   what was clean makes every later write set D again.
  *   A round: D is cleared (and the page reported), the range and the children are invalidated, the
- *   ports drain, devices drop what they hold of the range (it may grant W), the call returns. A
- * write that used a right from before the invalidation belongs to a page that this round reported,
- * and is over when the call returns; any other write walks after the invalidation, finds D clear
- * and sets it for the next round. While tracking is off, leaves are made with D set, so that walks
- * have nothing to do.
+ *   ports drain, devices drop what they hold of the range (it may grant W), the call returns.
+ *   A write that used a right from before the invalidation belongs to a page that this round
+ *   reported, and is over when the call returns; any other write walks after the invalidation,
+ *   finds D clear and sets it for the next round.
+ *   While tracking is off, leaves are made with D set, so that walks have nothing to do.
  */
 #include "domain_edit.h"
 

@@ -10,10 +10,11 @@
  *   Publication  a table is filled before the entry that points to it is stored (store-release,
  *                pairs with walk.h: visit_entry).
  *   Live leaves  are never cleared to be replaced. Splitting compares and exchanges the leaf for
- * the table of its parts, so that a D bit set meanwhile is carried over; changing rights and
- * clearing D do the same. While tracking is off D bits mean nothing and merging may lose them;
- * while it is on nothing is merged. Removal      a table that is unlinked goes onto `retired` with
- * all it holds; the domain moves walk_generation before it retires the pages (page_store.h).
+ *                the table of its parts, so that a D bit set meanwhile is carried over; changing
+ *                rights and clearing D do the same. While tracking is off D bits mean nothing and
+ *                merging may lose them; while it is on nothing is merged.
+ *   Removal      a table that is unlinked goes onto `retired` with all it holds; the domain moves
+ *                walk_generation before it retires the pages (page_store.h).
  */
 #ifndef CIOMMU_PAGING_H
 #define CIOMMU_PAGING_H

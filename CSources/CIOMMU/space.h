@@ -8,12 +8,14 @@
  *                binding holds, load `generation` (acquire) before anything that it must cover,
  *                then `tag`, then `walk_generation`; then check `birth` again, because the
  *                generation of a retired space never moves; then probe or walk. After an IOTLB hit
- * check `tag` again: tags are finite, and after a renewal the same tag may be another space's.
+ *                check `tag` again: tags are finite, and after a renewal the same tag may be
+ *                another space's.
  *   Writers      under the unit's table lock: everything but `sizes` (inserters set bits).
  *   Changes      space.c: invalidate. Non-leaf: walk_generation++. Whole space: fresh tag.
  *                generation++ (seq_cst), fence; then the IOTLB ways of a page range; then
- * generation++ again, because a first level may have copied an entry between the first bump and its
- * clearing. Children of a parent only after all that: walk_generation++, fresh tag, generation++.
+ *                generation++ again, because a first level may have copied an entry between the
+ *                first bump and its clearing. Children of a parent only after all that:
+ *                walk_generation++, fresh tag, generation++.
  *   Removal      `birth`++ and `generation`++ and the slot goes to call_rcu. Slots live in a fixed
  *                pool and keep their counters for ever, so that a first-level entry which outlives
  *                its space finds another generation, never freed memory.

@@ -8,19 +8,20 @@
  *
  * Conventions that hold for every function here, so that each comment need say only what differs:
  *   - Threads: any thread may call, at any time, on any object that exists, except that a port is
- *   used by one thread at
- *     a time. Objects are not reference counted: destroy them last, after every use.
+ *     used by one thread at a time. Objects are not reference counted: destroy them last, after
+ *     every use.
  *   - RCU: callers need no RCU registration and hold no RCU lock; the engine takes its own where it
- *   needs one. - Errors: a status other than CIOMMU_OK means that nothing changed and outputs were
- *   not written, unless the comment says
- *     otherwise. A guest's bad tables and requests are never errors but faults, which are results.
+ *     needs one.
+ *   - Errors: a status other than CIOMMU_OK means that nothing changed and outputs were not
+ *     written, unless the comment says otherwise. A guest's bad tables and requests are never
+ *     errors but faults, which are results.
  *   - Public structs begin with `size`, set by the caller to sizeof the struct it was compiled
- *   with; the library reads and
- *     writes no byte past it. A size smaller than the first release's struct is
- *     CIOMMU_INVALID_ARGUMENT.
+ *     with; the library reads and writes no byte past it. A size smaller than the first release's
+ *     struct is CIOMMU_INVALID_ARGUMENT.
  *   - Callbacks run outside every lock and section of the library and may call back into it, unless
- *   said otherwise. - Addresses, lengths and sizes are bytes; times are nanoseconds; `last` is
- *   inclusive; `_lg2` is a base-2 logarithm.
+ *     said otherwise.
+ *   - Addresses, lengths and sizes are bytes; times are nanoseconds; `last` is inclusive; `_lg2` is
+ *     a base-2 logarithm.
  */
 #ifndef CIOMMU_H
 #define CIOMMU_H

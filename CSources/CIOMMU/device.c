@@ -206,7 +206,6 @@ enum ciommu_status ciommu_device_create(struct ciommu_unit *unit, struct ciommu_
     device->config = *config;
     device->own = own;
     own->devices[0] = device;
-    own->policy = config->policy;
     pthread_mutex_lock(&unit->table_lock);
     status = join(unit, device);
     pthread_mutex_unlock(&unit->table_lock);

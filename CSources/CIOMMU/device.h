@@ -69,7 +69,6 @@ struct owners {
     struct owners *next; /* sets of a source; table lock */
     uint32_t first;      /* the range */
     uint32_t last;
-    uint32_t policy;
     uint32_t count;
     struct ciommu_device *devices[]; /* in the order of their making */
 };

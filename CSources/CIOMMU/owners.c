@@ -267,7 +267,6 @@ static struct owners *set_of(struct devices *devices, const struct source *sourc
     uint32_t index = 0;
     for (struct ciommu_device *device = source->first; device != NULL; device = device->next) {
         if (ciommu_slice_touches(device, piece->first, piece->last)) {
-            owners->policy = device->config.policy;
             owners->devices[index++] = device;
         }
     }

@@ -84,7 +84,7 @@ struct ciommu_batch_failure {
 
 struct ciommu_batch_result {
     uint32_t size;
-    uint32_t error; /* enum ciommu_batch_error: the first failure's */
+    uint32_t error; /* enum ciommu_batch_error: a refusal's, else the first failure's */
     uint32_t code;  /* native, of a refused entry: IQEI [FORMATS-VTD B8]; of CIOMMU_BATCH_VTD_S1 the
                        errno of the kernel's interface [FORMATS-IOMMUFD 5] */
     uint32_t handled;  /* entries consumed: those before a refused one, or all of them */
@@ -99,15 +99,18 @@ struct ciommu_batch_result {
 };
 
 /* Applies a batch, segment by segment: a segment ends with a wait descriptor or the array, changes
- * what it must under one lock, drains once, and completes. Adjacent and overlapping ranges are
- * merged. `host` may be NULL. `result` is written whatever the status is, but for
- * CIOMMU_INVALID_ARGUMENT: CIOMMU_OK              everything is complete (promise 1)
- *   CIOMMU_BAD_DESCRIPTOR  entry result->handled was refused; those before it are complete
- *   CIOMMU_TIMED_OUT       consumed, but a device or a port did not finish; the device is blocked
- *   CIOMMU_IN_SECTION; CIOMMU_INVALID_ARGUMENT (format, count, length, domain); CIOMMU_NO_PORT (no
- * port was given and the unit's pool has none, so that no status could be stored): nothing happened
+ * what it must under one lock, drains once, asks devices, and completes. Adjacent and overlapping
+ * ranges are merged. `host` may be NULL. `result` is written unless nothing happened. Answers:
+ *   - CIOMMU_OK: everything is complete (promise 1).
+ *   - CIOMMU_BAD_DESCRIPTOR: entry result->handled was refused. Those before it are applied, and
+ *     complete unless result->failed counts more than the refusal.
+ *   - CIOMMU_TIMED_OUT: consumed, but a device or a port did not finish; the device is blocked.
+ *   - CIOMMU_IN_SECTION, CIOMMU_INVALID_ARGUMENT (format, count, length, domain), and
+ *     CIOMMU_NO_PORT (none was given and the unit's pool has none, so that no status could be
+ *     stored): nothing happened.
+ *
  * Needs no memory. A status that leads to no writable memory is lost, as on hardware. With
- * observers registered, a segment of more than 64 ranges drains once for each 64. */
+ * observers or device-TLBs registered, a segment of more than 64 ranges drains once for each 64. */
 CIOMMU_API enum ciommu_status ciommu_batch_apply(struct ciommu_unit *unit, struct ciommu_port *port,
                                                  const struct ciommu_batch *batch,
                                                  const struct ciommu_batch_host *host,

@@ -5,6 +5,7 @@
  */
 #include "descriptor_vtd.h"
 #include "invalidate.h"
+#include "tlb_ask.h"
 
 #define IQEI_TYPE 3u
 #define IQEI_RESERVED VTD_IQEI_RESERVED
@@ -332,8 +333,9 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
         return CIOMMU_BAD_DESCRIPTOR;
     }
     if (out->kind == CIOMMU_DESCRIPTOR_WAIT) {
-        return ciommu_ports_drain(&unit->ports,
-                                  &out->port_id); /* an earlier entry may have timed out */
+        /* An earlier entry may have timed out, and then a device may owe an answer too. */
+        return ciommu_tlbs_owed(unit) ? ciommu_tlbs_drain(unit, &out->port_id)
+                                      : ciommu_ports_drain(&unit->ports, &out->port_id);
     }
     return what.kind == 0 ? CIOMMU_OK : ciommu_unit_apply(unit, port, &what, &out->port_id);
 }

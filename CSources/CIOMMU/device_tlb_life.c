@@ -382,8 +382,8 @@ bool ciommu_device_tlb_is_blocked(const struct ciommu_device_tlb *tlb) {
     return tlb != NULL && load_acquire(&tlb->blocked) != TLB_WORKING;
 }
 
-void ciommu_device_tlb_statistics(const struct ciommu_device_tlb *tlb,
-                                  struct ciommu_device_tlb_statistics *out) {
+void ciommu_device_tlb_read_statistics(const struct ciommu_device_tlb *tlb,
+                                       struct ciommu_device_tlb_statistics *out) {
     if (tlb == NULL || out == NULL) {
         return;
     }

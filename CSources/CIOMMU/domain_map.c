@@ -198,7 +198,8 @@ enum ciommu_status ciommu_domain_next(struct ciommu_domain *domain, uint64_t iov
     return CIOMMU_OK;
 }
 
-void ciommu_domain_statistics(struct ciommu_domain *domain, struct ciommu_domain_statistics *out) {
+void ciommu_domain_read_statistics(struct ciommu_domain *domain,
+                                   struct ciommu_domain_statistics *out) {
     if (domain == NULL || out == NULL) {
         return;
     }

@@ -19,8 +19,10 @@ static const struct {
     [CIOMMU_NOT_FOUND] = {"no such object", ENOENT},
     [CIOMMU_IN_USE] = {"the object is still in use", EBUSY},
     [CIOMMU_IN_SECTION] = {"the caller's port is inside an access section", EDEADLK},
-    [CIOMMU_TIMED_OUT] =
-        {"the change is made, but a port was still inside a section at the deadline", ETIMEDOUT},
+    [CIOMMU_TIMED_OUT] = {"the change is made, but at the deadline a port was still inside a "
+                          "section, or a device had "
+                          "not answered",
+                          ETIMEDOUT},
     [CIOMMU_NO_PORT] = {"every port is taken", EAGAIN},
     [CIOMMU_UNSUPPORTED] = {"the unit's capabilities do not offer this", EOPNOTSUPP},
     [CIOMMU_INCONSISTENT] = {"the capability fields contradict each other", EINVAL},

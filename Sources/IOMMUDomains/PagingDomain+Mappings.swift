@@ -93,9 +93,9 @@ extension PagingDomain {
 
     /// The numbers now.
     public var statistics: Statistics {
-        var numbers = CIOMMU.ciommu_domain_statistics()
+        var numbers = ciommu_domain_statistics()
         numbers.size = UInt32(MemoryLayout.size(ofValue: numbers))
-        unsafe ciommu_domain_statistics(handle, &numbers)
+        unsafe ciommu_domain_read_statistics(handle, &numbers)
         return Statistics(
             attachments: Int(numbers.attachments), children: Int(numbers.children), mappedBytes: numbers.mapped,
             tables: Int(numbers.tables), smallPages: Int(numbers.pages.0), largePages: Int(numbers.pages.1),

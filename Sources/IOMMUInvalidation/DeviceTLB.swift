@@ -132,12 +132,9 @@ public final class DeviceTLB: @unchecked Sendable {
     public var statistics: DeviceTLBStatistics {
         var statistics = ciommu_device_tlb_statistics()
         statistics.size = UInt32(MemoryLayout<ciommu_device_tlb_statistics>.size)
-        // The function and the structure that it fills have one name in C.
-        let read: (OpaquePointer?, UnsafeMutablePointer<ciommu_device_tlb_statistics>?) -> Void =
-            unsafe ciommu_device_tlb_statistics
         state.withLock { state in
             guard let handle = unsafe state.handle else { return }
-            unsafe read(handle, &statistics)
+            unsafe ciommu_device_tlb_read_statistics(handle, &statistics)
         }
         return DeviceTLBStatistics(statistics)
     }

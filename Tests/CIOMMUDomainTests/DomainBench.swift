@@ -283,7 +283,7 @@ final class DomainBench {
     func statistics(_ domain: Domain) -> ciommu_domain_statistics {
         var statistics = ciommu_domain_statistics()
         statistics.size = UInt32(MemoryLayout<ciommu_domain_statistics>.size)
-        unsafe ciommu_domain_statistics(domain.handle, &statistics)
+        unsafe ciommu_domain_read_statistics(domain.handle, &statistics)
         return statistics
     }
 

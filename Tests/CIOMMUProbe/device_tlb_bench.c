@@ -159,7 +159,7 @@ struct ciommu_device_tlb_config tlb_config(struct fake_device *device) {
 
 struct ciommu_device_tlb_statistics tlb_statistics(const struct fake_device *device) {
     struct ciommu_device_tlb_statistics statistics = {.size = sizeof statistics};
-    ciommu_device_tlb_statistics(device->tlb, &statistics);
+    ciommu_device_tlb_read_statistics(device->tlb, &statistics);
     return statistics;
 }
 

@@ -415,7 +415,7 @@ static void destroy(struct run *run) {
     for (uint32_t number = 0; number < run->count; number++) {
         struct device *device = &run->devices[number];
         struct ciommu_device_tlb_statistics statistics = {.size = sizeof statistics};
-        ciommu_device_tlb_statistics(device->tlb, &statistics);
+        ciommu_device_tlb_read_statistics(device->tlb, &statistics);
         run->totals->requests += statistics.requests;
         run->totals->timeouts += statistics.timeouts;
         run->totals->uses += device->uses;

@@ -84,7 +84,7 @@ static enum ciommu_status build(struct domain_world *world) {
     }
     struct ciommu_domain_statistics statistics = {.size = sizeof statistics};
     if (status == CIOMMU_OK) {
-        ciommu_domain_statistics(world->domains[0], &statistics);
+        ciommu_domain_read_statistics(world->domains[0], &statistics);
         status = statistics.pages[huge ? 2 : 1] == 1 ? CIOMMU_OK : CIOMMU_INCONSISTENT;
     }
     return status != CIOMMU_OK
@@ -146,7 +146,7 @@ static enum ciommu_status step(struct domain_world *world, uint64_t first, uint6
 /* Once it is whole again it must be one page again. */
 static void check_merged(struct domain_world *world) {
     struct ciommu_domain_statistics statistics = {.size = sizeof statistics};
-    ciommu_domain_statistics(world->domains[0], &statistics);
+    ciommu_domain_read_statistics(world->domains[0], &statistics);
     if (statistics.pages[world->kind == PROBE_DOMAIN_HUGE_SPLITS ? 2 : 1] != 1) {
         world->complaint = "not merged again";
     }

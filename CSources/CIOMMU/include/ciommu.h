@@ -54,8 +54,8 @@ enum ciommu_status {
     CIOMMU_NOT_FOUND,        /* no such range, port or observer */
     CIOMMU_IN_USE,     /* the object still has users: a unit on a memory map, a section on a port */
     CIOMMU_IN_SECTION, /* the call waits for sections and the caller's own port is inside one */
-    CIOMMU_TIMED_OUT,  /* the change is published, but a port was still inside a section at the
-                          deadline */
+    CIOMMU_TIMED_OUT,  /* the change is published, but at the deadline a port was still inside a
+                          section, or a device with a device-TLB had not answered (it is blocked) */
     CIOMMU_NO_PORT,    /* every pooled port is taken, or the unit's port limit is reached */
     CIOMMU_UNSUPPORTED,    /* the unit's capabilities do not offer this */
     CIOMMU_INCONSISTENT,   /* capability fields that contradict each other */

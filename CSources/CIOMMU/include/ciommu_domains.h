@@ -156,8 +156,8 @@ struct ciommu_domain_statistics {
     uint64_t tables;   /* paging-structure pages in use, 4096 bytes each */
     uint64_t pages[3]; /* leaves of 4 KiB, 2 MiB, 1 GiB */
 };
-CIOMMU_API void ciommu_domain_statistics(struct ciommu_domain *domain,
-                                         struct ciommu_domain_statistics *out);
+CIOMMU_API void ciommu_domain_read_statistics(struct ciommu_domain *domain,
+                                              struct ciommu_domain_statistics *out);
 
 /* -------------------------------------------------------------------------------------------- */
 /* Dirty tracking of a paging domain [FORMATS-IOMMUFD 8] */

@@ -66,13 +66,13 @@ static inline uint64_t ciommu_requester(uint32_t source, uint32_t pasid) {
     return (uint64_t)pasid << 32 | source;
 }
 
-static inline struct ciommu_port_head *ciommu_port_head(struct ciommu_port *port) {
+static inline struct ciommu_port_head *ciommu_head_of(struct ciommu_port *port) {
     return (struct ciommu_port_head *)(void *)port;
 }
 
 /* ciommu_port_enter, inlined. */
 static inline void ciommu_enter(struct ciommu_port *port) {
-    struct ciommu_port_head *head = ciommu_port_head(port);
+    struct ciommu_port_head *head = ciommu_head_of(port);
     if (head->depth++ != 0) {
         return;
     }
@@ -85,7 +85,7 @@ static inline void ciommu_enter(struct ciommu_port *port) {
 
 /* ciommu_port_leave, inlined. */
 static inline void ciommu_leave(struct ciommu_port *port) {
-    struct ciommu_port_head *head = ciommu_port_head(port);
+    struct ciommu_port_head *head = ciommu_head_of(port);
     if (__builtin_expect(head->depth == 0, 0)) {
         __builtin_trap();
     }
@@ -117,7 +117,7 @@ static inline uint64_t ciommu_first_level_slot(uint64_t page, uint64_t requester
 static inline bool ciommu_first_level_lookup(struct ciommu_port *port, uint32_t source,
                                              uint32_t pasid, uint64_t iova, uint32_t access,
                                              struct ciommu_segment *segment) {
-    struct ciommu_port_head *head = ciommu_port_head(port);
+    struct ciommu_port_head *head = ciommu_head_of(port);
     uint64_t page = iova >> 12;
     uint64_t requester = ciommu_requester(source, pasid);
     struct ciommu_first_level_entry *entry =

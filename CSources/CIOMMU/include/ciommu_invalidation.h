@@ -262,8 +262,8 @@ struct ciommu_device_tlb_statistics {
     uint64_t errors;
     uint64_t round_trip[40];
 };
-CIOMMU_API void ciommu_device_tlb_statistics(const struct ciommu_device_tlb *tlb,
-                                             struct ciommu_device_tlb_statistics *out);
+CIOMMU_API void ciommu_device_tlb_read_statistics(const struct ciommu_device_tlb *tlb,
+                                                  struct ciommu_device_tlb_statistics *out);
 
 /* Reports a time-out as hardware does: every device-TLB entry that was pending in the segment
  * counts as timed out [B-A4], besides the exact device in `failures`. Off by default. */

@@ -184,21 +184,52 @@ static void note_failure(void *context, const struct ciommu_batch_failure *failu
     pending->report(pending->context, failure);
 }
 
-/* What hardware can say of a time-out: one source id, and every device-TLB entry in flight. */
+static void report_ambiguous(struct pending *pending, uint32_t index) {
+    const struct ciommu_batch_failure failure = {
+        .index = index,
+        .error = CIOMMU_BATCH_TIMEOUT,
+        .flags = CIOMMU_BATCH_AMBIGUOUS,
+        .source = pending->late_source,
+        .pasid = CIOMMU_NO_PASID,
+    };
+    pending->report(pending->context, &failure);
+}
+
+/* What hardware can say of a time-out: one source id, and every device-TLB entry since the last
+ * wait that completed. The choice stands with ciommu_unit_set_coarse_timeouts. */
 static void report_coarsely(struct pending *pending) {
+    if (pending->earlier_first != UINT32_MAX) {
+        report_ambiguous(pending, pending->earlier_first);
+        if (pending->earlier_last != pending->earlier_first) {
+            report_ambiguous(pending, pending->earlier_last);
+        }
+        pending->earlier_first = UINT32_MAX;
+    }
     for (uint32_t index = 0; index < pending->count; index++) {
         const struct pending_entry *entry = &pending->entries[index];
-        if (entry->what.kind != CIOMMU_INVALIDATE_DEVICE_TLB || entry->failed) {
+        if (entry->what.kind == CIOMMU_INVALIDATE_DEVICE_TLB && !entry->failed) {
+            report_ambiguous(pending, entry->index);
+        }
+    }
+}
+
+/* A wave in which nobody was late: its entries may yet be in doubt. */
+static void note_wave(struct pending *pending) {
+    for (uint32_t index = 0; index < pending->count; index++) {
+        const struct pending_entry *entry = &pending->entries[index];
+        if (entry->what.kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
             continue;
         }
-        const struct ciommu_batch_failure failure = {
-            .index = entry->index,
-            .error = CIOMMU_BATCH_TIMEOUT,
-            .flags = CIOMMU_BATCH_AMBIGUOUS,
-            .source = pending->late_source,
-            .pasid = CIOMMU_NO_PASID,
-        };
-        pending->report(pending->context, &failure);
+        if (pending->earlier_first == UINT32_MAX) {
+            pending->earlier_first = entry->index;
+            pending->earlier_last = entry->index;
+        }
+        if (entry->index < pending->earlier_first) {
+            pending->earlier_first = entry->index;
+        }
+        if (entry->index > pending->earlier_last) {
+            pending->earlier_last = entry->index;
+        }
     }
 }
 
@@ -224,7 +255,9 @@ static void ask_devices(struct pending *pending) {
         pending->late = true;
         pending->port_id = round.port_id;
     }
-    if (pending->segment_late && load_relaxed(&pending->unit->tlbs.coarse) != 0) {
+    if (!pending->segment_late) {
+        note_wave(pending);
+    } else if (load_relaxed(&pending->unit->tlbs.coarse) != 0) {
         report_coarsely(pending);
     }
 }
@@ -277,13 +310,18 @@ static void flush(struct pending *pending) {
     tell(pending);
 }
 
+static void end_segment(struct pending *pending) {
+    pending->segment_late = false;
+    pending->earlier_first = UINT32_MAX;
+}
+
 void ciommu_pending_drained(struct pending *pending, enum ciommu_status status, uint32_t port_id) {
     if (pending->changed) {
         note_drain(pending, status);
         pending->port_id = status == CIOMMU_OK ? pending->port_id : port_id;
     }
     tell(pending);
-    pending->segment_late = false;
+    end_segment(pending);
 }
 
 /* What an earlier batch changed may have timed out. */
@@ -298,7 +336,7 @@ void ciommu_pending_complete(struct pending *pending) {
     note_drain(pending, pending->changed ? ciommu_unit_settle(pending->unit, &pending->port_id)
                                          : make_up(pending));
     tell(pending);
-    pending->segment_late = false;
+    end_segment(pending);
 }
 
 static void make_room(struct pending *pending) {

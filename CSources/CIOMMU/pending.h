@@ -40,6 +40,10 @@ struct pending {
     bool device_late;     /* one timed out, since the beginning */
     bool segment_late;    /* and in this segment */
     uint32_t late_source; /* the first of them */
+    /* Device-TLB entries of the segment whose devices answered in an earlier wave: the first and
+     * the last; UINT32_MAX in the first: none. */
+    uint32_t earlier_first;
+    uint32_t earlier_last;
 };
 
 static inline void pending_init(struct pending *pending, struct ciommu_unit *unit) {
@@ -59,6 +63,8 @@ static inline void pending_init(struct pending *pending, struct ciommu_unit *uni
     pending->device_late = false;
     pending->segment_late = false;
     pending->late_source = CIOMMU_ANY;
+    pending->earlier_first = UINT32_MAX;
+    pending->earlier_last = 0;
 }
 
 /* Adds one; applies what is there first if there is no room. */

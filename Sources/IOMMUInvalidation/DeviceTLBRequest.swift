@@ -76,8 +76,11 @@ extension RemappingUnit {
         unsafe ciommu_device_tlb_answer(handle, id, fine) == CIOMMU_OK
     }
 
-    /// Reports a time-out as hardware does: every device-TLB entry that was pending in the segment counts as timed out
-    /// [B-A4], besides the exact device in ``InvalidationResult/failures``. Off when a unit is made.
+    /// Reports a time-out as hardware does, besides the exact device in ``InvalidationResult/failures``: every device-TLB
+    /// entry of the segment counts as timed out [B-A4], also those whose devices had answered. Hardware says that such an
+    /// entry is complete only through a later wait descriptor, and that one is aborted [FORMATS-VTD C4]. Of entries that
+    /// were asked in an earlier wave (a segment of more than 64 ranges), the first and the last are listed. Off when a
+    /// unit is made.
     public func setCoarseTimeouts(_ isCoarse: Bool) {
         unsafe ciommu_unit_set_coarse_timeouts(handle, isCoarse)
     }

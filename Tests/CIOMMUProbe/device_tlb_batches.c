@@ -125,6 +125,88 @@ static void coarse(struct tlb_bench *bench) {
     EXPECT(bench, !ciommu_device_tlb_is_blocked(bench->devices[1].tlb));
 }
 
+/* More entries than a wave holds, and the device of the last one is late: the first wave is in
+ * doubt too, and is listed by its ends; a segment that completed before is not. */
+static void coarse_waves(struct tlb_bench *bench) {
+    struct queue queue = {.count = 0};
+    bench->devices[0].manner = ANSWERS_NEVER;
+    ciommu_unit_set_coarse_timeouts(bench->unit, true);
+    add_page(&queue, SIBLING, 0x1000);
+    add_wait(&queue, 0);
+    for (uint32_t page = 0; page < 100; page++) {
+        add_page(&queue, SIBLING, 2 * page * TLB_PAGE);
+    }
+    add_page(&queue, PASID, 0x5000);
+    add_wait(&queue, 1);
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_TIMED_OUT && queue.waited == 1);
+    const struct ciommu_batch_result *result = &queue.result;
+    EXPECT(bench, result->lowest == 2 && result->highest == 102 && result->failed == 2 + 37);
+    EXPECT(bench, names(&queue.failures[0], 102, CIOMMU_BATCH_TIMEOUT, PASID, 1000));
+    EXPECT(bench, queue.failures[1].index == 2 && queue.failures[2].index == 65);
+    for (uint32_t index = 1; index < result->failed; index++) {
+        EXPECT(bench, queue.failures[index].flags == CIOMMU_BATCH_AMBIGUOUS);
+        EXPECT(bench, index < 3 || queue.failures[index].index == 63 + index);
+    }
+    /* The next segment begins anew. */
+    EXPECT(bench, ciommu_device_tlb_reset(bench->devices[0].tlb, NULL) == CIOMMU_OK);
+    queue.count = 0;
+    add_page(&queue, PASID, 0x5000);
+    EXPECT(bench, apply(bench, &queue) == CIOMMU_TIMED_OUT && queue.result.failed == 1);
+}
+
+/* A drain that timed out, in a section that may give its device something yet: what a later wait
+ * alone says must be true of that device too. */
+static void waits_after_a_late_section(struct tlb_bench *bench) {
+    struct queue first = {.count = 0};
+    struct queue wait = {.count = 0};
+    struct fake_device *device = &bench->devices[0];
+    struct ciommu_descriptor_result out = {.size = sizeof out};
+    uint64_t *iotlb = first.words[first.count++];
+    iotlb[0] = 2 | 1 << 4; /* everything */
+    add_page(&first, PASID, 0x5000);
+    add_wait(&wait, 0);
+    for (uint32_t single = 0; single < 2; single++) {
+        tlb_forget(device);
+        ciommu_port_enter(device->port);
+        EXPECT(bench, apply(bench, &first) == CIOMMU_TIMED_OUT && tlb_count(device) == 1);
+        EXPECT(bench, apply(bench, &wait) == CIOMMU_TIMED_OUT && wait.waited == 0);
+        EXPECT(bench, ciommu_invalidate_descriptor(bench->unit, bench->port, wait.words[0], true,
+                                                   &out) == CIOMMU_TIMED_OUT);
+        EXPECT(bench, status_word(bench, 0) == (single == 0 ? 0 : 7) && tlb_count(device) == 1);
+        ciommu_port_leave(device->port);
+        if (single == 0) {
+            EXPECT(bench, apply(bench, &wait) == CIOMMU_OK && wait.waited == 1);
+            EXPECT(bench, status_word(bench, 0) == 7);
+        } else {
+            EXPECT(bench, ciommu_invalidate_descriptor(bench->unit, bench->port, wait.words[0],
+                                                       true, &out) == CIOMMU_OK);
+        }
+        /* Asked for what the section may have stored since. */
+        EXPECT(bench, tlb_count(device) == 2 && tlb_heard_everything(device, 1));
+        EXPECT(bench, apply(bench, &wait) == CIOMMU_OK && tlb_count(device) == 2);
+    }
+}
+
+/* A device that timed out is blocked; the wait completes when the block holds for all sections. */
+static void waits_after_a_late_device(struct tlb_bench *bench) {
+    struct queue first = {.count = 0};
+    struct queue wait = {.count = 0};
+    struct fake_device *device = &bench->devices[0];
+    device->manner = ANSWERS_NEVER;
+    add_page(&first, PASID, 0x5000);
+    add_wait(&wait, 0);
+    EXPECT(bench, apply(bench, &first) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, apply(bench, &wait) == CIOMMU_OK && wait.waited == 1); /* blocked: it is true */
+    EXPECT(bench, ciommu_device_tlb_reset(device->tlb, NULL) == CIOMMU_OK);
+    /* A section from before the block may use what the device holds. */
+    ciommu_port_enter(bench->devices[1].port);
+    EXPECT(bench, apply(bench, &first) == CIOMMU_TIMED_OUT && tlb_count(device) == 2);
+    EXPECT(bench, apply(bench, &wait) == CIOMMU_TIMED_OUT && wait.waited == 0);
+    ciommu_port_leave(bench->devices[1].port);
+    EXPECT(bench, apply(bench, &wait) == CIOMMU_OK && wait.waited == 1);
+    EXPECT(bench, ciommu_device_tlb_is_blocked(device->tlb) && tlb_count(device) == 2);
+}
+
 static void refused(struct tlb_bench *bench) {
     struct queue queue = {.count = 0};
     bench->devices[0].manner = ANSWERS_FALSE;
@@ -284,6 +366,9 @@ const struct tlb_case tlb_batch_cases[] = {
     {"one of two virtual devices is late", siblings, 0, 0, 0, true},
     {"one is late by the system's clock", siblings, 0, 20, 0, false},
     {"coarse reports", coarse, 0, 0, 0, true},
+    {"coarse reports of several waves", coarse_waves, 0, 0, 0, true},
+    {"waits after a late section", waits_after_a_late_section, 0, 0, 1, false},
+    {"waits after a late device", waits_after_a_late_device, 0, 0, 1, true},
     {"a refusal in a batch", refused, 0, 0, 0, false},
     {"neighbours become one request", merging, 0, 0, 0, true},
     {"a queue of one", queue_depth, 1, 0, 0, false},

@@ -265,8 +265,14 @@ struct ciommu_device_tlb_statistics {
 CIOMMU_API void ciommu_device_tlb_read_statistics(const struct ciommu_device_tlb *tlb,
                                                   struct ciommu_device_tlb_statistics *out);
 
-/* Reports a time-out as hardware does: every device-TLB entry that was pending in the segment
- * counts as timed out [B-A4], besides the exact device in `failures`. Off by default. */
+/* Reports a time-out as hardware does, besides the exact device in `failures`: every device-TLB
+ * entry of the segment counts as timed out [B-A4]. Off by default.
+ *
+ * Choice [FORMATS-VTD C4]: also those whose devices had answered by then. Hardware tells software
+ * of a device-TLB invalidation only through a later wait descriptor; that one is aborted, so
+ * everything since the last completed one is in doubt, and is what software issues again. Of
+ * entries that were asked in an earlier wave (a segment of more than 64 ranges), the first and the
+ * last are listed. */
 CIOMMU_API void ciommu_unit_set_coarse_timeouts(struct ciommu_unit *unit, bool coarse);
 
 #ifdef __cplusplus

@@ -191,7 +191,7 @@ static enum ciommu_status check_port(const struct ciommu_device *device,
     if (device == NULL || (port != NULL && port->unit != device->unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    return port != NULL && port_is_inside(port) ? CIOMMU_IN_SECTION : CIOMMU_OK;
+    return ports_wait_for_caller(&device->unit->ports, port) ? CIOMMU_IN_SECTION : CIOMMU_OK;
 }
 
 /* Joins what another device attached under a shared-PASID policy. */

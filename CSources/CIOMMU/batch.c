@@ -368,7 +368,7 @@ enum ciommu_status ciommu_batch_apply(struct ciommu_unit *unit, struct ciommu_po
         !ciommu_batch_is_well_formed(unit, port, batch, host)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    if (port != NULL && port_is_inside(port)) {
+    if (ports_wait_for_caller(&unit->ports, port)) {
         return CIOMMU_IN_SECTION;
     }
     struct ciommu_port *used = port;

@@ -47,6 +47,7 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_TLB_NOT_BLOCKED,     /* a device that did not answer goes on translating */
     CIOMMU_MUTANT_TLB_BEFORE_DRAIN,    /* devices are asked before the ports are drained */
     CIOMMU_MUTANT_TLB_LATE_ACCEPTED,   /* a late answer ends a newer request of its device */
+    CIOMMU_MUTANT_TOKEN_UNCHECKED,     /* an answer of ATS is stored whatever happened meanwhile */
     CIOMMU_MUTANT_COUNT
 };
 

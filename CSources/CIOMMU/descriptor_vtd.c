@@ -316,7 +316,7 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
         (port != NULL && port->unit != unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    if (port != NULL && port_is_inside(port)) {
+    if (ports_wait_for_caller(&unit->ports, port)) {
         return CIOMMU_IN_SECTION;
     }
     uint64_t copy[4] = {0};

@@ -188,7 +188,7 @@ enum ciommu_status ciommu_device_create(struct ciommu_unit *unit, struct ciommu_
         (port != NULL && port->unit != unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    if (port != NULL && port_is_inside(port)) {
+    if (ports_wait_for_caller(&unit->ports, port)) {
         return CIOMMU_IN_SECTION;
     }
     enum ciommu_status status = check_config(&unit->caps, config);

@@ -312,7 +312,7 @@ enum ciommu_status ciommu_nested_invalidate(struct ciommu_domain *domain, struct
         .first = first,
         .last = last,
     };
-    if (port != NULL && port_is_inside(port)) {
+    if (ports_wait_for_caller(&domain->unit->ports, port)) {
         return CIOMMU_IN_SECTION;
     }
     struct ciommu_unit *unit = domain->unit;

@@ -74,7 +74,7 @@ static enum ciommu_status check(const struct ciommu_invalidation *what) {
 
 enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_port *port,
                                      const struct ciommu_invalidation *what, uint32_t *port_id) {
-    if (port != NULL && port_is_inside(port)) {
+    if (ports_wait_for_caller(&unit->ports, port)) {
         return CIOMMU_IN_SECTION;
     }
     enum ciommu_status status = CIOMMU_OK;

@@ -238,7 +238,7 @@ enum ciommu_status ciommu_namespace_unbind(struct ciommu_namespace *space, struc
     if (space == NULL || guest > PASID_LAST || (port != NULL && port->unit != space->unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    if (port != NULL && port_is_inside(port)) {
+    if (ports_wait_for_caller(&space->unit->ports, port)) {
         return CIOMMU_IN_SECTION;
     }
     pthread_mutex_lock(&space->lock);

@@ -9,6 +9,7 @@
 #include "unit.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <time.h>
@@ -161,6 +162,8 @@ void ciommu_port_enter(struct ciommu_port *port) {
         yield_point(CIOMMU_YIELD_ENTERED);
         ugen = load_seq_cst(head->ugen);
     }
+    store_relaxed(&port->entered_by, (uint64_t)(uintptr_t)pthread_self());
+    store_release(&port->entered_state, head->state); /* pairs with ciommu_ports_hold_caller */
     if (ugen != head->seen_ugen) {
         ciommu_port_resynchronise(port);
     }
@@ -174,6 +177,23 @@ void ciommu_port_leave(struct ciommu_port *port) {
         yield_point(CIOMMU_YIELD_LEAVING);
     }
     ciommu_leave(port);
+}
+
+bool ciommu_ats_token_valid(const struct ciommu_port *port, const struct ciommu_ats_token *token) {
+    if (port == NULL || token == NULL || token->unit != port->unit->number ||
+        !port_is_inside(port)) {
+        return false;
+    }
+    if (MUTANT(TOKEN_UNCHECKED)) {
+        return true;
+    }
+    const struct ciommu_unit *unit = port->unit;
+    if (load_seq_cst(&unit->ugen) == token->ugen) {
+        return true;
+    }
+    return token->space < unit->spaces.count &&
+           load_seq_cst(&unit->spaces.pool[token->space].generation) == token->generation &&
+           load_seq_cst(&unit->tablegen) == token->tables;
 }
 
 uint32_t ciommu_port_id(const struct ciommu_port *port) {
@@ -316,6 +336,23 @@ enum ciommu_status ciommu_ports_drain(struct ports *ports, uint32_t *port_id) {
     }
     return status;
 }
+
+#ifdef CIOMMU_INTERNAL_CHECKS
+bool ciommu_ports_hold_caller(const struct ports *ports) {
+    uint64_t self = (uint64_t)(uintptr_t)pthread_self();
+    uint32_t count = load_seq_cst(&ports->count);
+    for (uint32_t slot = 0; slot < count; slot++) {
+        const struct ciommu_port *port = load_acquire(&ports->slots[slot]);
+        uint64_t state = load_acquire(&port->head.state);
+        /* A section's number is its own, and who opened it is stored first: never another's. */
+        if ((state & 1) != 0 && load_acquire(&port->entered_state) == state &&
+            load_relaxed(&port->entered_by) == self) {
+            return true;
+        }
+    }
+    return false;
+}
+#endif
 
 uint64_t ciommu_ports_horizon(const struct ports *ports) {
     uint32_t count = load_seq_cst(&ports->count);

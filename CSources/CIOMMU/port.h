@@ -18,6 +18,25 @@
  *   Slots        a port is published in the unit's array before its first enter and never freed
  *                before the unit.
  *
+ * Protocol (tokens of ATS answers)
+ *   Taking       `ugen` and `tables` are what the section saw when it resynchronised, so no binding
+ *                that it uses is older than `tables`, and no walk began before `ugen`. `space` and
+ *                `generation` are those that the first level would be stamped with: loaded before
+ *                the walk or the probe, the space alive afterwards. Uncached answers have no space.
+ *   Checking     inside a section, seq_cst: `ugen` is still the unit's, or else `tables` is still
+ *                tablegen and `generation` still the space's.
+ *   Why          the section's enter is a full barrier before the check. An invalidation or change
+ *                that covers the answer moves the space's generation (children after parents) or
+ *                tablegen, then ugen, then looks at the ports' states, all seq_cst. If the check
+ *                saw the old values, it came before the move, so the state was odd before it was
+ *                looked at: the drain waits for the section, and only then is the device asked,
+ *                which drops what was stored. If the move came first, the check fails. What covers
+ *                the answer and moved before it was given is in it.
+ *   Slots        generations never repeat in a slot, so a space that came after another in the same
+ *                slot fails the check. The first move of an odd tablegen fails it too.
+ *   Left out     mapgen: an answer is an output address, which outlives what lies behind it. The
+ *                range: any invalidation of the space fails the check.
+ *
  * Protocol (walk cache): owner only. An entry holds the host address of a paging table and what the
  * levels above it granted. It is good while its space's walk_generation is the one read before the
  * walk; slots never repeat a walk_generation.
@@ -90,6 +109,13 @@ struct ciommu_port {
     uint64_t walk_mask;       /* constant */
     struct memory_window windows[WINDOWS];
     struct binding_slot bindings[BINDING_SLOTS];
+
+#ifdef CIOMMU_INTERNAL_CHECKS
+    /* Who opened the section that made `state` odd; nobody's if `entered_state` is another one.
+     * Owner; ciommu_ports_hold_caller reads. */
+    uint64_t entered_state;
+    uint64_t entered_by;
+#endif
 
     /* Owner: what the section wrote, for the dirty log. */
     uint32_t dirty_count;
@@ -168,6 +194,25 @@ enum ciommu_status ciommu_ports_drain(struct ports *ports, uint32_t *port_id);
  * for nothing. Whoever changed something, settled in vain and then loaded ugen asks again: once the
  * horizon is there or beyond, no section from before the change runs. */
 uint64_t ciommu_ports_horizon(const struct ports *ports);
+
+#ifdef CIOMMU_INTERNAL_CHECKS
+/* Is the calling thread inside a section of one of the ports? Sections opened by the inlined enter
+ * (ciommu_inline.h) are not recorded; one that was handed to another thread counts as that of the
+ * thread which opened it. Implementation: debug builds only, so that a release enter stores nothing
+ * more. */
+bool ciommu_ports_hold_caller(const struct ports *ports);
+#else
+static inline bool ciommu_ports_hold_caller(const struct ports *ports) {
+    (void)ports;
+    return false;
+}
+#endif
+
+/* Would a call that waits for sections wait for its own caller? `port` is the caller's, or NULL. */
+static inline bool ports_wait_for_caller(const struct ports *ports,
+                                         const struct ciommu_port *port) {
+    return port != NULL ? port_is_inside(port) : ciommu_ports_hold_caller(ports);
+}
 
 /* The same for running dirty-log reports. */
 enum ciommu_status ciommu_ports_quiesce(const struct ports *ports);

@@ -185,7 +185,7 @@ enum ciommu_status ciommu_batch_submit(struct ciommu_unit *unit, struct ciommu_p
         !ciommu_batch_is_well_formed(unit, port, batch, host)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    if (port != NULL && port_is_inside(port)) {
+    if (ports_wait_for_caller(&unit->ports, port)) {
         return CIOMMU_IN_SECTION;
     }
     if (unit->pool_ports == 0) {

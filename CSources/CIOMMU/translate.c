@@ -53,6 +53,7 @@ static void answer_fault(struct ciommu_port *port, const struct lookup *lookup,
     out->host = NULL;
     out->contiguous = 1;
     out->attributes = 0;
+    out->token.unit = 0;
     out->fault = (struct ciommu_fault){
         .size = sizeof out->fault,
         .reason = fault->code == 0 ? (uint32_t)CIOMMU_FAULT_ABORTED : row->reason,
@@ -88,14 +89,41 @@ static void answer_interrupt(const struct lookup *lookup, struct ciommu_result *
     out->host = NULL;
     out->contiguous = INTERRUPT_LAST - lookup->iova + 1;
     out->attributes = 0;
+    out->token.unit = 0;
+}
+
+static bool carries_pasid(const struct lookup *lookup) {
+    return lookup->pasid != CIOMMU_NO_PASID && (lookup->flags & CIOMMU_IMPLIED_PASID) == 0;
+}
+
+static bool asks_ats(const struct lookup *lookup) {
+    return (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
+}
+
+/* A translation request for what an untranslated request would make a message. */
+static bool asks_for_interrupts(const struct lookup *lookup) {
+    return asks_ats(lookup) && !carries_pasid(lookup) && in_interrupt_range(lookup->iova);
+}
+
+/* The device gets no translation: its untranslated request is a message. The reasons stand with
+ * CIOMMU_ATTRIBUTE_UNTRANSLATED_ONLY. */
+static void answer_untranslated_only(const struct lookup *lookup, struct ciommu_result *out) {
+    answer_interrupt(lookup, out);
+    out->outcome = CIOMMU_TRANSLATED_OK;
+    out->attributes = CIOMMU_ATTRIBUTE_UNTRANSLATED_ONLY;
 }
 
 /* Requests to the interrupt range are messages unless a PASID or ATS makes them DMA. */
 static bool meets_interrupts(const struct lookup *lookup) {
-    bool explicit_pasid =
-        lookup->pasid != CIOMMU_NO_PASID && (lookup->flags & CIOMMU_IMPLIED_PASID) == 0;
     bool ats = (lookup->flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
-    return !explicit_pasid && !ats;
+    return !carries_pasid(lookup) && !ats;
+}
+
+/* Would a device that stores a page of this size use it for the interrupt range too? */
+static bool hides_interrupts(const struct lookup *lookup, uint64_t mask) {
+    uint64_t first = lookup->iova & ~mask;
+    return asks_ats(lookup) && !carries_pasid(lookup) && first <= INTERRUPT_LAST &&
+           first + mask >= INTERRUPT_FIRST;
 }
 
 /* Would a run from the looked-up address to `last` reach into the interrupt range from below? */
@@ -111,6 +139,11 @@ static void answer_leaf(struct ciommu_port *port, const struct lookup *lookup,
     uint64_t address = leaf->address | (lookup->iova & mask);
     unsigned char *host = ciommu_memory_host(port->unit->memory, window, address);
     bool splits = leaf->address <= INTERRUPT_LAST && leaf->address + mask >= INTERRUPT_FIRST;
+    uint32_t page_lg2 = leaf->page_lg2;
+    if (hides_interrupts(lookup, mask)) {
+        page_lg2 = 12;
+        mask = 0xfff;
+    }
     uint64_t last = lookup->iova | (host == NULL || splits ? 0xfff : mask);
     if (host != NULL && window->last - address < last - lookup->iova) {
         last = lookup->iova + (window->last - address);
@@ -122,11 +155,24 @@ static void answer_leaf(struct ciommu_port *port, const struct lookup *lookup,
     out->outcome = CIOMMU_TRANSLATED_OK;
     out->address = address;
     out->mask = mask;
-    out->page_lg2 = leaf->page_lg2;
+    out->page_lg2 = page_lg2;
     out->rights = privileged ? RIGHTS_PRIVILEGED(leaf->rights) : RIGHTS_USER(leaf->rights);
     out->host = reachable ? host : NULL;
     out->contiguous = last - lookup->iova + 1;
     out->attributes = leaf->attributes;
+    out->token.unit = 0;
+}
+
+/* Lets the device store the answer after the section (port.h). */
+static void give_token(const struct ciommu_port *port, const struct ciommu_space *space,
+                       uint64_t generation, struct ciommu_result *out) {
+    out->token = (struct ciommu_ats_token){
+        .ugen = port->head.seen_ugen,
+        .tables = port->seen_tablegen,
+        .generation = generation,
+        .space = space == NULL ? UINT32_MAX : space->index,
+        .unit = port->unit->number,
+    };
 }
 
 /* ---- First level ---- */
@@ -150,6 +196,7 @@ static bool first_level_answers(struct ciommu_port *port, const struct lookup *l
     out->host = segment.host;
     out->contiguous = segment.length;
     out->attributes = head->first_level[slot & head->first_level_mask].attributes;
+    out->token.unit = 0;
     return true;
 }
 
@@ -229,14 +276,8 @@ static bool take_attachment(struct ciommu_port *port, const struct lookup *looku
     if (path->resolved.space == NULL) {
         return ciommu_vtd_resolve_blocked(unit, &request, &path->walker, &path->resolved);
     }
-    bool translated = (lookup->flags & CIOMMU_TRANSLATED) != 0;
-    bool ats = translated || (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
-    if (ats && !path->resolved.device_tlb) {
-        path->walker.fault = (struct walk_fault){.level = CIOMMU_NO_LEVEL};
-        return walk_fails(&path->walker, unit->caps.scalable ? VTD_SM_DTE_CLEAR : VTD_TYPE_BLOCKED);
-    }
     path->shape = &path->resolved.space->shape;
-    if (translated) { /* it names an output address */
+    if ((lookup->flags & CIOMMU_TRANSLATED) != 0) { /* it names an output address */
         path->shape = &unit->spaces.pool[0].shape;
     }
     if (!cache) {
@@ -247,13 +288,31 @@ static bool take_attachment(struct ciommu_port *port, const struct lookup *looku
     return true;
 }
 
+/* The PASID that the device's own translations are tagged with. */
+static uint32_t tagged_pasid(const struct lookup *lookup) {
+    return carries_pasid(lookup) ? lookup->pasid : CIOMMU_NO_PASID;
+}
+
 /* A device that did not drop what it was asked to drop (device_tlb.h). The counter is loaded inside
  * the section, which began after the last block that matters to it and so saw its ugen. */
 static bool is_blocked_device(const struct ciommu_unit *unit, const struct lookup *lookup) {
-    bool implied = (lookup->flags & CIOMMU_IMPLIED_PASID) != 0;
     return unlikely(load_relaxed(&unit->tlbs_blocked) != 0) &&
-           ciommu_device_tlb_blocks(&unit->tlbs, lookup->source,
-                                    implied ? CIOMMU_NO_PASID : lookup->pasid);
+           ciommu_device_tlb_blocks(&unit->tlbs, lookup->source, tagged_pasid(lookup));
+}
+
+/* May the request be one of ATS? In place of a context entry that the guest would write, a host's
+ * device has the registration of its device-TLB; the choice stands with
+ * CIOMMU_TRANSLATION_REQUEST. */
+static bool admits_ats(const struct ciommu_unit *unit, const struct lookup *lookup,
+                       struct path *path) {
+    bool ats = (lookup->flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
+    if (!ats || path->source == NULL ||
+        ciommu_device_tlb_find(&unit->tlbs, lookup->source, tagged_pasid(lookup)) != NULL) {
+        return true;
+    }
+    path->resolved = (struct resolved){.legacy = !unit->caps.scalable};
+    path->walker.fault = (struct walk_fault){.level = CIOMMU_NO_LEVEL};
+    return walk_fails(&path->walker, unit->caps.scalable ? VTD_SM_DTE_CLEAR : VTD_TYPE_BLOCKED);
 }
 
 static void answer_blocked(struct ciommu_port *port, const struct lookup *lookup, struct path *path,
@@ -312,8 +371,11 @@ static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, 
 static bool resolve(struct ciommu_port *port, const struct lookup *lookup, struct path *path) {
     const uint32_t special = CIOMMU_NO_CACHE | CIOMMU_IMPLIED_PASID | CIOMMU_TRANSLATED;
     bool cache = (lookup->flags & special) == 0;
-    bool ats = (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
+    bool ats = asks_ats(lookup);
     uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
+    if (!admits_ats(port->unit, lookup, path)) {
+        return false;
+    }
     if (cache && port_binding(port, requester, &path->resolved) &&
         (!ats || path->resolved.device_tlb)) {
         path->shape = &path->resolved.space->shape;
@@ -524,6 +586,9 @@ static void answer_translated(struct ciommu_port *port, const struct lookup *loo
     if (cache && path->resolved.space != NULL && walker->complete) {
         first_level_fill(port, lookup, &leaf, leaf.rights, index, generation, out);
     }
+    if (asks_ats(lookup)) {
+        give_token(port, path->resolved.space, generation, out);
+    }
 }
 
 /* Translation is disabled: everything passes, nothing is checked. */
@@ -532,6 +597,9 @@ static void answer_disabled(struct ciommu_port *port, const struct lookup *looku
     struct leaf leaf = {lookup->iova & ~UINT64_C(0xfff), RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE),
                         12, 0};
     answer_leaf(port, lookup, &leaf, false, out);
+    if (asks_ats(lookup)) {
+        out->attributes |= CIOMMU_ATTRIBUTE_UNTRANSLATED_ONLY;
+    }
     if ((lookup->flags & UNCACHED_FLAGS) == 0) {
         uint64_t generation = load_acquire(&port->unit->spaces.pool[0].generation);
         first_level_fill(port, lookup, &leaf, leaf.rights, 0, generation, out);
@@ -542,8 +610,7 @@ static void answer_disabled(struct ciommu_port *port, const struct lookup *looku
 static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
                           struct ciommu_result *out) {
     struct ciommu_unit *unit = port->unit;
-    bool explicit_pasid =
-        lookup->pasid != CIOMMU_NO_PASID && (lookup->flags & CIOMMU_IMPLIED_PASID) == 0;
+    bool explicit_pasid = carries_pasid(lookup);
     count_owned(&port->lookups_slow);
     if (in_interrupt_range(lookup->iova) && meets_interrupts(lookup)) {
         answer_interrupt(lookup, out);
@@ -562,9 +629,15 @@ static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
     if (is_blocked_device(unit, lookup)) {
         answer_blocked(port, lookup, &path, out);
     } else if (path.source == NULL && load_seq_cst(&unit->enabled) == 0) {
-        answer_disabled(port, lookup, out);
+        if (asks_for_interrupts(lookup)) {
+            answer_untranslated_only(lookup, out);
+        } else {
+            answer_disabled(port, lookup, out);
+        }
     } else if (!resolve(port, lookup, &path)) {
         answer_fault(port, lookup, &path.walker.fault, path.resolved.fault_disabled, out);
+    } else if (asks_for_interrupts(lookup)) {
+        answer_untranslated_only(lookup, out);
     } else {
         uint32_t code = admit(unit, lookup, explicit_pasid, &path);
         if (code != 0) {

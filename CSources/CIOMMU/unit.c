@@ -134,6 +134,13 @@ static enum ciommu_status fill_unit(struct ciommu_unit *unit,
     return CIOMMU_OK;
 }
 
+/* Implementation: numbers repeat after 2^32 - 1 units. */
+static uint32_t next_number(void) {
+    static uint32_t numbers;
+    uint32_t number = add_relaxed(&numbers, 1) + 1;
+    return number != 0 ? number : add_relaxed(&numbers, 1) + 1;
+}
+
 enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
                                       struct ciommu_memory *memory, struct ciommu_unit **out) {
     enum ciommu_status status = check_config(config);
@@ -145,6 +152,7 @@ enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
         return CIOMMU_NO_MEMORY;
     }
     ciommu_rcu_prepare();
+    unit->number = next_number();
     unit->caps =
         ciommu_vtd_caps(config->cap, config->ecap, config->revision, config->host_address_width);
     unit->memory = memory;

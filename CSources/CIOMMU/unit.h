@@ -63,6 +63,7 @@ struct ciommu_unit {
     struct ports ports;
     struct port_sizes port_sizes;
     uint32_t pool_ports; /* the first slots of `ports` */
+    uint32_t number;     /* of all units of the process, from 1; tokens of ATS answers carry it */
     struct memory_user memory_user;
 
     pthread_mutex_t table_lock; /* spaces, bindings, devices, tablegen, root, enabled */

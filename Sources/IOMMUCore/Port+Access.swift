@@ -27,7 +27,7 @@ extension Port {
         to iova: IOVA, count: Int, access: AccessRights, source: SourceID, pasid: PASID? = nil,
         options: RequestOptions = [], _ body: (borrowing Segments) throws(IOMMUError) -> Result
     ) throws(IOMMUError) -> Result {
-        unsafe ciommu_enter(handle)
+        enter()
         defer { leave() }
         if let run = firstLevelRun(iova, count: count, access: access, source: source, pasid: pasid, options: options) {
             return try body(Segments(run, port: self, access: access, bytesRequested: count))
@@ -46,7 +46,7 @@ extension Port {
         to iova: IOVA, count: Int, access: AccessRights, source: SourceID, pasid: PASID? = nil,
         options: RequestOptions = [], _ body: (borrowing Segments) throws -> Result
     ) throws -> Result {
-        unsafe ciommu_enter(handle)
+        enter()
         defer { leave() }
         if let run = firstLevelRun(iova, count: count, access: access, source: source, pasid: pasid, options: options) {
             return try body(Segments(run, port: self, access: access, bytesRequested: count))

@@ -19,7 +19,7 @@ extension Port {
     public func translate(
         _ iova: IOVA, access: AccessRights, source: SourceID, pasid: PASID? = nil, options: RequestOptions = []
     ) throws(IOMMUError) -> TranslationResult {
-        unsafe ciommu_enter(handle)
+        enter()
         defer { leave() }
         if access.isPlainTransfer && options.isEmpty {
             var segment = unsafe ciommu_segment()
@@ -52,7 +52,7 @@ extension Port {
     public func translate(
         _ requests: [Request], appendingTo results: inout [TranslationResult]
     ) throws(IOMMUError) {
-        unsafe ciommu_enter(handle)
+        enter()
         defer { leave() }
         var start = 0
         while start < requests.count {

@@ -46,7 +46,7 @@ public final class Port {
     public func withSection<Result: ~Copyable, Failure: Error>(
         _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        unsafe ciommu_enter(handle)
+        enter()
         defer { leave() }
         return try body()
     }
@@ -65,6 +65,18 @@ public final class Port {
             return unsafe buffer.prefix(Int(count)).map(Fault.init)
         }
         return (faults, lost)
+    }
+
+    /// Enters a section. Debug builds call the function, which notes the thread: calls that wait for sections then refuse instead
+    /// of waiting for their own caller. Release builds inline it and note nothing.
+    @inlinable
+    @inline(__always)
+    func enter() {
+        #if DEBUG
+            unsafe ciommu_port_enter(handle)
+        #else
+            unsafe ciommu_enter(handle)
+        #endif
     }
 
     /// Leaves a section; uses `self`, so that the port outlives it.

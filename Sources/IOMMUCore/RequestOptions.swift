@@ -21,7 +21,11 @@ public struct RequestOptions: OptionSet, Hashable, Sendable {
     @inlinable
     public static var noAccessedDirty: RequestOptions { RequestOptions(rawValue: 2) }
 
-    /// An ATS translation request [FORMATS-VTD A9b].
+    /// An ATS translation request [FORMATS-VTD A9b]: the device asks in order to store the answer, which it does inside the
+    /// section, or later with the token of ``Port/requestTranslation(_:access:source:pasid:options:)``.
+    ///
+    /// A guest's tables allow it or not (TT, DTE). A source id with a device of the host is allowed it while a device-TLB covers
+    /// the PASID; without one, this and ``translated`` are refused as with TT = 0 or DTE = 0 ("unsupported request").
     @inlinable
     public static var translationRequest: RequestOptions { RequestOptions(rawValue: 4) }
 

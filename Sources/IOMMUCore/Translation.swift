@@ -16,7 +16,7 @@ public struct Translation: Hashable, Sendable {
     public let rights: AccessRights
     /// Bytes from ``address`` on that this answer covers, in the page and in registered memory; at least 1.
     public let contiguousBytes: UInt64
-    /// Memory attributes as the engine reports them: bit 0 snoop.
+    /// Attributes of the answer as the engine reports them: bit 0 ``isSnooped``, bit 1 ``isUntranslatedOnly``.
     public let attributes: UInt64
 
     /// Makes an answer from its parts.
@@ -38,6 +38,16 @@ public struct Translation: Hashable, Sendable {
     /// The access must be snooped (SNP or PGSNP) [FORMATS-VTD A6, A8].
     @inlinable
     public var isSnooped: Bool { attributes & 1 != 0 }
+
+    /// The device may use the address only in untranslated requests, and stores nothing: U of an ATS translation completion. Only
+    /// answers to ``RequestOptions/translationRequest`` have it; ``address`` is then the input address.
+    ///
+    /// It is set for requests without PASID to 0xFEE00000 to 0xFEEFFFFF, where an untranslated request is an interrupt message
+    /// (``rights`` are write alone, whatever was asked), and for a source without devices of the host while translation is
+    /// disabled. Our choice: [FORMATS-VTD A11] leaves it open. A page whose dirty bit is clear is no such case: ``rights`` lack
+    /// write until a request for it has set the bit.
+    @inlinable
+    public var isUntranslatedOnly: Bool { attributes & 2 != 0 }
 }
 
 extension Translation: CustomStringConvertible {

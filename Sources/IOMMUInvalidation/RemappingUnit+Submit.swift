@@ -16,7 +16,8 @@ extension RemappingUnit {
     ///
     /// - Parameters:
     ///   - batch: The entries.
-    ///   - port: The caller's own port, if it has one: then a call from inside its section is refused.
+    ///   - port: The caller's own port, if it has one: then a call from inside its section is refused. Without, debug
+    ///     builds look whether the thread is inside a section of the unit, and refuse too.
     ///   - host: Does what the descriptors of a queue ask of the host, on the unit's invalidation thread.
     ///   - failureLimit: Keep so many failures, from 0; the others are counted.
     /// - Returns: What became of it, as ``apply(_:port:host:failureLimit:)``.
@@ -43,7 +44,8 @@ extension RemappingUnit {
     ///
     /// - Parameters:
     ///   - batch: The entries.
-    ///   - port: The caller's own port, if it has one: then a call from inside its section is refused.
+    ///   - port: The caller's own port, if it has one: then a call from inside its section is refused. Without, debug
+    ///     builds look whether the thread is inside a section of the unit, and refuse too.
     ///   - host: Does what the descriptors of a queue ask of the host, on the unit's invalidation thread.
     ///   - execute: Runs the completion where the host wants it, exactly once: puts it into a queue, wakes an event
     ///     loop. The default runs it on the unit's invalidation thread, where it must be short and must not wait for

@@ -4,10 +4,10 @@
  * memory through it, beside a thread that unmaps, poisons and maps elsewhere, and one that
  * replaces, detaches and resets.
  *
- * A device stores an answer inside the section that produced it, and uses what it stored in later
- * sections, by translated requests. It holds its cache's lock while it uses an entry, so that what
- * it has dropped is not in use. Memory is read and written without atomics on purpose: under
- * ThreadSanitizer a missing edge is a data race.
+ * A device stores an answer inside the section that produced it, or (`late`) in a later section by
+ * its token, and uses what it stored in later sections still, by translated requests. It holds its
+ * cache's lock while it uses an entry, so that what it has dropped is not in use. Memory is read
+ * and written without atomics on purpose: under ThreadSanitizer a missing edge is a data race.
  */
 #define _GNU_SOURCE
 #include "device_tlb_probe.h"
@@ -40,6 +40,11 @@
 
 struct run;
 
+struct answer {
+    uint64_t output;
+    struct ciommu_ats_token token;
+};
+
 struct device {
     struct run *run;
     uint32_t number;
@@ -50,6 +55,9 @@ struct device {
     struct ciommu_domain *child; /* over the changing domain, or NULL */
     pthread_t thread;
     uint64_t uses;
+    uint64_t stored;              /* answers, by token */
+    uint64_t refused;             /* whose token had died */
+    struct answer answers[PAGES]; /* not stored yet; token.unit 0 = none */
 
     pthread_mutex_t lock;
     uint64_t cache[PAGES]; /* output addresses; 0 = none */
@@ -161,6 +169,12 @@ static void use(struct device *device, uint64_t output) {
     device->uses++;
 }
 
+static void store(struct device *device, uint64_t page, uint64_t output) {
+    pthread_mutex_lock(&device->lock);
+    device->cache[page] = output;
+    pthread_mutex_unlock(&device->lock);
+}
+
 static void fill(struct device *device, uint64_t page) {
     struct run *run = device->run;
     struct ciommu_result result = {.size = sizeof result};
@@ -173,9 +187,29 @@ static void fill(struct device *device, uint64_t page) {
     if (run->options->widen && probe_random(&device->random) % 16 == 0) {
         probe_nap(20000); /* the answer is on its way */
     }
-    pthread_mutex_lock(&device->lock);
-    device->cache[page] = result.address;
-    pthread_mutex_unlock(&device->lock);
+    if (run->options->late) {
+        device->answers[page] = (struct answer){result.address, result.token};
+    } else {
+        store(device, page, result.address);
+    }
+}
+
+/* Stores what an earlier section was answered, if it still may. */
+static void store_late(struct device *device, uint64_t page) {
+    struct answer *answer = &device->answers[page];
+    if (answer->token.unit == 0) {
+        return;
+    }
+    if (ciommu_ats_token_valid(device->port, &answer->token)) {
+        if (device->run->options->widen && probe_random(&device->random) % 16 == 0) {
+            probe_nap(20000);
+        }
+        store(device, page, answer->output);
+        device->stored++;
+    } else {
+        device->refused++;
+    }
+    answer->token.unit = 0;
 }
 
 static void *be_a_device(void *argument) {
@@ -188,13 +222,16 @@ static void *be_a_device(void *argument) {
             serve_queue(device);
         }
         ciommu_port_enter(device->port);
+        if (random / 64 % 4 == 0) {
+            store_late(device, page);
+        }
         pthread_mutex_lock(&device->lock);
         uint64_t output = device->cache[page];
         if (output != 0) {
             use(device, output);
         }
         pthread_mutex_unlock(&device->lock);
-        if (output == 0) {
+        if (output == 0 && device->answers[page].token.unit == 0) {
             fill(device, page);
         }
         if (inside) {
@@ -419,6 +456,8 @@ static void destroy(struct run *run) {
         run->totals->requests += statistics.requests;
         run->totals->timeouts += statistics.timeouts;
         run->totals->uses += device->uses;
+        run->totals->stored += device->stored;
+        run->totals->refused += device->refused;
         if (statistics.open != 0) {
             report(run, "open requests are left", statistics.open, number);
         }

@@ -306,6 +306,7 @@ uint32_t probe_mutant_number(const char *name) {
         {"TLB_NOT_BLOCKED", CIOMMU_MUTANT_TLB_NOT_BLOCKED},
         {"TLB_BEFORE_DRAIN", CIOMMU_MUTANT_TLB_BEFORE_DRAIN},
         {"TLB_LATE_ACCEPTED", CIOMMU_MUTANT_TLB_LATE_ACCEPTED},
+        {"TOKEN_UNCHECKED", CIOMMU_MUTANT_TOKEN_UNCHECKED},
     };
     for (uint32_t index = 0; index < sizeof mutants / sizeof *mutants; index++) {
         if (strcmp(mutants[index].name, name) == 0) {

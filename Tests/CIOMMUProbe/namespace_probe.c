@@ -164,7 +164,8 @@ static uint32_t guest_of_pair(uint32_t pair) {
 
 /* Binds what can be bound and unbinds it, with every section left open on purpose, so that all of
  * it passes through the quarantine. */
-static uint64_t live_once(struct ciommu_unit *unit, struct ciommu_port *port, bool *whole) {
+static uint64_t live_once(struct ciommu_unit *unit, struct ciommu_port *port,
+                          struct ciommu_port *idle, bool *whole) {
     struct ciommu_namespace *space = NULL;
     enum ciommu_status status = ciommu_namespace_create(unit, 100, 5000, &space);
     uint64_t errors = status != CIOMMU_OK && status != CIOMMU_NO_MEMORY;
@@ -185,7 +186,7 @@ static uint64_t live_once(struct ciommu_unit *unit, struct ciommu_port *port, bo
     ciommu_port_enter(port);
     for (uint32_t pair = 0; pair < PAIRS; pair++) { /* needs no memory */
         bool bound = ciommu_namespace_host(space, guest_of_pair(pair)) != CIOMMU_NO_PASID;
-        status = ciommu_namespace_unbind(space, NULL, guest_of_pair(pair));
+        status = ciommu_namespace_unbind(space, idle, guest_of_pair(pair));
         errors += status != (bound ? CIOMMU_TIMED_OUT : CIOMMU_NOT_FOUND);
     }
     errors += space->hosts.count != 0 || space->guests.count != 0;
@@ -209,18 +210,21 @@ uint64_t probe_namespace_failure_errors(uint32_t *lives) {
     struct ciommu_memory *memory = NULL;
     struct ciommu_unit *unit = NULL;
     struct ciommu_port *port = NULL;
+    struct ciommu_port *idle = NULL;
     if (ciommu_memory_create(&memory) != CIOMMU_OK ||
         ciommu_unit_create(&config, memory, &unit) != CIOMMU_OK ||
-        ciommu_port_create(unit, &port) != CIOMMU_OK) {
+        ciommu_port_create(unit, &port) != CIOMMU_OK ||
+        ciommu_port_create(unit, &idle) != CIOMMU_OK) {
         return errors;
     }
     bool whole = false;
     for (errors = 0; !whole && *lives < 1000; ++*lives) {
         __atomic_store_n(&ciommu_allocations_left, (int)*lives, __ATOMIC_RELAXED);
-        errors += live_once(unit, port, &whole);
+        errors += live_once(unit, port, idle, &whole);
     }
     __atomic_store_n(&ciommu_allocations_left, -1, __ATOMIC_RELAXED);
     (void)ciommu_port_destroy(port);
+    (void)ciommu_port_destroy(idle);
     end_unit(memory, unit);
 #endif
     return errors;

@@ -43,6 +43,7 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_TLB_NOT_BLOCKED] = "a silent device goes on translating",
     [CIOMMU_MUTANT_TLB_BEFORE_DRAIN] = "devices asked before the ports are drained",
     [CIOMMU_MUTANT_TLB_LATE_ACCEPTED] = "a late answer ends a newer request",
+    [CIOMMU_MUTANT_TOKEN_UNCHECKED] = "tokens of answers are not checked",
 };
 
 static const char *const world_names[PROBE_WORLDS] = {

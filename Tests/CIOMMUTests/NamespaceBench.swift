@@ -12,6 +12,8 @@ final class NamespaceBench {
     let unit: OpaquePointer
     let port: BenchPort
     let otherPort: BenchPort
+    /// In no section: calls that name it wait for the others.
+    let idlePort: BenchPort
     private var namespaces: [OpaquePointer]
 
     /// The drain's timeout is 0: what would wait for a section times out at once.
@@ -27,6 +29,7 @@ final class NamespaceBench {
         unsafe namespaces = []
         port = unsafe BenchPort(handle: Self.made { unsafe ciommu_port_create(unit, $0) })
         otherPort = unsafe BenchPort(handle: Self.made { unsafe ciommu_port_create(unit, $0) })
+        idlePort = unsafe BenchPort(handle: Self.made { unsafe ciommu_port_create(unit, $0) })
     }
 
     deinit {

@@ -197,6 +197,7 @@ extension DeviceTests {
         let bench = try HostBench.impatient()
         let device = try bench.device(1)
         let other = try bench.unit.makePort()
+        let idle = bench.port
         let table = PASIDTable(address: OutputAddress(bench.image.allocatePage()))
         weak var kept: PagingDomain?
         try device.attach(bench.unit.identityDomain)
@@ -204,19 +205,19 @@ extension DeviceTests {
             do {
                 let domain = try bench.parent()
                 kept = domain
-                #expect(throws: IOMMUError.timedOut) { try device.replace(with: domain) }
+                #expect(throws: IOMMUError.timedOut) { try device.replace(with: domain, port: idle) }
             }
             #expect(kept != nil)
             #expect(device.domain() === kept)
-            #expect(throws: IOMMUError.timedOut) { try device.detach() }
+            #expect(throws: IOMMUError.timedOut) { try device.detach(port: idle) }
             #expect(kept == nil)
             #expect(device.domain() == nil)
-            #expect(throws: IOMMUError.timedOut) { try device.bind(table) }
+            #expect(throws: IOMMUError.timedOut) { try device.bind(table, port: idle) }
             #expect(device.boundTable == table)
-            #expect(throws: IOMMUError.timedOut) { try device.unbind() }
+            #expect(throws: IOMMUError.timedOut) { try device.unbind(port: idle) }
             #expect(device.boundTable == nil)
             try device.attach(bench.unit.identityDomain)
-            #expect(throws: IOMMUError.timedOut) { try device.reset() }
+            #expect(throws: IOMMUError.timedOut) { try device.reset(port: idle) }
             #expect(device.attachments.isEmpty)
             #expect(try bench.fault() != nil)
         }
@@ -226,8 +227,11 @@ extension DeviceTests {
     @Test func aDeviceWhoseMakingTimesOutIsNotThere() throws {
         let bench = try HostBench.impatient()
         let other = try bench.unit.makePort()
+        let idle = bench.port
         try other.withSection { () throws in
-            #expect(throws: IOMMUError.timedOut) { try bench.device(1) }
+            #expect(throws: IOMMUError.timedOut) {
+                try Device(id: 1, sourceID: HostBench.source, in: bench.unit, port: idle)
+            }
             #expect(try !bench.unit.owners(of: HostBench.source).isKnown)
             #expect(try bench.passes())
         }

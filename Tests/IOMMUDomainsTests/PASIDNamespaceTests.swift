@@ -86,9 +86,10 @@ import Testing
         let space = try PASIDNamespace(unit: bench.unit, hostPASIDs: pasids(7, 7))
         try space.bind(guest: pasid(1))
         let other = try bench.unit.makePort()
+        let idle = bench.port
         try other.withSection { () throws in
             #expect(space.host(for: pasid(1)) == pasid(7))
-            #expect(throws: IOMMUError.timedOut) { try space.unbind(guest: pasid(1)) }
+            #expect(throws: IOMMUError.timedOut) { try space.unbind(guest: pasid(1), port: idle) }
             #expect(space.host(for: pasid(1)) == nil)
             #expect(throws: IOMMUError.occupied) { try space.bind(guest: pasid(2), to: pasid(7)) }
             #expect(space.bindings.isEmpty)

@@ -98,11 +98,14 @@ package struct MappedAnswer: Hashable, Sendable {
     package var address: UInt64
     package var pageSizeLog2: Int
     package var rights: Access
+    /// U of an ATS translation completion.
+    package var isUntranslatedOnly: Bool
 
-    package init(address: UInt64, pageSizeLog2: Int, rights: Access) {
+    package init(address: UInt64, pageSizeLog2: Int, rights: Access, isUntranslatedOnly: Bool = false) {
         self.address = address
         self.pageSizeLog2 = pageSizeLog2
         self.rights = rights
+        self.isUntranslatedOnly = isUntranslatedOnly
     }
 }
 

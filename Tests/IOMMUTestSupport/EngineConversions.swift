@@ -58,7 +58,7 @@ extension Answer {
             self = .mapped(
                 MappedAnswer(
                     address: translation.address.rawValue, pageSizeLog2: translation.pageSizeLog2,
-                    rights: Access(translation.rights)))
+                    rights: Access(translation.rights), isUntranslatedOnly: translation.isUntranslatedOnly))
         case .fault(let fault): self = .fault(FaultAnswer(fault))
         case .interrupt(let address): self = .interrupt(address.rawValue)
         }

@@ -33,7 +33,7 @@ package struct ReferenceTranslator {
     package func translate(_ request: DMARequest) -> Answer {
         var walk = ReferenceWalk(unit: self, request: request)
         do throws(Stop) {
-            return try walk.translate()
+            return walk.narrowed(try walk.translate())
         } catch {
             return .fault(walk.report(error))
         }
@@ -87,8 +87,8 @@ struct ReferenceWalk {
         if request.kind == .untranslated, request.explicitPASID == nil, isInterruptAddress(request.iova) {
             return .interrupt(request.iova)
         }
-        // 2. Translation disabled: nothing is checked.
-        guard unit.isTranslationEnabled else { return unchanged() }
+        // 2. Translation disabled: nothing is checked. What a device is told then it must not keep.
+        guard unit.isTranslationEnabled else { return asksForInterrupts ? message() : unchanged() }
         // 3. The translation-table mode.
         switch (unit.rootRegister >> 10) & 3 {
         case 0: return try translateLegacy()
@@ -103,7 +103,29 @@ struct ReferenceWalk {
 
     /// Pass-through, translated and untranslated-while-disabled requests: the address itself.
     func unchanged() -> Answer {
-        .mapped(MappedAnswer(address: request.iova, pageSizeLog2: 12, rights: [.read, .write]))
+        let isKept = request.kind != .translationRequest || unit.isTranslationEnabled
+        return .mapped(
+            MappedAnswer(
+                address: request.iova, pageSizeLog2: 12, rights: [.read, .write], isUntranslatedOnly: !isKept))
+    }
+
+    /// A translation request for addresses where an untranslated request is an interrupt message [A11].
+    var asksForInterrupts: Bool {
+        request.kind == .translationRequest && request.explicitPASID == nil && isInterruptAddress(request.iova)
+    }
+
+    /// Its answer: go there untranslated, and write.
+    func message() -> Answer {
+        .mapped(MappedAnswer(address: request.iova, pageSizeLog2: 12, rights: [.write], isUntranslatedOnly: true))
+    }
+
+    /// What a device stores must not cover those addresses: a page that does is told as 4 KiB.
+    func narrowed(_ answer: Answer) -> Answer {
+        guard case .mapped(var mapped) = answer, request.kind == .translationRequest, request.explicitPASID == nil
+        else { return answer }
+        let low = UInt64(1) << UInt64(mapped.pageSizeLog2) - 1
+        if request.iova & ~low <= 0xfeef_ffff, request.iova | low >= 0xfee0_0000 { mapped.pageSizeLog2 = 12 }
+        return .mapped(mapped)
     }
 
     /// Pass-through and translated requests: the address itself, if it is one of the host's and not the interrupt range.

@@ -28,6 +28,7 @@ extension ReferenceWalk {
         if !model.supports(addressWidth: width) { throw Stop(0x03) }
         // 7. The kind of request.
         if request.kind != .untranslated && type != 1 { throw Stop(0x0d) }
+        if asksForInterrupts { return message() }
         // 8. Translated requests and pass-through.
         if request.kind == .translated || type == 2 {
             return try unchangedInRange(tooWide: 0x04, interruptRange: 0x0e)

@@ -9,6 +9,7 @@ extension ReferenceWalk {
         let pasid = try selectPASID(context)
         if request.kind == .translated { return try unchangedInRange(tooWide: 0x83, interruptRange: 0x87) }
         let entry = try pasidEntry(pasid, directory: pointer(context[0]))
+        if asksForInterrupts { return message() }
         return try dispatch(entry, context: context)
     }
 

@@ -102,7 +102,12 @@ CIOMMU_API int ciommu_status_errno(enum ciommu_status status);
 #define CIOMMU_NO_FAULT 1u
 /* leave accessed and dirty bits alone; W is granted only where D is set already */
 #define CIOMMU_NO_AD 2u
-/* an ATS translation request [FORMATS-VTD A9b] */
+/* An ATS translation request [FORMATS-VTD A9b]: the device asks in order to store the answer. A
+ * guest's tables allow it or not (TT, DTE). Choice: a source id that has a device of the host is
+ * allowed it while a device-TLB of that (source, PASID) is registered (ciommu_invalidation.h),
+ * which stands for the context entry that the host has in place of the guest; without, the fault is
+ * that of TT = 0 or DTE = 0 (LCT.5, SCT.5), unrecoverable: the device gets an unsupported request.
+ * The same goes for translated requests. */
 #define CIOMMU_TRANSLATION_REQUEST 4u
 /* a translated request: iova is an output address that ATS gave earlier */
 #define CIOMMU_TRANSLATED 8u
@@ -182,6 +187,17 @@ enum ciommu_outcome {
     CIOMMU_INTERRUPT = 2
 };
 
+/* Says when an answer to an ATS translation request was true. A plain value without pointers; may
+ * be copied, and kept for any time. Its fields are the library's own. See ciommu_ats_token_valid.
+ */
+struct ciommu_ats_token {
+    uint64_t ugen;
+    uint64_t tables;
+    uint64_t generation;
+    uint32_t space;
+    uint32_t unit; /* 0: no token */
+};
+
 /* The answer to one address. */
 struct ciommu_result {
     uint32_t size;
@@ -196,12 +212,26 @@ struct ciommu_result {
                             access. Valid until that section ends */
     uint64_t contiguous; /* bytes from here on that this answer covers, in the page and in host
                             memory; at least 1 */
-    uint64_t attributes; /* memory attributes: CIOMMU_ATTRIBUTE_* */
+    uint64_t attributes; /* CIOMMU_ATTRIBUTE_* */
     struct ciommu_fault fault; /* meaningful only when outcome is CIOMMU_FAULT */
+    /* With CIOMMU_TRANSLATION_REQUEST, where the answer may be stored; else `token.unit` is 0 */
+    struct ciommu_ats_token token;
 };
 
 /* the access must be snooped (SNP or PGSNP) */
 #define CIOMMU_ATTRIBUTE_SNOOP 1u
+/* Untranslated only (U of an ATS translation completion): the device may use the address only in
+ * untranslated requests, and stores nothing. `address` is the input, and there is no token.
+ *
+ * Choice, where FORMATS-VTD A11 is UNCONFIRMED: this is the answer to a translation request
+ *   - without PASID to 0xFEE00000-0xFEEFFFFF, once the source's entries allow it: an untranslated
+ *     request there is an interrupt message, so the rights are W alone, whatever was asked. Other
+ *     answers never cover that range: a larger page that does is answered as one of 4 KiB;
+ *   - of a source without devices of the host, while translation is disabled: switching it on asks
+ *     no device.
+ * A page whose D bit is clear is no such case: W is absent from the answer until a request for W
+ * has set it. */
+#define CIOMMU_ATTRIBUTE_UNTRANSLATED_ONLY 2u
 
 /* -------------------------------------------------------------------------------------------- */
 /* Memory map: output addresses -> host memory */
@@ -443,6 +473,17 @@ CIOMMU_API enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct 
                                                uint32_t access, uint32_t flags,
                                                struct ciommu_result *out);
 
+/* Is the answer that `token` came with still true, so that its device may store it? Inside a
+ * section of `port` (any of the unit), in which the device stores; the token may come from another
+ * section, port or thread, or from ciommu_translate outside of one. True: as long as this section
+ * lasts, storing is as good as it was in the section that produced the answer, and an invalidation
+ * that covers it asks the device after the section. False: an invalidation, a change of tables, or
+ * the end of its address space may have overtaken it (or something else in the same address space
+ * did): ask again. False also outside a section, for a token of another unit, and for none. A
+ * change of the memory map leaves it true: it names an output address. Wait-free. */
+CIOMMU_API bool ciommu_ats_token_valid(const struct ciommu_port *port,
+                                       const struct ciommu_ats_token *token);
+
 /* One DMA request of `length` bytes. */
 struct ciommu_request {
     uint32_t source;
@@ -593,7 +634,10 @@ struct ciommu_invalidation {
 
 /* Applies one inner invalidation. When it answers CIOMMU_OK promise 1 holds: nothing covered is
  * cached, and no section that began before can still use it. `port` is the caller's port, or NULL;
- * inside a section of it the call is refused (CIOMMU_IN_SECTION). CIOMMU_TIMED_OUT: applied, but a
+ * inside a section of it the call is refused (CIOMMU_IN_SECTION). With NULL, debug builds
+ * (CIOMMU_INTERNAL_CHECKS) find out whether the thread itself is inside a section of the unit that
+ * was opened by ciommu_port_enter, and refuse too: this call would wait for its own caller.
+ * CIOMMU_TIMED_OUT: applied, but a
  * section still runs (see ciommu_unit_drain). Cannot fail for lack of memory. The guest's own table
  * writes must happen before the call. Observers hear of it after it took effect. */
 CIOMMU_API enum ciommu_status ciommu_invalidate(struct ciommu_unit *unit, struct ciommu_port *port,

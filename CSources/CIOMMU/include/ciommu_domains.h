@@ -7,7 +7,9 @@
  *
  * The conventions of ciommu.h hold. In addition:
  *   - `port` is the caller's port or NULL. Calls that take one wait for sections; inside a section
- *     of it they are refused (CIOMMU_IN_SECTION) and change nothing.
+ *     of it they are refused (CIOMMU_IN_SECTION) and change nothing. With NULL, debug builds refuse
+ *     them in the same way as ciommu_invalidate, but for those that end an object or change
+ *     mappings: they time out.
  *   - CIOMMU_TIMED_OUT: the change is made and every later section sees it, but a section that
  *     began before still runs (ciommu_unit_drain waits on), or a device with a device-TLB
  *     (ciommu_invalidation.h) did not answer and is blocked.

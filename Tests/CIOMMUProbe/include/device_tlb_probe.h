@@ -29,6 +29,7 @@ struct probe_device_tlb_options {
     uint64_t seed;
     bool silent; /* devices sometimes answer nothing, are blocked, and retried */
     bool nested; /* through nested domains over the one that changes */
+    bool late;   /* devices store what they are answered in a later section, by its token */
     bool widen;
 };
 
@@ -38,6 +39,8 @@ struct probe_device_tlb_totals {
     uint64_t changes;  /* of the mappings */
     uint64_t requests; /* that devices were asked */
     uint64_t timeouts;
+    uint64_t stored;  /* by token */
+    uint64_t refused; /* tokens that had died */
     char first[200];
 };
 

@@ -40,23 +40,26 @@ struct ciommu_device_tlb *ciommu_device_tlb_find(const struct device_tlbs *tlbs,
     if (entry == NULL) {
         return NULL;
     }
-    if (pasid == CIOMMU_NO_PASID) {
-        return load_acquire(&entry->untagged);
-    }
-    struct ciommu_device_tlb *whole = load_acquire(&entry->whole);
-    return whole != NULL ? whole : pasid_table_find(&entry->ranges, pasid);
+    struct ciommu_device_tlb *own = pasid == CIOMMU_NO_PASID
+                                        ? load_acquire(&entry->untagged)
+                                        : pasid_table_find(&entry->ranges, pasid);
+    return own != NULL ? own : load_acquire(&entry->whole);
 }
 
 /* ---- Blocking ---- */
 
 bool ciommu_device_tlb_blocks(const struct device_tlbs *tlbs, uint32_t source, uint32_t pasid) {
     const struct ciommu_device_tlb *tlb = ciommu_device_tlb_find(tlbs, source, pasid);
-    return tlb != NULL && load_acquire(&tlb->blocked) != TLB_WORKING && !MUTANT(TLB_NOT_BLOCKED);
+    if (tlb == NULL || MUTANT(TLB_NOT_BLOCKED)) {
+        return false;
+    }
+    const struct ciommu_device_tlb *parent = ciommu_device_tlb_companion(tlb);
+    return load_acquire(&tlb->blocked) != TLB_WORKING ||
+           (parent != NULL && load_acquire(&parent->blocked) != TLB_WORKING);
 }
 
 bool ciommu_device_tlb_block(struct ciommu_device_tlb *tlb) {
-    if (tlb->blocked != TLB_WORKING || ciommu_device_tlb_find(&tlb->unit->tlbs, tlb->config.source,
-                                                              tlb->config.first_pasid) != tlb) {
+    if (tlb->blocked != TLB_WORKING || !tlb->linked) {
         return false;
     }
     tlb->blocks++;

@@ -28,8 +28,15 @@
  *   Unblocking   retry: drain, then ask for everything; reset: drain. Nothing was given to the
  *                device while it was blocked, and sections from before are over, so it holds
  *                nothing. Not if it was blocked anew meanwhile (`blocks` moved).
- *   Removal      destroying unlinks under the table lock, closes what is open, waits until no round
- *                holds it (`users`), then frees through call_rcu.
+ *   Joining      one that takes PASIDs over from a parent's (`whole`, TLB_OF_REST), which may hold
+ *                translations of them. While `joining` the parent is asked along with it, and
+ *                blocks with it; then: drain, ask the parent for everything, joining = false. What
+ *                the parent did not drop makes the new one be unlinked again. The other way round
+ *                nothing is handed over: a device-TLB that goes was asked for everything, and the
+ *                parent was given nothing of its PASIDs.
+ *   Removal      destroying moves tablegen, so that tokens of answers die (port.h), asks for
+ *                everything, unlinks under the table lock, closes what is open, waits until no
+ *                round holds it (`users`), then frees through call_rcu.
  *   Owing        a drain that timed out leaves sections that may still store an answer after their
  *                device was asked. Then `owing` is set, and ciommu_unit_drain asks everybody for
  *                everything once the sections have ended.
@@ -76,10 +83,18 @@ struct tlb_source {
     struct tlb_source *next;            /* of the bucket; table lock, readers acquire */
     uint32_t id;                        /* constant */
     uint32_t members;                   /* table lock */
-    struct ciommu_device_tlb *untagged; /* requests without PASID; readers acquire */
-    struct ciommu_device_tlb *whole;    /* all PASIDs; readers acquire */
+    struct ciommu_device_tlb *untagged; /* requests without PASID alone; readers acquire */
+    struct ciommu_device_tlb *whole;    /* whatever the others leave; readers acquire */
     struct pasid_table ranges;          /* struct ciommu_device_tlb */
     struct device_tlbs *tlbs;           /* constant */
+};
+
+/* Whose translations it holds. */
+enum tlb_place {
+    TLB_OF_RANGE = 0, /* of a range of PASIDs */
+    TLB_OF_UNTAGGED,  /* of requests without PASID */
+    TLB_OF_SOURCE,    /* of all, and there is no other */
+    TLB_OF_REST       /* of what the others leave */
 };
 
 enum tlb_blocked { TLB_WORKING = 0, TLB_BLOCKING, TLB_BLOCKED };
@@ -90,13 +105,16 @@ struct ciommu_device_tlb {
     struct rcu_head rcu;
     struct ciommu_unit *unit; /* constant, like all up to `serial` */
     struct ciommu_device_tlb_config config;
+    enum tlb_place place;
     struct tlb_source *source;
     struct tlb_function *function;
     uint64_t serial; /* order of making */
 
     struct ciommu_device_tlb *next; /* older; table lock */
     uint64_t blocks;                /* times it was blocked; table lock */
+    bool linked;                    /* table lock */
     uint32_t blocked;               /* enum tlb_blocked; table lock, readers acquire */
+    bool joining; /* its parent's may hold translations of it; table lock, readers acquire */
 
     /* tlbs.lock */
     enum tlb_presence presence;
@@ -144,6 +162,13 @@ void ciommu_device_tlbs_fini(struct device_tlbs *tlbs);
  * RCU read lock or the table lock. */
 struct ciommu_device_tlb *ciommu_device_tlb_find(const struct device_tlbs *tlbs, uint32_t source,
                                                  uint32_t pasid);
+
+/* The parent's device-TLB if it is to be asked along with this one, or NULL. Under the RCU read
+ * lock or the table lock. */
+static inline struct ciommu_device_tlb *
+ciommu_device_tlb_companion(const struct ciommu_device_tlb *tlb) {
+    return load_acquire(&tlb->joining) ? load_acquire(&tlb->source->whole) : NULL;
+}
 
 /* Is (source, pasid) blocked? For requests that found unit->tlbs_blocked not zero. Under the RCU
  * read lock. */

@@ -49,28 +49,34 @@ static void discard_source(struct tlb_source *source) {
     }
 }
 
-static bool is_untagged(const struct ciommu_device_tlb_config *config) {
-    return (config->flags & CIOMMU_DEVICE_TLB_ALL_PASIDS) == 0 &&
-           config->first_pasid == CIOMMU_NO_PASID;
+/* Is its place taken? A parent's is what the others leave. */
+static bool is_taken(const struct tlb_source *source, const struct ciommu_device_tlb *tlb) {
+    const struct ciommu_device_tlb *whole = source->whole;
+    const struct ciommu_device_tlb_config *config = &tlb->config;
+    switch (tlb->place) {
+    case TLB_OF_SOURCE:
+        return source->members != 0;
+    case TLB_OF_REST:
+        return whole != NULL;
+    case TLB_OF_UNTAGGED:
+        return (whole != NULL && whole->place == TLB_OF_SOURCE) || source->untagged != NULL;
+    default:
+        return (whole != NULL && whole->place == TLB_OF_SOURCE) ||
+               !ciommu_pasid_table_is_clear(&source->ranges, config->first_pasid,
+                                            config->last_pasid);
+    }
 }
 
 static enum ciommu_status join_source(struct tlb_source *source, struct ciommu_device_tlb *tlb) {
     const struct ciommu_device_tlb_config *config = &tlb->config;
     struct device_tlbs *tlbs = source->tlbs;
-    bool all = (config->flags & CIOMMU_DEVICE_TLB_ALL_PASIDS) != 0;
-    bool untagged = is_untagged(config);
-    bool taken = source->whole != NULL || (all && source->members != 0) ||
-                 (untagged && source->untagged != NULL);
-    if (!all && !untagged && !taken) {
-        taken =
-            !ciommu_pasid_table_is_clear(&source->ranges, config->first_pasid, config->last_pasid);
-    }
-    if (taken) {
+    if (is_taken(source, tlb)) {
         return CIOMMU_OVERLAP;
     }
-    if (all || untagged) {
-        store_release(&source->untagged, tlb); /* pairs with ciommu_device_tlb_find */
-        store_release(&source->whole, all ? tlb : NULL);
+    if (tlb->place == TLB_OF_SOURCE || tlb->place == TLB_OF_REST) {
+        store_release(&source->whole, tlb); /* pairs with ciommu_device_tlb_find, as all here */
+    } else if (tlb->place == TLB_OF_UNTAGGED) {
+        store_release(&source->untagged, tlb);
     } else {
         enum ciommu_status status =
             ciommu_pasid_table_reserve(&source->ranges, config->first_pasid, config->last_pasid);
@@ -82,7 +88,7 @@ static enum ciommu_status join_source(struct tlb_source *source, struct ciommu_d
     if (source->members++ == 0) {
         struct tlb_source **bucket = bucket_of(tlbs, source->id);
         source->next = *bucket;
-        store_release(bucket, source); /* pairs with ciommu_device_tlb_find */
+        store_release(bucket, source);
     }
     return CIOMMU_OK;
 }
@@ -90,9 +96,10 @@ static enum ciommu_status join_source(struct tlb_source *source, struct ciommu_d
 static void leave_source(struct ciommu_device_tlb *tlb) {
     struct tlb_source *source = tlb->source;
     const struct ciommu_device_tlb_config *config = &tlb->config;
-    if (source->untagged == tlb) {
-        store_release(&source->untagged, NULL);
+    if (source->whole == tlb) {
         store_release(&source->whole, NULL);
+    } else if (source->untagged == tlb) {
+        store_release(&source->untagged, NULL);
     } else {
         ciommu_pasid_table_fill(&source->ranges, config->first_pasid, config->last_pasid, NULL);
     }
@@ -155,16 +162,24 @@ static void leave_function(struct device_tlbs *tlbs, struct tlb_function *functi
 
 static enum ciommu_status check_config(const struct vtd_caps *caps,
                                        const struct ciommu_device_tlb_config *config) {
-    bool all = (config->flags & CIOMMU_DEVICE_TLB_ALL_PASIDS) != 0;
+    bool all = config->flags == CIOMMU_DEVICE_TLB_ALL_PASIDS ||
+               config->flags == CIOMMU_DEVICE_TLB_OTHER_PASIDS;
     bool range = config->first_pasid <= config->last_pasid && config->last_pasid <= PASID_LAST;
     bool untagged = config->first_pasid == CIOMMU_NO_PASID && config->last_pasid == CIOMMU_NO_PASID;
-    if ((config->flags & ~CIOMMU_DEVICE_TLB_ALL_PASIDS) != 0 || config->source > 0xffff ||
-        config->pfsid > 0xffff || (!all && !range && !untagged) || config->queue_depth < 1 ||
+    if ((config->flags != 0 && !all) || config->source > 0xffff || config->pfsid > 0xffff ||
+        (!all && !range && !untagged) || config->queue_depth < 1 ||
         config->queue_depth > TLB_DEPTH_MOST || config->reserved != 0 || config->handler == NULL) {
         return CIOMMU_INVALID_ARGUMENT;
     }
     bool pasids = all || untagged || (caps->pasid && config->last_pasid >> caps->pasid_bits == 0);
     return caps->device_tlb && pasids ? CIOMMU_OK : CIOMMU_UNSUPPORTED;
+}
+
+static enum tlb_place place_of(const struct ciommu_device_tlb_config *config) {
+    return config->flags == CIOMMU_DEVICE_TLB_ALL_PASIDS     ? TLB_OF_SOURCE
+           : config->flags == CIOMMU_DEVICE_TLB_OTHER_PASIDS ? TLB_OF_REST
+           : config->first_pasid == CIOMMU_NO_PASID          ? TLB_OF_UNTAGGED
+                                                             : TLB_OF_RANGE;
 }
 
 static enum ciommu_status join(struct ciommu_unit *unit, struct ciommu_device_tlb *tlb,
@@ -178,6 +193,7 @@ static enum ciommu_status join(struct ciommu_unit *unit, struct ciommu_device_tl
     if (status == CIOMMU_OK) {
         tlb->source = source;
         tlb->serial = ++tlbs->serial;
+        tlb->joining = source->whole != NULL;
         status = join_source(source, tlb);
         if (status != CIOMMU_OK) {
             pthread_mutex_lock(&tlbs->lock);
@@ -190,10 +206,42 @@ static enum ciommu_status join(struct ciommu_unit *unit, struct ciommu_device_tl
         return status;
     }
     tlb->next = tlbs->newest;
+    tlb->linked = true;
     tlbs->newest = tlb;
     store_release(&tlbs->count, tlbs->count + 1);
     return CIOMMU_OK;
 }
+
+/* What a parent's device-TLB holds of the new one's PASIDs goes, before the parent is no longer
+ * asked about them (device_tlb.h: Joining). */
+static enum ciommu_status take_over(struct ciommu_device_tlb *tlb) {
+    struct ciommu_unit *unit = tlb->unit;
+    const struct tlb_want want = {
+        .last = UINT64_MAX,
+        .pasid = CIOMMU_NO_PASID,
+        .index = UINT32_MAX,
+        .global = true,
+        .forced = true,
+    };
+    struct tlb_round round;
+    tlb_round_init(&round, unit, NULL, NULL);
+    enum ciommu_status status = ciommu_unit_settle(unit, NULL);
+    pthread_mutex_lock(&unit->table_lock);
+    if (status == CIOMMU_OK && tlb->source->whole != NULL) {
+        (void)ciommu_tlb_round_add(&round, tlb->source->whole, &want);
+    }
+    pthread_mutex_unlock(&unit->table_lock);
+    ciommu_tlb_round_ask(&round);
+    status = status != CIOMMU_OK ? status : tlb_round_status(&round);
+    if (status == CIOMMU_OK) {
+        pthread_mutex_lock(&unit->table_lock);
+        store_release(&tlb->joining, false); /* pairs with ciommu_device_tlb_blocks */
+        pthread_mutex_unlock(&unit->table_lock);
+    }
+    return status;
+}
+
+static void forget(struct ciommu_device_tlb *tlb, enum ciommu_status status);
 
 enum ciommu_status ciommu_device_tlb_create(struct ciommu_unit *unit,
                                             const struct ciommu_device_tlb_config *config,
@@ -205,6 +253,9 @@ enum ciommu_status ciommu_device_tlb_create(struct ciommu_unit *unit,
     if (status != CIOMMU_OK) {
         return status;
     }
+    if (ports_wait_for_caller(&unit->ports, NULL)) {
+        return CIOMMU_IN_SECTION;
+    }
     struct ciommu_device_tlb *tlb = ciommu_allocate(CACHE_LINE, sizeof *tlb);
     struct tlb_function *spare = ciommu_allocate(CACHE_LINE, sizeof *spare);
     struct tlb_recent *recent = ciommu_allocate(CACHE_LINE, TLB_RECENT * sizeof *recent);
@@ -212,7 +263,8 @@ enum ciommu_status ciommu_device_tlb_create(struct ciommu_unit *unit,
     if (tlb != NULL && spare != NULL && recent != NULL) {
         tlb->unit = unit;
         tlb->config = *config;
-        if ((config->flags & CIOMMU_DEVICE_TLB_ALL_PASIDS) != 0) {
+        tlb->place = place_of(config);
+        if (config->flags != 0) {
             tlb->config.first_pasid = 0;
             tlb->config.last_pasid = PASID_LAST;
         }
@@ -226,6 +278,13 @@ enum ciommu_status ciommu_device_tlb_create(struct ciommu_unit *unit,
         ciommu_free(tlb);
         return status;
     }
+    if (tlb->joining) { /* by this thread, and ended only by it */
+        status = take_over(tlb);
+    }
+    if (status != CIOMMU_OK) {
+        forget(tlb, CIOMMU_OK); /* it was never given anything */
+        return status;
+    }
     *out = tlb;
     return CIOMMU_OK;
 }
@@ -237,7 +296,7 @@ static enum ciommu_status check_port(const struct ciommu_device_tlb *tlb,
     if (tlb == NULL || (port != NULL && port->unit != tlb->unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    return port != NULL && port_is_inside(port) ? CIOMMU_IN_SECTION : CIOMMU_OK;
+    return ports_wait_for_caller(&tlb->unit->ports, port) ? CIOMMU_IN_SECTION : CIOMMU_OK;
 }
 
 /* Asks for everything, whether it is blocked or not. */
@@ -340,22 +399,16 @@ static void unlink_tlb(struct ciommu_device_tlb *tlb) {
         link = &(*link)->next;
     }
     *link = tlb->next;
+    tlb->linked = false;
     store_release(&tlbs->count, tlbs->count - 1);
     unblock(tlb);
     pthread_mutex_unlock(&tlb->unit->table_lock);
 }
 
-enum ciommu_status ciommu_device_tlb_destroy(struct ciommu_device_tlb *tlb,
-                                             struct ciommu_port *port) {
-    if (tlb == NULL) {
-        return CIOMMU_OK;
-    }
-    enum ciommu_status status = check_port(tlb, port);
-    if (status != CIOMMU_OK) {
-        return status;
-    }
+/* It is unlinked, its open requests end, and it goes once nobody holds it. `status` is what asking
+ * for everything came to. */
+static void forget(struct ciommu_device_tlb *tlb, enum ciommu_status status) {
     struct device_tlbs *tlbs = &tlb->unit->tlbs;
-    status = flush(tlb);
     unlink_tlb(tlb);
     pthread_mutex_lock(&tlbs->lock);
     tlb->presence = status == CIOMMU_OK ? TLB_GONE : TLB_GONE_IN_VAIN;
@@ -373,6 +426,26 @@ enum ciommu_status ciommu_device_tlb_destroy(struct ciommu_device_tlb *tlb,
     leave_function(tlbs, tlb->function);
     pthread_mutex_unlock(&tlbs->lock);
     ciommu_rcu_defer(&tlbs->deferrals, &tlb->rcu, free_tlb);
+}
+
+enum ciommu_status ciommu_device_tlb_destroy(struct ciommu_device_tlb *tlb,
+                                             struct ciommu_port *port) {
+    if (tlb == NULL) {
+        return CIOMMU_OK;
+    }
+    if (port != NULL && port->unit != tlb->unit) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    if (port != NULL && port_is_inside(port)) {
+        return CIOMMU_IN_SECTION;
+    }
+    /* Tokens of its answers die: nobody will ask it about them. */
+    pthread_mutex_lock(&tlb->unit->table_lock);
+    ciommu_unit_begin_table_change(tlb->unit);
+    ciommu_unit_finish_table_change(tlb->unit);
+    pthread_mutex_unlock(&tlb->unit->table_lock);
+    enum ciommu_status status = flush(tlb);
+    forget(tlb, status);
     return status;
 }
 

@@ -20,17 +20,25 @@ struct cursor {
 
 /* All below: table lock; false when the round is full. */
 
+/* Whoever holds translations of (source, want->pasid). When the second one finds the round full,
+ * the first is asked twice. */
+static bool add_owners(struct cursor *cursor, uint32_t source, const struct tlb_want *want) {
+    struct ciommu_device_tlb *tlb =
+        ciommu_device_tlb_find(&cursor->round->unit->tlbs, source, want->pasid);
+    struct ciommu_device_tlb *parent = tlb == NULL ? NULL : ciommu_device_tlb_companion(tlb);
+    return (tlb == NULL || ciommu_tlb_round_add(cursor->round, tlb, want)) &&
+           (parent == NULL || ciommu_tlb_round_add(cursor->round, parent, want));
+}
+
 static bool add_range(struct cursor *cursor, const struct attachment *attachment, uint64_t first,
                       uint64_t last) {
-    struct ciommu_device_tlb *tlb = ciommu_device_tlb_find(
-        &cursor->round->unit->tlbs, attachment->source, attachment->requested);
     const struct tlb_want want = {
         .first = first,
         .last = last,
         .pasid = attachment->requested,
         .index = cursor->index,
     };
-    return tlb == NULL || ciommu_tlb_round_add(cursor->round, tlb, &want);
+    return add_owners(cursor, attachment->source, &want);
 }
 
 static bool walk_attachments(struct cursor *cursor, const struct ciommu_domain *domain,
@@ -85,24 +93,38 @@ static bool add_everything(struct cursor *cursor, struct ciommu_device_tlb *tlb)
 
 static bool add_pasid(struct cursor *cursor) {
     const struct tlb_target *target = cursor->target;
-    struct ciommu_device_tlb *tlb =
-        ciommu_device_tlb_find(&cursor->round->unit->tlbs, target->source, target->pasid);
     const struct tlb_want want = {
         .last = UINT64_MAX,
         .pasid = target->pasid,
         .index = cursor->index,
     };
-    return tlb == NULL || ciommu_tlb_round_add(cursor->round, tlb, &want);
+    return add_owners(cursor, target->source, &want);
+}
+
+/* Does some PASID of the range have no device-TLB of its own? */
+static bool leaves_some(const struct tlb_source *source, uint32_t first, uint32_t last) {
+    while (first <= last) {
+        const struct ciommu_device_tlb *own = pasid_table_find(&source->ranges, first);
+        if (own == NULL || own->joining) {
+            return true;
+        }
+        first = own->config.last_pasid + 1;
+    }
+    return false;
 }
 
 /* May the device-TLB hold translations of the device? A parent's are those that lie in no slice;
- * what begins in a slice is that slice's. */
+ * what begins in a slice is that slice's. A slice without a device-TLB of its own has the parent's.
+ */
 static bool holds_for(const struct ciommu_unit *unit, const struct ciommu_device_tlb *tlb,
                       const struct ciommu_device_config *device) {
     const struct ciommu_device_tlb_config *config = &tlb->config;
-    bool all = (config->flags & CIOMMU_DEVICE_TLB_ALL_PASIDS) != 0;
-    if (device->share == CIOMMU_SHARE_WHOLE || all) {
+    if (device->share == CIOMMU_SHARE_WHOLE || tlb->place == TLB_OF_SOURCE) {
         return true;
+    }
+    if (tlb->place == TLB_OF_REST) {
+        return device->share == CIOMMU_SHARE_PARENT ||
+               leaves_some(tlb->source, device->first_pasid, device->last_pasid);
     }
     if (device->share == CIOMMU_SHARE_SLICE) {
         return config->first_pasid <= device->last_pasid &&
@@ -110,6 +132,14 @@ static bool holds_for(const struct ciommu_unit *unit, const struct ciommu_device
     }
     const struct source *source = ciommu_source_find(&unit->devices, device->source);
     return source == NULL || pasid_table_find(&source->slices, config->first_pasid) == NULL;
+}
+
+/* May the device-TLB hold translations of the PASID (or CIOMMU_NO_PASID) of its source? */
+static bool may_hold(const struct cursor *cursor, const struct ciommu_device_tlb *tlb,
+                     uint32_t pasid) {
+    const struct ciommu_device_tlb *own =
+        ciommu_device_tlb_find(&cursor->round->unit->tlbs, tlb->config.source, pasid);
+    return own == tlb || (own != NULL && ciommu_device_tlb_companion(own) == tlb);
 }
 
 /* What a device-TLB invalidation asks of one device-TLB; true also if that is nothing. */
@@ -120,9 +150,7 @@ static bool add_named(struct cursor *cursor, struct ciommu_device_tlb *tlb) {
     bool untagged = any && (what->stages & CIOMMU_STAGES_UNTAGGED) != 0;
     bool source =
         what->source == CIOMMU_ANY || ((what->source ^ config->source) & ~what->source_mask) == 0;
-    bool all = (config->flags & CIOMMU_DEVICE_TLB_ALL_PASIDS) != 0;
-    bool pasid = all || (what->pasid >= config->first_pasid && what->pasid <= config->last_pasid);
-    if (!source || (!pasid && (!any || untagged))) {
+    if (!source || ((!any || untagged) && !may_hold(cursor, tlb, what->pasid))) {
         return true;
     }
     const struct tlb_want want = {
@@ -166,9 +194,13 @@ static bool walk_named(struct cursor *cursor) {
     if (!is_exact(what)) {
         return walk_tlbs(cursor);
     }
-    struct ciommu_device_tlb *tlb =
-        ciommu_device_tlb_find(&cursor->round->unit->tlbs, what->source, what->pasid);
-    return tlb == NULL || add_named(cursor, tlb);
+    const struct tlb_want want = {
+        .first = what->first,
+        .last = what->last,
+        .pasid = what->pasid,
+        .index = cursor->index,
+    };
+    return add_owners(cursor, what->source, &want);
 }
 
 static bool walk(struct cursor *cursor) {

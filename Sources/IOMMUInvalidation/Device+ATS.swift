@@ -7,7 +7,11 @@ public import IOMMUDomains
 
 extension Device {
     /// Makes this device's cache of translations known (ATS is switched on). It covers what the device owns: a slice of
-    /// PASIDs, or the whole source id, also for a parent device, which therefore excludes device-TLBs of slices.
+    /// PASIDs, or the whole source id; for a parent device all that no slice's own device-TLB covers. Until then the
+    /// device's translation requests are refused: see ``RequestOptions/translationRequest``.
+    ///
+    /// Beside a parent's device-TLB, which may hold translations of the slice, the call waits for access sections and
+    /// asks the parent to drop everything: not from inside a section, nor from a handler.
     ///
     /// - Parameters:
     ///   - physicalFunction: Source id of the physical function; nil for the device's own.
@@ -38,6 +42,7 @@ extension Device {
         _ physicalFunction: SourceID?, _ queueDepth: Int, _ timeout: Duration
     ) -> DeviceTLB.Configuration {
         var configuration = DeviceTLB.Configuration(source: sourceID, pasids: share.pasids, device: id)
+        configuration.sharesSource = share == .parent
         configuration.physicalFunction = physicalFunction ?? sourceID
         configuration.queueDepth = queueDepth
         configuration.timeout = timeout

@@ -12,6 +12,10 @@ extension DeviceTLB {
         public var source: SourceID
         /// The PASIDs whose translations it holds; nil for the whole source id, requests without PASID included.
         public var pasids: ClosedRange<PASID>?
+        /// With nil ``pasids``: the cache of a parent function, which holds what no other device-TLB of the source id covers.
+        /// Those are asked themselves, and the parent is not asked about their PASIDs; invalidations that name no PASID ask
+        /// all. False: no other device-TLB of the source id may exist.
+        public var sharesSource = false
         /// The host's name for the device, for reports [B-A4].
         public var device: DeviceID
         /// Source id of the physical function (PFSID), 16 bits: the device's own unless it is a virtual function.
@@ -50,7 +54,8 @@ extension DeviceTLB.Configuration {
         }
         var config = unsafe ciommu_device_tlb_config()
         unsafe config.size = UInt32(MemoryLayout<ciommu_device_tlb_config>.size)
-        unsafe config.flags = pasids == nil ? CIOMMU_DEVICE_TLB_ALL_PASIDS : 0
+        let whole = sharesSource ? CIOMMU_DEVICE_TLB_OTHER_PASIDS : CIOMMU_DEVICE_TLB_ALL_PASIDS
+        unsafe config.flags = pasids == nil ? whole : 0
         unsafe config.source = source.rawValue
         unsafe config.pfsid = physicalFunction.rawValue
         unsafe config.first_pasid = pasids?.lowerBound.rawValue ?? 0

@@ -46,7 +46,9 @@ public final class DeviceTLB: @unchecked Sendable {
     ///   - handler: Asks the device to drop translations and returns at once; the answer may come from inside it.
     ///     Called on an invalidating thread, outside locks and sections, possibly on several at a time.
     /// - Throws: ``IOMMUError/overlap`` when another one covers part of it; ``IOMMUError/unsupported`` without ECAP.DT;
-    ///   ``IOMMUError/invalidArgument`` for a value out of its range; ``IOMMUError/noMemory``.
+    ///   ``IOMMUError/invalidArgument`` for a value out of its range; ``IOMMUError/noMemory``; beside one that
+    ///   ``Configuration/sharesSource``, ``IOMMUError/timedOut`` when that one or an access section was late: nothing was
+    ///   made.
     public init(
         unit: RemappingUnit, configuration: Configuration, handler: @escaping @Sendable (DeviceTLBRequest) -> Void
     ) throws(IOMMUError) {
@@ -202,6 +204,10 @@ public final class DeviceTLB: @unchecked Sendable {
         switch error {
         case .unsupported where !unit.capabilities.deviceTLBs:
             return error.with(detail: "a device-TLB needs ECAP.DT")
+        case .timedOut:
+            return error.with(
+                detail: "the parent's device-TLB of source \(configuration.source), or an access section, was late; "
+                    + "nothing was made")
         case .overlap:
             let which = configuration.pasids.map { "PASIDs \($0.lowerBound)...\($0.upperBound) of " } ?? ""
             return error.with(detail: "another device-TLB covers part of \(which)source \(configuration.source)")

@@ -255,19 +255,25 @@ static void unmake(struct tlb_bench *bench) {
 }
 
 static const struct tlb_case *find_case(uint32_t number) {
-    if (number < tlb_answer_count) {
-        return &tlb_answer_cases[number];
+    const struct {
+        const struct tlb_case *cases;
+        uint32_t count;
+    } groups[] = {
+        {tlb_answer_cases, tlb_answer_count}, {tlb_ask_cases, tlb_ask_count},
+        {tlb_batch_cases, tlb_batch_count},   {tlb_ats_cases, tlb_ats_count},
+        {tlb_parent_cases, tlb_parent_count},
+    };
+    for (uint32_t group = 0; group < sizeof groups / sizeof groups[0]; group++) {
+        if (number < groups[group].count) {
+            return &groups[group].cases[number];
+        }
+        number -= groups[group].count;
     }
-    number -= tlb_answer_count;
-    if (number < tlb_ask_count) {
-        return &tlb_ask_cases[number];
-    }
-    number -= tlb_ask_count;
-    return number < tlb_batch_count ? &tlb_batch_cases[number] : NULL;
+    return NULL;
 }
 
 uint32_t probe_device_tlb_count(void) {
-    return tlb_answer_count + tlb_ask_count + tlb_batch_count;
+    return tlb_answer_count + tlb_ask_count + tlb_batch_count + tlb_ats_count + tlb_parent_count;
 }
 
 const char *probe_device_tlb_name(uint32_t number) {

@@ -106,5 +106,9 @@ extern const struct tlb_case tlb_ask_cases[];
 extern const uint32_t tlb_ask_count;
 extern const struct tlb_case tlb_batch_cases[];
 extern const uint32_t tlb_batch_count;
+extern const struct tlb_case tlb_ats_cases[];
+extern const uint32_t tlb_ats_count;
+extern const struct tlb_case tlb_parent_cases[];
+extern const uint32_t tlb_parent_count;
 
 #endif

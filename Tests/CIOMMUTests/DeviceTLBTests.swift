@@ -45,6 +45,9 @@ struct DeviceTLBTests {
             ("TLB_BEFORE_DRAIN", "devices are asked after sections"),
             ("TLB_LATE_ACCEPTED", "a late answer ends no newer request"),
             ("NO_DRAIN", "devices are asked after sections"),
+            ("TOKEN_UNCHECKED", "tokens die"),
+            ("TOKEN_UNCHECKED", "tokens of nested domains"),
+            ("NO_DRAIN", "what is stored by token is asked for"),
         ])
     func aBrokenRuleIsNoticed(rule: String, probe: String) {
         #expect(DeviceTLBCase.named(probe).run(mutant: rule).failures > 0)

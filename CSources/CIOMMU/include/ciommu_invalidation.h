@@ -147,7 +147,8 @@ typedef void (*ciommu_batch_completion)(void *context, enum ciommu_status status
 /* Submits a batch and returns; the entries are copied before that. `host` functions and
  * `completion` run on the unit's invalidation thread, in the order of submission of one submitting
  * thread. Batches that are waiting together share a drain. `failures` is how many failures the
- * completion is shown at most. CIOMMU_IN_SECTION: `port` is inside a section. CIOMMU_NO_MEMORY;
+ * completion is shown at most. CIOMMU_IN_SECTION: `port` is inside a section, or, with NULL in
+ * debug builds, the calling thread is (as ciommu_invalidate). CIOMMU_NO_MEMORY;
  * CIOMMU_INVALID_ARGUMENT as ciommu_batch_apply: nothing was submitted and `completion` is not
  * called. */
 CIOMMU_API enum ciommu_status
@@ -186,11 +187,17 @@ typedef void (*ciommu_device_tlb_handler)(void *context,
 /* Monotonic nanoseconds; so that tests need not wait. */
 typedef uint64_t (*ciommu_clock)(void *context);
 
+/* the whole source id, alone */
 #define CIOMMU_DEVICE_TLB_ALL_PASIDS 1u
+/* A parent function beside slices of its source id: requests without PASID, and every PASID, as far
+ * as no other device-TLB of the source id covers them. Those are asked themselves, and the parent's
+ * is not asked about their PASIDs; invalidations that name no PASID ask all. A slice whose device
+ * has no device-TLB of its own is the parent's. */
+#define CIOMMU_DEVICE_TLB_OTHER_PASIDS 2u
 
 struct ciommu_device_tlb_config {
     uint32_t size;
-    uint32_t flags;  /* CIOMMU_DEVICE_TLB_*: the whole source id, else the PASIDs below */
+    uint32_t flags;  /* one of CIOMMU_DEVICE_TLB_*, or 0: the PASIDs below */
     uint32_t source; /* 16 bits */
     uint32_t pfsid;  /* physical function; devices of one share `queue_depth` [FORMATS-VTD C2] */
     /* both CIOMMU_NO_PASID: only requests without PASID, beside slices of the same source id */
@@ -213,7 +220,15 @@ struct ciommu_device_tlb_config {
  * of what translates it, and the guest's device-TLB descriptors, ask the device and return when it
  * has answered; CIOMMU_TIMED_OUT otherwise, and if it answers that it could not: then it is
  * blocked. Only translations are followed that a section asked for which began after this returned,
- * and that are stored before that section ends. CIOMMU_OVERLAP: another one covers a PASID of it.
+ * and that are stored before that section ends, or with their token (ciommu_ats_token_valid). Until
+ * now requests of ATS from a device of the host were refused (CIOMMU_TRANSLATION_REQUEST).
+ *
+ * Beside a device-TLB of CIOMMU_DEVICE_TLB_OTHER_PASIDS, which may hold translations of these
+ * PASIDs, the call waits for sections and asks that one to drop everything. CIOMMU_TIMED_OUT: a
+ * section or it was late (then it is blocked), and nothing was made. CIOMMU_IN_SECTION as for
+ * ciommu_invalidate with port NULL.
+ *
+ * CIOMMU_OVERLAP: another one covers a PASID of it.
  * CIOMMU_UNSUPPORTED: no ECAP.DT, or PASIDs beyond ECAP.PSS. CIOMMU_INVALID_ARGUMENT also for
  * another queue depth than the function's other devices have. CIOMMU_NO_MEMORY. */
 CIOMMU_API enum ciommu_status

@@ -2,6 +2,7 @@
  *
  * events.c - the unit's event thread. The protocol stands in events.h.
  */
+#define _GNU_SOURCE /* sem_clockwait */
 #include "events.h"
 #include "unit.h"
 

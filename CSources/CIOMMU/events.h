@@ -8,8 +8,8 @@
  *   Thread       polls; then asleep = 1, full fence, polls again; nothing found: waits for `wake`,
  *                at most until the next deadline. Awake: asleep = 0.
  *   Producers    publish what is to be found, full fence, load `asleep`; whoever exchanges it from
- *                1 to 0 posts `wake`. So a thread that is awake costs a producer no system call, and
- *                nothing published before the thread fell asleep is overlooked.
+ *                1 to 0 posts `wake`. So a thread that is awake costs a producer no system call,
+ * and nothing published before the thread fell asleep is overlooked.
  */
 #ifndef CIOMMU_EVENTS_H
 #define CIOMMU_EVENTS_H

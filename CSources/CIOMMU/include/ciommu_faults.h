@@ -16,7 +16,8 @@ extern "C" {
 /* Collects faults from the ports' rings into the queues, answers page-request groups whose deadline
  * has passed, and notifies readers. Called by the unit's event thread, which exists once something
  * wants to be notified; a host that polls, and a test with a clock of its own, call it themselves.
- * Any thread, outside sections. Returns the nanoseconds to the next deadline, UINT64_MAX for none. */
+ * Any thread, outside sections. Returns the nanoseconds to the next deadline, UINT64_MAX for none.
+ */
 CIOMMU_API uint64_t ciommu_unit_poll(struct ciommu_unit *unit);
 
 #ifdef __cplusplus

@@ -10,6 +10,7 @@
  */
 #include "translate.h"
 #include "context_vtd.h"
+#include "tracepoints.h"
 
 /* Requests whose answers the first level must not serve to plain ones. */
 #define UNCACHED_FLAGS                                                                             \
@@ -77,6 +78,7 @@ static void answer_fault(struct ciommu_port *port, const struct lookup *lookup,
     if (!suppressed && !completes && !probe && (lookup->flags & CIOMMU_NO_FAULT) == 0) {
         ciommu_port_record(port, &out->fault);
     }
+    tracepoint_fault(&out->fault);
 }
 
 static void answer_interrupt(const struct lookup *lookup, struct ciommu_result *out) {
@@ -480,6 +482,7 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
     }
     count_owned(&port->page_walks);
     bool found = format_of(path->shape)->walk(walker, lookup->iova, leaf);
+    tracepoint_walk(port->id, path->shape->domain, lookup->iova, found ? leaf->page_lg2 : 0);
     yield_point(CIOMMU_YIELD_WALKED);
     if (!found) {
         return false;
@@ -545,6 +548,7 @@ static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
     bool explicit_pasid =
         lookup->pasid != CIOMMU_NO_PASID && (lookup->flags & CIOMMU_IMPLIED_PASID) == 0;
     count_owned(&port->lookups_slow);
+    tracepoint_miss(port->id, lookup->source, lookup->pasid, lookup->iova, lookup->access);
     if (in_interrupt_range(lookup->iova) && meets_interrupts(lookup)) {
         answer_interrupt(lookup, out);
         return;

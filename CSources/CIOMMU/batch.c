@@ -208,7 +208,7 @@ static void take_descriptor(struct batch_run *run, uint32_t index, const uint64_
         }
         return;
     default:
-        ciommu_pending_add(&run->pending, NULL, &decoded->invalidation, index);
+        ciommu_pending_add(&run->pending, &decoded->invalidation, index);
     }
 }
 
@@ -225,7 +225,7 @@ static bool take_entry(struct batch_run *run, uint32_t index) {
         if (!decode_stage1(run, words, &what)) {
             return false;
         }
-        ciommu_pending_add(&run->pending, batch->domain->space, &what, index);
+        ciommu_pending_add(&run->pending, &what, index);
         run->entries[0]++;
         return true;
     }

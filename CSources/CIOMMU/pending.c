@@ -318,17 +318,19 @@ static void make_room(struct pending *pending) {
     }
 }
 
-void ciommu_pending_add(struct pending *pending, const struct ciommu_invalidation *what,
-                        uint32_t index) {
+void ciommu_pending_add(struct pending *pending, uint32_t index) {
     if (pending->count == PENDING_MOST) {
         make_room(pending);
+        pending->what[pending->count] = pending->what[PENDING_MOST];
     }
     uint32_t at = pending->count;
-    pending->what[at] = *what;
+    const struct ciommu_invalidation *what = &pending->what[at];
     pending->origins[at] = (struct pending_origin){.index = index};
-    pending->pages = add_pages(pending->pages, what);
+    if (what->last - what->first != UINT64_MAX) {
+        pending->pages = add_pages(pending->pages, what);
+    }
     if (at != 0) {
-        const struct ciommu_invalidation *before = &pending->what[at - 1];
+        const struct ciommu_invalidation *before = what - 1;
         if (what->first >= before->first && touches(before, what) && same_target(before, what)) {
             absorb(pending, at - 1, at);
             return;

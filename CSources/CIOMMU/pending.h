@@ -22,11 +22,13 @@ struct pending_origin {
 };
 
 struct pending {
-    struct ciommu_invalidation what[PENDING_MOST];
-    struct pending_origin origins[PENDING_MOST]; /* of the same entries */
+    /* One more: where an entry is written while there is no room for it. Aligned, so that no part
+     * of an entry lies across two cache lines. */
+    struct ciommu_invalidation what[PENDING_MOST + 1] __attribute__((aligned(64)));
+    struct pending_origin origins[PENDING_MOST + 1]; /* of the same entries */
     struct ciommu_unit *unit;
     uint32_t count;
-    uint64_t pages;   /* of all of them, before merging */
+    uint64_t pages;   /* of all ranges that are less than everything, before merging */
     bool ordered;     /* sorted by target and address, nothing left to merge */
     uint32_t widened; /* targets that became a whole space, since the beginning */
     uint32_t merged;  /* entries that needed no place of their own, since the beginning */
@@ -61,9 +63,14 @@ static inline void pending_init(struct pending *pending, struct ciommu_unit *uni
     pending->late_source = CIOMMU_ANY;
 }
 
-/* Adds one; applies what is there first if there is no room. */
-void ciommu_pending_add(struct pending *pending, const struct ciommu_invalidation *what,
-                        uint32_t index);
+/* Where to write the next entry before it is added. It is decoded in its place, because copying
+ * what was written field by field a moment ago stalls. */
+static inline struct ciommu_invalidation *pending_next(struct pending *pending) {
+    return &pending->what[pending->count];
+}
+
+/* Adds the next one; applies what is there first if there is no room. */
+void ciommu_pending_add(struct pending *pending, uint32_t index);
 
 /* The end of a segment in two halves: applies everything; and, after the ports were drained with
  * `status`, asks devices and tells observers. */

@@ -86,7 +86,7 @@ enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_por
     if (what->kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
         pthread_mutex_lock(&unit->table_lock);
         if (what->kind == CIOMMU_INVALIDATE_TRANSLATIONS) {
-            ciommu_spaces_invalidate(&unit->spaces, what);
+            ciommu_spaces_invalidate(&unit->spaces, what, 1);
         } else {
             ciommu_unit_change_tables(unit, what);
         }

@@ -411,10 +411,10 @@ static void iotlb_fill(struct ciommu_port *port, struct ciommu_space *space, uin
         return;
     }
     uint64_t size = UINT64_C(1) << leaf->page_lg2;
-    if (!MUTANT(SIZES_LATE) && (load_acquire(&space->sizes) & size) == 0) {
-        (void)or_seq_cst(
-            &space->sizes,
-            size); /* before the generation is checked; pairs with space.c: clear_range */
+    /* The bit is there (seq_cst, whoever set it) before the generation is checked; pairs with
+     * space.c: invalidate_ranges. */
+    if (!MUTANT(SIZES_LATE) && (load_seq_cst(&space->sizes) & size) == 0) {
+        (void)or_seq_cst(&space->sizes, size);
     }
     port->random = port->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
     ciommu_iotlb_insert(iotlb, tag, iova, leaf, &space->generation, generation, port->random >> 60);

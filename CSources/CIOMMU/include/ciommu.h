@@ -612,7 +612,9 @@ struct ciommu_invalidation {
  * cached, and no section that began before can still use it. `port` is the caller's port, or NULL;
  * inside a section of it the call is refused (CIOMMU_IN_SECTION). CIOMMU_TIMED_OUT: applied, but a
  * section still runs (see ciommu_unit_drain). Cannot fail for lack of memory. The guest's own table
- * writes must happen before the call. Observers hear of it after it took effect. */
+ * writes must happen before the call. Observers hear of it after it took effect. Devices (ATS) are
+ * asked by kind DEVICE_TLB alone: after the others they may still hold what was covered, and a
+ * guest asks them with entries of their own. */
 CIOMMU_API enum ciommu_status ciommu_invalidate(struct ciommu_unit *unit, struct ciommu_port *port,
                                                 const struct ciommu_invalidation *invalidation);
 

@@ -4,6 +4,7 @@
  */
 #include "pending.h"
 #include "invalidate.h"
+#include "tracepoints.h"
 
 /* Do two entries cover the same, but for their ranges? */
 static bool same_target(const struct ciommu_invalidation *a, const struct ciommu_invalidation *b) {
@@ -134,6 +135,9 @@ static void widen(struct pending *pending) {
 static void apply_target(struct pending *pending, const struct ciommu_invalidation *set,
                          uint32_t count, bool *tables) {
     struct ciommu_unit *unit = pending->unit;
+    for (uint32_t index = 0; index < count; index++) {
+        tracepoint_invalidate(&set[index]);
+    }
     if (set->kind == CIOMMU_INVALIDATE_TRANSLATIONS) {
         if (pending->domain != NULL) {
             ciommu_space_invalidate(&unit->spaces, pending->domain->space, set, count);

@@ -28,7 +28,7 @@ CFLAGS ?= -O2
 SHARED := libciommu.so.$(VERSION)
 SONAME := libciommu.so.$(SO_MAJOR)
 HEADERS := $(addprefix CSources/CIOMMU/include/,ciommu.h ciommu_inline.h ciommu_domains.h \
-	ciommu_invalidation.h)
+	ciommu_invalidation.h ciommu_faults.h ciommu_pages.h ciommu_interrupts.h)
 SOURCES := $(wildcard CSources/CIOMMU/*.c)
 OBJECTS := $(SOURCES:CSources/CIOMMU/%.c=$(BUILD)/obj/%.o)
 # Looked up when a rule runs, not before: `deps` may have to install what it asks for.
@@ -52,7 +52,7 @@ run: deps need-swift
 	$(SWIFT) run -c release --scratch-path $(SCRATCH) --skip-build iommu replay
 
 # These suites race threads against each other and break the engine on purpose: they run alone and one after the other.
-ALONE := CIOMMUTests|CIOMMUDomainTests|CIOMMUBatchTests|IOMMUStressTests
+ALONE := CIOMMUTests|CIOMMUDomainTests|CIOMMUBatchTests|CIOMMUFaultTests|IOMMUStressTests
 
 # $(call swift_test,flags of every step,flags of the suites that run alone): builds, then the other suites, then those.
 define swift_test
@@ -101,7 +101,7 @@ need-swift:
 # Sanitizers. ThreadSanitizer runs what has threads, the others run everything; but none the engine with a broken protocol: there a
 # race is the point, and whether it shows in time depends on full speed; nor what measures memory, which sanitizers multiply.
 
-THREADED := CIOMMUTests|IOMMUStressTests|BatchStressTests
+THREADED := CIOMMUTests|CIOMMUFaultTests|IOMMUStressTests|BatchStressTests
 SOUND := --skip aBrokenRuleIsNoticed --skip ManyPASIDsTests
 
 tsan: deps need-swift

@@ -43,7 +43,16 @@ let package = Package(
             dependencies: ["CIOMMU", "IOMMUCore", "IOMMUDomains"],
             swiftSettings: swiftSettings),
         .target(
-            name: "IOMMU", dependencies: ["IOMMUCore", "IOMMUDomains", "IOMMUInvalidation"],
+            name: "IOMMUFaults",
+            dependencies: ["CIOMMU", "IOMMUCore", "IOMMUDomains"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "IOMMUInterrupts",
+            dependencies: ["CIOMMU", "IOMMUCore", "IOMMUDomains"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "IOMMU",
+            dependencies: ["IOMMUCore", "IOMMUDomains", "IOMMUInvalidation", "IOMMUFaults", "IOMMUInterrupts"],
             swiftSettings: swiftSettings),
         .target(name: "IOMMUCapture", dependencies: ["CZlib"], swiftSettings: swiftSettings),
         .executableTarget(
@@ -72,6 +81,11 @@ let package = Package(
             name: "IOMMUInvalidationTests", dependencies: ["IOMMU", "IOMMUTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "IOMMUFaultsTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "IOMMUInterruptsTests", dependencies: ["IOMMU", "IOMMUTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
             swiftSettings: swiftSettings),
         .testTarget(
@@ -81,6 +95,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "CIOMMUBatchTests", dependencies: ["CIOMMU", "CIOMMUProbe", "IOMMUTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "CIOMMUFaultTests", dependencies: ["CIOMMU", "CIOMMUProbe", "IOMMUTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUStressTests", dependencies: ["CIOMMU", "CIOMMUProbe"], swiftSettings: swiftSettings),

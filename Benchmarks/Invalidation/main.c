@@ -178,6 +178,7 @@ static void stop(struct reader *reader) {
 static void measure_pages(struct ciommu_port *port, const char *beside) {
     const uint32_t counts[] = {1, 32, 256};
     struct descriptor entries[256];
+    translate(port, 0, 0); /* else no page size is in use, and there is nothing to clear */
     for (uint32_t page = 0; page < 256; page++) {
         entries[page] = page_of(1, page * 2 * PAGE);
     }

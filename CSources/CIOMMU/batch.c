@@ -38,20 +38,21 @@ static bool refuse(struct batch_run *run, uint32_t code, const char *text) {
 }
 
 /* Copies one entry. What lies beyond the format's own length must be zero: false if it is not. */
-static bool copy_entry(const struct ciommu_batch *batch, uint32_t index, uint64_t words[4]) {
+static bool copy_entry(const struct ciommu_batch *batch, uint32_t native, uint32_t index,
+                       uint64_t words[4]) {
     const unsigned char *entry =
         (const unsigned char *)batch->entries + (size_t)index * batch->entry_length;
-    uint32_t native = native_length(batch->format);
     unsigned char any = 0;
-    memset(words, 0, 4 * sizeof words[0]);
     /* The guest may write here at the same time: every word is read once, whatever it is. */
     if ((uintptr_t)entry % sizeof words[0] == 0) {
         const uint64_t *aligned = (const uint64_t *)(const void *)entry;
-        for (uint32_t word = 0; word < native / sizeof words[0]; word++) {
-            words[word] = load_relaxed(&aligned[word]);
-        }
+        words[0] = load_relaxed(&aligned[0]);
+        words[1] = load_relaxed(&aligned[1]);
+        words[2] = native > 16 ? load_relaxed(&aligned[2]) : 0;
+        words[3] = native > 24 ? load_relaxed(&aligned[3]) : 0;
     } else {
         unsigned char *copy = (unsigned char *)words;
+        memset(words, 0, 4 * sizeof words[0]);
         for (uint32_t at = 0; at < native; at++) {
             copy[at] = load_relaxed(&entry[at]);
         }
@@ -208,7 +209,7 @@ static void take_descriptor(struct batch_run *run, uint32_t index, const uint64_
         }
         return;
     default:
-        ciommu_pending_add(&run->pending, NULL, &decoded->invalidation, index);
+        ciommu_pending_add(&run->pending, index);
     }
 }
 
@@ -216,22 +217,22 @@ static void take_descriptor(struct batch_run *run, uint32_t index, const uint64_
 static bool take_entry(struct batch_run *run, uint32_t index) {
     const struct ciommu_batch *batch = run->batch;
     uint64_t words[4];
-    if (!copy_entry(batch, index, words)) {
+    if (!copy_entry(batch, run->native, index, words)) {
         uint32_t code = batch->format == CIOMMU_BATCH_VTD_S1 ? E2BIG : VTD_IQEI_RESERVED;
         return refuse(run, code, "bytes beyond the entry's format are not zero");
     }
+    struct ciommu_invalidation *next = pending_next(&run->pending);
     if (batch->format == CIOMMU_BATCH_VTD_S1) {
-        struct ciommu_invalidation what;
-        if (!decode_stage1(run, words, &what)) {
+        if (!decode_stage1(run, words, next)) {
             return false;
         }
-        ciommu_pending_add(&run->pending, batch->domain->space, &what, index);
+        ciommu_pending_add(&run->pending, index);
         run->entries[0]++;
         return true;
     }
-    struct ciommu_descriptor_result decoded;
+    struct ciommu_descriptor_result decoded; /* but for its invalidation */
     bool wide = batch->format == CIOMMU_BATCH_VTD_256;
-    if (!ciommu_vtd_decode(run->unit, words, wide, &decoded)) {
+    if (!ciommu_vtd_decode(run->unit, words, wide, &decoded, next)) {
         return refuse(run, decoded.iqei, decoded.error);
     }
     run->entries[words[0] & 15]++; /* of those types that exist, bits 11:9 are zero */
@@ -255,6 +256,7 @@ void ciommu_batch_begin(struct batch_run *run) {
     run->pending.report = device_failed;
     run->pending.context = run;
     run->segment_first = 0;
+    run->native = native_length(run->batch->format);
     run->refused = false;
     memset(run->entries, 0, sizeof run->entries);
     while (result->handled < run->batch->count && !run->refused) {

@@ -17,6 +17,7 @@ struct batch_run {
     struct ciommu_batch_result *result;
     struct pending pending;
     uint32_t segment_first; /* index of the open segment's first entry */
+    uint32_t native;        /* length of the format's entries */
     bool refused;
     uint32_t entries[16]; /* taken, by descriptor type; 0: stage-1 entries */
 };

@@ -278,18 +278,18 @@ static bool decode(struct decoder *d, uint32_t type, struct ciommu_invalidation 
 }
 
 bool ciommu_vtd_decode(const struct ciommu_unit *unit, const uint64_t words[4], bool wide,
-                       struct ciommu_descriptor_result *out) {
-    struct ciommu_invalidation *what = &out->invalidation;
-    out->kind = 0;
-    out->iqei = 0;
-    out->error = NULL;
-    *what = (struct ciommu_invalidation){
-        .size = sizeof *what,
+                       struct ciommu_descriptor_result *out, struct ciommu_invalidation *what) {
+    static const struct ciommu_invalidation nothing_named = {
+        .size = sizeof nothing_named,
         .domain = CIOMMU_ANY,
         .pasid = CIOMMU_ANY,
         .source = CIOMMU_ANY,
         .last = EVERYTHING,
     };
+    out->kind = 0;
+    out->iqei = 0;
+    out->error = NULL;
+    *what = nothing_named;
     uint32_t ttm = field(load_seq_cst(&unit->root), 10, 2);
     struct decoder decoder = {&unit->caps, words[0], words[1], ttm, out};
     uint32_t type = field(words[0], 9, 3) << 4 | field(words[0], 0, 4);
@@ -324,7 +324,7 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
         copy[word] = load_relaxed(&words[word]);
     }
     *out = (struct ciommu_descriptor_result){.size = out->size};
-    bool accepted = ciommu_vtd_decode(unit, copy, wide, out);
+    bool accepted = ciommu_vtd_decode(unit, copy, wide, out, &out->invalidation);
     const struct ciommu_invalidation what = out->invalidation;
     if (!accepted || what.kind == 0) {
         out->invalidation = (struct ciommu_invalidation){0};

@@ -12,9 +12,10 @@
 #define VTD_IQEI_RESERVED 4u
 
 /* Checks and decodes a copied descriptor. False: out->error and out->iqei say why. Otherwise
- * out->kind says what it is; out->invalidation is to be applied if its kind is not 0, and the
- * fields that belong to other kinds are filled for those only. */
+ * out->kind says what it is; `*what`, which may be out->invalidation and is always filled, is to be
+ * applied if its kind is not 0, and the fields that belong to other kinds are filled for those
+ * only. */
 bool ciommu_vtd_decode(const struct ciommu_unit *unit, const uint64_t words[4], bool wide,
-                       struct ciommu_descriptor_result *out);
+                       struct ciommu_descriptor_result *out, struct ciommu_invalidation *what);
 
 #endif

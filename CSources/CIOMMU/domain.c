@@ -317,7 +317,7 @@ enum ciommu_status ciommu_nested_invalidate(struct ciommu_domain *domain, struct
     }
     struct ciommu_unit *unit = domain->unit;
     pthread_mutex_lock(&unit->table_lock);
-    ciommu_space_invalidate(&unit->spaces, domain->space, &what);
+    ciommu_space_invalidate(&unit->spaces, domain->space, &what, 1);
     pthread_mutex_unlock(&unit->table_lock);
     const struct tlb_target target = tlb_of_domain(domain, first, last);
     return ciommu_unit_end_change(unit, &what, &target);

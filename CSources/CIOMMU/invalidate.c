@@ -6,12 +6,15 @@
  */
 #include "invalidate.h"
 #include "tlb_ask.h"
+#include "tracepoints.h"
 
 /* A drain covers the time-outs that were counted before it began. */
 static enum ciommu_status drain(struct ciommu_unit *unit, uint32_t *port_id) {
     uint64_t owed = load_seq_cst(&unit->drain_timeouts);
     (void)add_relaxed(&unit->drains, 1);
+    tracepoint_drain(unit);
     enum ciommu_status status = ciommu_ports_drain(&unit->ports, port_id);
+    tracepoint_drained(unit, status);
     if (status != CIOMMU_OK) {
         (void)add_seq_cst(&unit->drain_timeouts, 1);
     } else if (load_relaxed(&unit->made_up) != owed) {
@@ -79,10 +82,11 @@ enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_por
     }
     enum ciommu_status status = CIOMMU_OK;
     (void)add_relaxed(&unit->invalidations, 1);
+    tracepoint_invalidate(what);
     if (what->kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
         pthread_mutex_lock(&unit->table_lock);
         if (what->kind == CIOMMU_INVALIDATE_TRANSLATIONS) {
-            ciommu_spaces_invalidate(&unit->spaces, what);
+            ciommu_spaces_invalidate(&unit->spaces, what, 1);
         } else {
             ciommu_unit_change_tables(unit, what);
         }
@@ -100,6 +104,7 @@ enum ciommu_status ciommu_unit_end_change(struct ciommu_unit *unit,
                                           const struct ciommu_invalidation *what,
                                           const struct tlb_target *target) {
     (void)add_relaxed(&unit->invalidations, 1);
+    tracepoint_invalidate(what);
     enum ciommu_status status = ciommu_tlbs_settle(unit, target);
     ciommu_observers_tell(unit, what);
     return status;

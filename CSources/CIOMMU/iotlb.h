@@ -19,9 +19,9 @@
  *   Writers      an inserter takes the set's stripe with a try-lock (busy = it does not insert),
  *                checks that the address space's generation is still the one it loaded before its
  *                walk, and stores the entry whole. An invalidator takes the stripe and clears.
- *   Publication  the 16-byte store. The inserter sets the page size's bit in the space's mask and
- *                fences before the check (space.c: invalidate reads the mask after its bump and
- *                fence): either it sees the bit, or the inserter sees the bump.
+ *   Publication  the 16-byte store. Before the check the inserter sets the page size's bit in the
+ *                space's mask; an invalidator bumps and then reads the mask (space.h). All of that
+ *                is seq_cst: either it sees the bit, or the inserter sees the bump.
  *   Guarantee    after clear_page returned, no entry of that page and tag is or will be there that
  *                was walked under an older generation. A reader may have copied one before: hence
  *                the second bump (space.c).

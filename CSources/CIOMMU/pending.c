@@ -4,42 +4,41 @@
  */
 #include "pending.h"
 #include "invalidate.h"
+#include "tracepoints.h"
 
-/* Do two cover the same, but for their ranges? */
-static bool same_target(const struct pending_entry *left, const struct pending_entry *right) {
-    const struct ciommu_invalidation *a = &left->what;
-    const struct ciommu_invalidation *b = &right->what;
+/* Do two entries cover the same, but for their ranges? */
+static bool same_target(const struct ciommu_invalidation *a, const struct ciommu_invalidation *b) {
     /* Device-TLB entries are told apart until they have failed or not; a round merges them. */
-    if (a->kind == CIOMMU_INVALIDATE_DEVICE_TLB && left->index != right->index) {
-        return false;
-    }
-    return left->space == right->space && a->kind == b->kind && a->domain == b->domain &&
-           a->pasid == b->pasid && a->source == b->source && a->source_mask == b->source_mask &&
-           a->stages == b->stages;
+    return a->domain == b->domain && a->kind == b->kind &&
+           a->kind != CIOMMU_INVALIDATE_DEVICE_TLB && a->pasid == b->pasid &&
+           a->source == b->source && a->source_mask == b->source_mask && a->stages == b->stages;
 }
 
-/* Do the ranges touch or overlap? `left` begins first. */
-static bool touches(const struct pending_entry *left, const struct pending_entry *right) {
-    return left->what.last == UINT64_MAX || right->what.first <= left->what.last + 1;
+/* Do the ranges touch or overlap? `a` begins first. */
+static bool touches(const struct ciommu_invalidation *a, const struct ciommu_invalidation *b) {
+    return a->last == UINT64_MAX || b->first <= a->last + 1;
 }
 
-static void absorb(struct pending_entry *into, const struct pending_entry *entry) {
-    struct ciommu_invalidation *a = &into->what;
-    const struct ciommu_invalidation *b = &entry->what;
+/* Puts `from` into `into`, of the same target. */
+static void absorb(struct pending *pending, uint32_t into, uint32_t from) {
+    struct ciommu_invalidation *a = &pending->what[into];
+    const struct ciommu_invalidation *b = &pending->what[from];
+    uint32_t *index = &pending->origins[into].index;
     a->first = b->first < a->first ? b->first : a->first;
     a->last = b->last > a->last ? b->last : a->last;
     a->leaf_only = a->leaf_only != 0 && b->leaf_only != 0;
-    into->index = entry->index < into->index ? entry->index : into->index;
+    *index = pending->origins[from].index < *index ? pending->origins[from].index : *index;
+    pending->merged++;
 }
 
-static bool comes_before(const struct pending_entry *left, const struct pending_entry *right) {
-    const struct ciommu_invalidation *a = &left->what;
-    const struct ciommu_invalidation *b = &right->what;
+static void move(struct pending *pending, uint32_t to, uint32_t from) {
+    pending->what[to] = pending->what[from];
+    pending->origins[to] = pending->origins[from];
+}
+
+static bool comes_before(const struct ciommu_invalidation *a, const struct ciommu_invalidation *b) {
     if (a->kind != b->kind) {
         return a->kind < b->kind;
-    }
-    if (left->space != right->space) {
-        return (uintptr_t)left->space < (uintptr_t)right->space;
     }
     if (a->domain != b->domain) {
         return a->domain < b->domain;
@@ -56,12 +55,14 @@ static bool comes_before(const struct pending_entry *left, const struct pending_
 /* By target, then by address. Mostly sorted already: guests walk upwards. */
 static void sort(struct pending *pending) {
     for (uint32_t index = 1; index < pending->count; index++) {
-        struct pending_entry entry = pending->entries[index];
+        const struct ciommu_invalidation what = pending->what[index];
+        const struct pending_origin origin = pending->origins[index];
         uint32_t at = index;
-        for (; at > 0 && comes_before(&entry, &pending->entries[at - 1]); at--) {
-            pending->entries[at] = pending->entries[at - 1];
+        for (; at > 0 && comes_before(&what, &pending->what[at - 1]); at--) {
+            move(pending, at, at - 1);
         }
-        pending->entries[at] = entry;
+        pending->what[at] = what;
+        pending->origins[at] = origin;
     }
 }
 
@@ -69,13 +70,12 @@ static void sort(struct pending *pending) {
 static void merge(struct pending *pending) {
     uint32_t kept = 0;
     for (uint32_t index = 0; index < pending->count; index++) {
-        const struct pending_entry *entry = &pending->entries[index];
-        struct pending_entry *before = kept == 0 ? NULL : &pending->entries[kept - 1];
-        if (before != NULL && same_target(before, entry) && touches(before, entry)) {
-            absorb(before, entry);
-            pending->merged++;
+        const struct ciommu_invalidation *what = &pending->what[index];
+        const struct ciommu_invalidation *before = kept == 0 ? NULL : &pending->what[kept - 1];
+        if (before != NULL && same_target(before, what) && touches(before, what)) {
+            absorb(pending, kept - 1, index);
         } else {
-            pending->entries[kept++] = *entry;
+            move(pending, kept++, index);
         }
     }
     pending->count = kept;
@@ -90,52 +90,59 @@ static void arrange(struct pending *pending) {
     }
 }
 
-/* One past the last entry of the target at `first`; adds up its pages. */
-static uint32_t end_of_target(const struct pending *pending, uint32_t first, uint64_t *pages) {
-    uint32_t next = first;
-    *pages = 0;
-    for (; next < pending->count && same_target(&pending->entries[first], &pending->entries[next]);
-         next++) {
-        const struct ciommu_invalidation *what = &pending->entries[next].what;
-        uint64_t more = ((what->last - what->first) >> 12) + 1;
-        *pages = more > UINT64_MAX - *pages ? UINT64_MAX : *pages + more;
+/* One past the last entry of the target at `first`. Arranged. */
+static uint32_t end_of_target(const struct pending *pending, uint32_t first) {
+    uint32_t next = first + 1;
+    while (next < pending->count && same_target(&pending->what[first], &pending->what[next])) {
+        next++;
     }
     return next;
+}
+
+static uint64_t add_pages(uint64_t pages, const struct ciommu_invalidation *what) {
+    uint64_t more = ((what->last - what->first) >> 12) + 1;
+    return more > UINT64_MAX - pages ? UINT64_MAX : pages + more;
 }
 
 /* Many ranges of one target become all of it. */
 static void widen(struct pending *pending) {
     uint32_t kept = 0;
     for (uint32_t first = 0, next; first < pending->count; first = next) {
-        uint64_t pages;
-        next = end_of_target(pending, first, &pages);
+        next = end_of_target(pending, first);
+        uint64_t pages = 0;
+        for (uint32_t index = first; index < next; index++) {
+            pages = add_pages(pages, &pending->what[index]);
+        }
         bool whole = next - first > 1 && pages > PENDING_PAGES_MOST &&
-                     pending->entries[first].what.kind == CIOMMU_INVALIDATE_TRANSLATIONS;
+                     pending->what[first].kind == CIOMMU_INVALIDATE_TRANSLATIONS;
         for (uint32_t index = first; index < next; index++) {
             if (whole && index > first) {
-                absorb(&pending->entries[kept - 1], &pending->entries[index]);
-                pending->merged++;
+                absorb(pending, kept - 1, index);
             } else {
-                pending->entries[kept++] = pending->entries[index];
+                move(pending, kept++, index);
             }
         }
         if (whole) {
             pending->widened++;
-            pending->entries[kept - 1].what.first = 0;
-            pending->entries[kept - 1].what.last = UINT64_MAX;
+            pending->what[kept - 1].first = 0;
+            pending->what[kept - 1].last = UINT64_MAX;
         }
     }
     pending->count = kept;
 }
 
-/* Table lock. */
-static void apply_one(struct ciommu_unit *unit, const struct pending_entry *entry, bool *tables) {
-    const struct ciommu_invalidation *what = &entry->what;
-    if (what->kind == CIOMMU_INVALIDATE_TRANSLATIONS) {
-        if (entry->space != NULL) {
-            ciommu_space_invalidate(&unit->spaces, entry->space, what);
+/* The `count` entries of one target. Table lock. */
+static void apply_target(struct pending *pending, const struct ciommu_invalidation *set,
+                         uint32_t count, bool *tables) {
+    struct ciommu_unit *unit = pending->unit;
+    for (uint32_t index = 0; index < count; index++) {
+        tracepoint_invalidate(&set[index]);
+    }
+    if (set->kind == CIOMMU_INVALIDATE_TRANSLATIONS) {
+        if (pending->domain != NULL) {
+            ciommu_space_invalidate(&unit->spaces, pending->domain->space, set, count);
         } else {
-            ciommu_spaces_invalidate(&unit->spaces, what);
+            ciommu_spaces_invalidate(&unit->spaces, set, count);
         }
         return;
     }
@@ -143,7 +150,7 @@ static void apply_one(struct ciommu_unit *unit, const struct pending_entry *entr
         ciommu_unit_begin_table_change(unit);
         *tables = true;
     }
-    ciommu_bindings_remove(&unit->bindings, what);
+    ciommu_bindings_remove(&unit->bindings, set); /* it knows no ranges */
 }
 
 static void apply(struct pending *pending) {
@@ -154,9 +161,10 @@ static void apply(struct pending *pending) {
         widen(pending);
     }
     pthread_mutex_lock(&unit->table_lock);
-    for (uint32_t index = 0; index < pending->count; index++) {
-        if (pending->entries[index].what.kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
-            apply_one(unit, &pending->entries[index], &tables);
+    for (uint32_t first = 0, next; first < pending->count; first = next) {
+        next = end_of_target(pending, first);
+        if (pending->what[first].kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
+            apply_target(pending, &pending->what[first], next - first, &tables);
             pending->changed = true;
         }
     }
@@ -178,8 +186,8 @@ static void note_failure(void *context, const struct ciommu_batch_failure *failu
         pending->late_source = failure->source;
     }
     for (uint32_t index = 0; index < pending->count; index++) {
-        struct pending_entry *entry = &pending->entries[index];
-        entry->failed = entry->failed || entry->index == failure->index;
+        struct pending_origin *origin = &pending->origins[index];
+        origin->failed = origin->failed || origin->index == failure->index;
     }
     pending->report(pending->context, failure);
 }
@@ -206,9 +214,9 @@ static void report_coarsely(struct pending *pending) {
         pending->earlier_first = UINT32_MAX;
     }
     for (uint32_t index = 0; index < pending->count; index++) {
-        const struct pending_entry *entry = &pending->entries[index];
-        if (entry->what.kind == CIOMMU_INVALIDATE_DEVICE_TLB && !entry->failed) {
-            report_ambiguous(pending, entry->index);
+        const struct pending_origin *origin = &pending->origins[index];
+        if (pending->what[index].kind == CIOMMU_INVALIDATE_DEVICE_TLB && !origin->failed) {
+            report_ambiguous(pending, origin->index);
         }
     }
 }
@@ -216,19 +224,19 @@ static void report_coarsely(struct pending *pending) {
 /* A wave in which nobody was late: its entries may yet be in doubt. */
 static void note_wave(struct pending *pending) {
     for (uint32_t index = 0; index < pending->count; index++) {
-        const struct pending_entry *entry = &pending->entries[index];
-        if (entry->what.kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
+        uint32_t entry = pending->origins[index].index;
+        if (pending->what[index].kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
             continue;
         }
         if (pending->earlier_first == UINT32_MAX) {
-            pending->earlier_first = entry->index;
-            pending->earlier_last = entry->index;
+            pending->earlier_first = entry;
+            pending->earlier_last = entry;
         }
-        if (entry->index < pending->earlier_first) {
-            pending->earlier_first = entry->index;
+        if (entry < pending->earlier_first) {
+            pending->earlier_first = entry;
         }
-        if (entry->index > pending->earlier_last) {
-            pending->earlier_last = entry->index;
+        if (entry > pending->earlier_last) {
+            pending->earlier_last = entry;
         }
     }
 }
@@ -239,14 +247,13 @@ static void ask_devices(struct pending *pending) {
     struct tlb_round round;
     tlb_round_init(&round, pending->unit, note_failure, pending);
     for (uint32_t index = 0; index < pending->count; index++) {
-        const struct pending_entry *entry = &pending->entries[index];
-        const struct ciommu_invalidation *what = &entry->what;
+        const struct ciommu_invalidation *what = &pending->what[index];
         struct tlb_target target = {.kind = TLB_OF_INVALIDATION, .what = what};
-        if (entry->space != NULL) {
+        if (pending->domain != NULL) {
             target = tlb_of_domain(pending->domain, what->first, what->last);
         }
-        if (entry->space != NULL || what->kind == CIOMMU_INVALIDATE_DEVICE_TLB) {
-            ciommu_tlb_round_collect(&round, &target, entry->index);
+        if (pending->domain != NULL || what->kind == CIOMMU_INVALIDATE_DEVICE_TLB) {
+            ciommu_tlb_round_collect(&round, &target, pending->origins[index].index);
         }
     }
     ciommu_tlb_round_ask(&round);
@@ -288,7 +295,7 @@ static void tell(struct pending *pending) {
     }
     if (load_acquire(&unit->observers) != NULL) {
         for (uint32_t index = 0; index < pending->count; index++) {
-            ciommu_observers_tell(unit, &pending->entries[index].what);
+            ciommu_observers_tell(unit, &pending->what[index]);
         }
     }
     forget(pending);
@@ -353,27 +360,24 @@ static void make_room(struct pending *pending) {
     }
 }
 
-void ciommu_pending_add(struct pending *pending, struct ciommu_space *space,
-                        const struct ciommu_invalidation *what, uint32_t index) {
+void ciommu_pending_add(struct pending *pending, uint32_t index) {
     if (pending->count == PENDING_MOST) {
         make_room(pending);
+        pending->what[pending->count] = pending->what[PENDING_MOST];
     }
-    struct pending_entry *entry = &pending->entries[pending->count];
-    entry->space = space;
-    entry->what = *what;
-    entry->index = index;
-    entry->failed = false;
-    uint64_t pages = ((what->last - what->first) >> 12) + 1;
-    pending->pages = pages > UINT64_MAX - pending->pages ? UINT64_MAX : pending->pages + pages;
-    if (pending->count != 0) {
-        struct pending_entry *before = entry - 1;
-        bool upwards = what->first >= before->what.first;
-        if (upwards && touches(before, entry) && same_target(before, entry)) {
-            absorb(before, entry);
-            pending->merged++;
+    uint32_t at = pending->count;
+    const struct ciommu_invalidation *what = &pending->what[at];
+    pending->origins[at] = (struct pending_origin){.index = index};
+    if (what->last - what->first != UINT64_MAX) {
+        pending->pages = add_pages(pending->pages, what);
+    }
+    if (at != 0) {
+        const struct ciommu_invalidation *before = what - 1;
+        if (what->first >= before->first && touches(before, what) && same_target(before, what)) {
+            absorb(pending, at - 1, at);
             return;
         }
-        if (pending->ordered && comes_before(entry, before)) {
+        if (pending->ordered && comes_before(what, before)) {
             pending->ordered = false;
         }
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * pending.h - the inner invalidations of one segment of a batch, merged, until they are applied
- * together under one lock and completed by one drain. On the stack of the thread that applies the
- * batch.
+ * together under one lock, the ranges of one target as one set, and completed by one drain. On the
+ * stack of the thread that applies the batch.
  */
 #ifndef CIOMMU_PENDING_H
 #define CIOMMU_PENDING_H
@@ -15,18 +15,20 @@
  * space, whose fresh tag costs one store; clearing costs a stripe per page and page size. */
 #define PENDING_PAGES_MOST 512u
 
-struct pending_entry {
-    struct ciommu_space *space; /* of a nested domain's batch; NULL: `what` says which */
-    struct ciommu_invalidation what;
+/* Where a pending entry comes from. */
+struct pending_origin {
     uint32_t index; /* of the batch's entry; of several that were merged, the first */
     bool failed;    /* a device was late or refused, and was reported */
 };
 
 struct pending {
+    /* One more: where an entry is written while there is no room for it. Aligned, so that no part
+     * of an entry lies across two cache lines. */
+    struct ciommu_invalidation what[PENDING_MOST + 1] __attribute__((aligned(64)));
+    struct pending_origin origins[PENDING_MOST + 1]; /* of the same entries */
     struct ciommu_unit *unit;
-    struct pending_entry entries[PENDING_MOST];
     uint32_t count;
-    uint64_t pages;   /* of all of them, before merging */
+    uint64_t pages;   /* of all ranges that are less than everything, before merging */
     bool ordered;     /* sorted by target and address, nothing left to merge */
     uint32_t widened; /* targets that became a whole space, since the beginning */
     uint32_t merged;  /* entries that needed no place of their own, since the beginning */
@@ -34,7 +36,7 @@ struct pending {
     bool late;        /* a drain timed out */
     bool late_now;    /* in this segment; whoever reports it clears it */
     uint32_t port_id;
-    struct ciommu_domain *domain; /* of a nested domain's batch, or NULL */
+    struct ciommu_domain *domain; /* of a nested domain's batch: all entries are of its space */
     tlb_report report;            /* hears of devices that failed */
     void *context;
     bool device_late;     /* one timed out, since the beginning */
@@ -67,9 +69,14 @@ static inline void pending_init(struct pending *pending, struct ciommu_unit *uni
     pending->earlier_last = 0;
 }
 
-/* Adds one; applies what is there first if there is no room. */
-void ciommu_pending_add(struct pending *pending, struct ciommu_space *space,
-                        const struct ciommu_invalidation *what, uint32_t index);
+/* Where to write the next entry before it is added. It is decoded in its place, because copying
+ * what was written field by field a moment ago stalls. */
+static inline struct ciommu_invalidation *pending_next(struct pending *pending) {
+    return &pending->what[pending->count];
+}
+
+/* Adds the next one; applies what is there first if there is no room. */
+void ciommu_pending_add(struct pending *pending, uint32_t index);
 
 /* The end of a segment in two halves: applies everything; and, after the ports were drained with
  * `status`, asks devices and tells observers. */

@@ -20,6 +20,10 @@ static_assert(offsetof(struct ciommu_port, head) == 0, "the fixed prefix comes f
 
 #define EMPTY UINT64_MAX
 
+/* Implementation: pauses between two looks at an open section, and between two yields. */
+#define LOOK_PAUSES_MOST 16u
+#define YIELD_PAUSES 64u
+
 static void forget_bindings(struct ciommu_port *port) {
     for (uint32_t slot = 0; slot < BINDING_SLOTS; slot++) {
         port->bindings[slot].requester = EMPTY;
@@ -284,14 +288,22 @@ static uint64_t now(void) {
 }
 
 /* Waits until `word` is no longer the odd value `seen`. `*deadline` is 0 until the first time the
- * clock is needed. */
+ * clock is needed. Every look takes the cache line away from the owner, who writes to it with every
+ * request: looks that follow closely upon each other delay what they wait for. */
 static bool wait_for_move(const uint64_t *word, uint64_t seen, uint64_t timeout,
                           uint64_t *deadline) {
-    for (uint32_t spins = 1; load_acquire(word) == seen; spins++) {
-        if (spins % 64 != 0) {
+    uint32_t spins = 0;
+    uint32_t pauses = 1;
+    while (load_acquire(word) == seen) {
+        for (uint32_t pause = 0; pause < pauses; pause++) {
             cpu_relax();
+        }
+        spins += pauses;
+        pauses = pauses < LOOK_PAUSES_MOST ? 2 * pauses : pauses;
+        if (spins < YIELD_PAUSES) {
             continue;
         }
+        spins = 0;
         uint64_t time = now();
         if (*deadline == 0) {
             *deadline = time + timeout < time ? UINT64_MAX : time + timeout;

@@ -216,47 +216,16 @@ void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space) {
     }
 }
 
-/* Everything that rests on this space's second stage: a parent address selects no child address, so
- * children die whole. */
-static void invalidate_children(struct spaces *spaces, struct ciommu_space *parent) {
-    if (MUTANT(NO_CHILDREN)) {
-        return;
-    }
-    for (struct ciommu_space *child = parent->children; child != NULL;
-         child = child->sibling_next) {
-        store_release(&child->walk_generation, child->walk_generation + 1);
-        fresh_tag(spaces, child);
-        (void)add_seq_cst(&child->generation, 1);
-    }
+/* Whoever writes a generation holds the table lock, so it takes no exchange. Pairs with the acquire
+ * loads in translate.c: find_leaf, and through ugen with ciommu_port_revalidate. */
+static void bump(uint64_t *generation) {
+    store_release(generation, *generation + 1);
 }
 
-/* Clears a page range at every size that is in use. False when clearing page by page would be too
- * long. */
-static bool clear_range(struct spaces *spaces, struct ciommu_space *space, uint64_t first,
-                        uint64_t last) {
-    uint64_t sizes =
-        load_seq_cst(&space->sizes); /* after the bump; pairs with the inserter's fence */
-    if ((last - first) >> 12 >= RANGE_PAGES_MOST) { /* the difference is one short of the size */
-        return false;
-    }
-    uint32_t tag = space->tag;
-    for (uint32_t page_lg2 = 12; page_lg2 < 64 && sizes >> page_lg2 != 0; page_lg2++) {
-        if ((sizes >> page_lg2 & 1) == 0) {
-            continue;
-        }
-        uint64_t step = UINT64_C(1) << page_lg2;
-        uint64_t page = first & ~(step - 1);
-        ciommu_iotlb_clear_page(spaces->iotlb, tag, page, page_lg2);
-        while (last - page >= step) {
-            page += step;
-            ciommu_iotlb_clear_page(spaces->iotlb, tag, page, page_lg2);
-        }
-    }
-    return true;
-}
-
+/* Nothing here is seq_cst, because nothing has to be read back: whatever an old walk inserts from
+ * now on carries the old tag, which nobody looks for once the sections from before have ended. */
 static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) {
-    store_release(&space->walk_generation, space->walk_generation + 1);
+    bump(&space->walk_generation);
     /* Before the tag: who has seen the new tag adds its size after this store. */
     if (!MUTANT(SIZES_RESET_LATE)) {
         store_relaxed(&space->sizes, 0);
@@ -266,26 +235,35 @@ static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) 
         yield_point(CIOMMU_YIELD_BUMPED);
         store_relaxed(&space->sizes, 0);
     }
-    (void)add_seq_cst(&space->generation, 1);
-    fence_seq_cst();
+    bump(&space->generation);
 }
 
-static void invalidate_range(struct spaces *spaces, struct ciommu_space *space, uint64_t first,
-                             uint64_t last, bool leaf_only) {
-    if (!leaf_only && !MUTANT(KEEP_WALKGEN)) {
-        store_release(&space->walk_generation, space->walk_generation + 1);
+/* Everything that rests on this space's second stage: a parent address selects no child address, so
+ * children die whole. */
+static void invalidate_children(struct spaces *spaces, struct ciommu_space *parent) {
+    if (MUTANT(NO_CHILDREN)) {
+        return;
     }
-    if (!MUTANT(BUMP_AFTER_SCAN)) {
-        (void)add_seq_cst(&space->generation, 1);
+    for (struct ciommu_space *child = parent->children; child != NULL;
+         child = child->sibling_next) {
+        bump(&child->walk_generation);
+        fresh_tag(spaces, child);
+        bump(&child->generation);
     }
-    fence_seq_cst();
-    yield_point(CIOMMU_YIELD_BUMPED);
-    if (spaces->iotlb->entries != NULL && !clear_range(spaces, space, first, last)) {
-        invalidate_whole(spaces, space);
-    }
-    yield_point(CIOMMU_YIELD_CLEARED);
-    if (!MUTANT(ONE_BUMP)) {
-        (void)add_seq_cst(&space->generation, 1);
+}
+
+/* Clears a page range at every size of the mask. */
+static void clear_range(struct iotlb *iotlb, uint32_t tag, uint64_t sizes, uint64_t first,
+                        uint64_t last) {
+    for (; sizes != 0; sizes &= sizes - 1) {
+        uint32_t page_lg2 = (uint32_t)__builtin_ctzll(sizes);
+        uint64_t step = UINT64_C(1) << page_lg2;
+        uint64_t page = first & ~(step - 1);
+        ciommu_iotlb_clear_page(iotlb, tag, page, page_lg2);
+        while (last - page >= step) {
+            page += step;
+            ciommu_iotlb_clear_page(iotlb, tag, page, page_lg2);
+        }
     }
 }
 
@@ -303,25 +281,68 @@ static bool canonical_range(const struct ciommu_space *space, uint64_t *first, u
     return *last >= *first && *last == end;
 }
 
+/* All ranges of a set, between one pair of bumps. */
+static void invalidate_ranges(struct spaces *spaces, struct ciommu_space *space,
+                              const struct ciommu_invalidation *set, uint32_t count,
+                              bool leaf_only) {
+    struct iotlb *iotlb = spaces->iotlb;
+    if (!leaf_only && !MUTANT(KEEP_WALKGEN)) {
+        bump(&space->walk_generation);
+    }
+    /* Both this and the load of `sizes` seq_cst: pairs with translate.c: iotlb_fill. */
+    if (!MUTANT(BUMP_AFTER_SCAN)) {
+        (void)add_seq_cst(&space->generation, 1);
+    }
+    yield_point(CIOMMU_YIELD_BUMPED);
+    uint64_t sizes = iotlb->entries == NULL ? 0 : load_seq_cst(&space->sizes);
+    for (uint32_t index = 0; index < count && sizes != 0; index++) {
+        uint64_t first = set[index].first;
+        uint64_t last = set[index].last;
+        (void)canonical_range(space, &first, &last); /* it is: needs_whole */
+        clear_range(iotlb, space->tag, sizes, first, last);
+    }
+    yield_point(CIOMMU_YIELD_CLEARED);
+    if (!MUTANT(ONE_BUMP)) {
+        bump(&space->generation);
+    }
+}
+
 void ciommu_space_forget_walks(struct ciommu_space *space) {
-    store_release(&space->walk_generation, space->walk_generation + 1);
+    bump(&space->walk_generation);
+}
+
+/* Must the whole space go for this? */
+static bool needs_whole(const struct spaces *spaces, const struct ciommu_space *space,
+                        const struct ciommu_invalidation *what) {
+    uint64_t first = what->first;
+    uint64_t last = what->last;
+    if (first == 0 && last == UINT64_MAX) {
+        return true;
+    }
+    if ((what->stages & CIOMMU_STAGES_SECOND) != 0 && space->shape.kind != SPACE_SECOND) {
+        return true; /* a parent address selects no address of this space */
+    }
+    /* The difference is one short of the size. */
+    bool large = (last - first) >> 12 >= RANGE_PAGES_MOST;
+    return (large && spaces->iotlb->entries != NULL) || !canonical_range(space, &first, &last);
 }
 
 void ciommu_space_invalidate(struct spaces *spaces, struct ciommu_space *space,
-                             const struct ciommu_invalidation *what) {
-    bool whole = what->first == 0 && what->last == UINT64_MAX;
+                             const struct ciommu_invalidation *set, uint32_t count) {
+    bool whole = false;
+    bool leaf_only = true;
+    for (uint32_t index = 0; index < count && !whole; index++) {
+        whole = needs_whole(spaces, space, &set[index]);
+        leaf_only = leaf_only && set[index].leaf_only != 0;
+    }
     if (MUTANT(CHILD_FIRST)) {
         invalidate_children(spaces, space);
         yield_point(CIOMMU_YIELD_PARENT_DONE);
     }
-    bool from_below =
-        (what->stages & CIOMMU_STAGES_SECOND) != 0 && space->shape.kind != SPACE_SECOND;
-    uint64_t first = what->first;
-    uint64_t last = what->last;
-    if (whole || from_below || !canonical_range(space, &first, &last)) {
+    if (whole) {
         invalidate_whole(spaces, space);
     } else {
-        invalidate_range(spaces, space, first, last, what->leaf_only != 0);
+        invalidate_ranges(spaces, space, set, count, leaf_only);
     }
     if (space->children != NULL && !MUTANT(CHILD_FIRST)) {
         yield_point(CIOMMU_YIELD_PARENT_DONE);
@@ -347,20 +368,21 @@ static bool covers(const struct ciommu_invalidation *what, const struct ciommu_s
     }
 }
 
-void ciommu_spaces_invalidate(struct spaces *spaces, const struct ciommu_invalidation *what) {
-    if (what->domain != CIOMMU_ANY) {
-        for (struct ciommu_space *space = *bucket_of(spaces, what->domain); space != NULL;
+void ciommu_spaces_invalidate(struct spaces *spaces, const struct ciommu_invalidation *set,
+                              uint32_t count) {
+    if (set->domain != CIOMMU_ANY) {
+        for (struct ciommu_space *space = *bucket_of(spaces, set->domain); space != NULL;
              space = space->domain_next) {
-            if (covers(what, space)) {
-                ciommu_space_invalidate(spaces, space, what);
+            if (covers(set, space)) {
+                ciommu_space_invalidate(spaces, space, set, count);
             }
         }
         return;
     }
     for (uint32_t index = 1; index < spaces->top; index++) {
         struct ciommu_space *space = &spaces->pool[index];
-        if (space->alive && covers(what, space)) {
-            ciommu_space_invalidate(spaces, space, what);
+        if (space->alive && covers(set, space)) {
+            ciommu_space_invalidate(spaces, space, set, count);
         }
     }
 }

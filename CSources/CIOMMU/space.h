@@ -11,11 +11,19 @@
  *                check `tag` again: tags are finite, and after a renewal the same tag may be
  *                another space's.
  *   Writers      under the unit's table lock: everything but `sizes` (inserters set bits).
- *   Changes      space.c: invalidate. Non-leaf: walk_generation++. Whole space: fresh tag.
- *                generation++ (seq_cst), fence; then the IOTLB ways of a page range; then
- *                generation++ again, because a first level may have copied an entry between the
- *                first bump and its clearing. Children of a parent only after all that:
- *                walk_generation++, fresh tag, generation++.
+ *   Whole        walk_generation++, sizes forgotten, fresh tag, generation++, each visible before
+ *                the next. Release stores: old walks can only insert under the old tag.
+ *   Ranges       any number of them at once. walk_generation++ unless only leaves changed;
+ *                generation++ (seq_cst); then `sizes` is loaded (seq_cst) and the IOTLB ways of all
+ *                ranges are cleared; then generation++ again (release), because a first level may
+ *                have copied an entry between the first bump and its clearing. The first bump and
+ *                that load stand against an inserter's two steps (translate.c: iotlb_fill): size
+ *                bit, then generation. All four are in the one order of seq_cst operations, so
+ *                either its bit is seen here, or the bump there; no fence is needed besides. An
+ *                inserter that saw no bump holds the stripe from then on, or had it before the
+ *                clearing did.
+ *   Children     of a parent only after all that: walk_generation++, fresh tag, generation++.
+ *   Sections     see all of it through ugen, which moves (seq_cst) after it (unit.h).
  *   Removal      `birth`++ and `generation`++ and the slot goes to call_rcu. Slots live in a fixed
  *                pool and keep their counters for ever, so that a first-level entry which outlives
  *                its space finds another generation, never freed memory.
@@ -159,17 +167,17 @@ void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space);
  * lock, never by a resolver. */
 void ciommu_spaces_renew_tags(struct spaces *spaces);
 
-/* Invalidates one space, and what rests on it, as far as `what` says (its range, stages and
- * leaf_only). Table lock; draining is the caller's. */
+/* Invalidates one space, and what rests on it, as far as a set says (ranges, stages, leaf_only):
+ * `count` invalidations, at least one, that differ in nothing but range and leaf_only. Table lock;
+ * draining is the caller's. */
 void ciommu_space_invalidate(struct spaces *spaces, struct ciommu_space *space,
-                             const struct ciommu_invalidation *what);
+                             const struct ciommu_invalidation *set, uint32_t count);
 
 /* Lets every walk cache forget the space's tables. Table lock. */
 void ciommu_space_forget_walks(struct ciommu_space *space);
 
-/* Invalidates what `invalidation` covers (kind TRANSLATIONS). Table lock; draining is the caller's.
- */
-void ciommu_spaces_invalidate(struct spaces *spaces,
-                              const struct ciommu_invalidation *invalidation);
+/* Invalidates what such a set covers (kind TRANSLATIONS). Table lock; draining is the caller's. */
+void ciommu_spaces_invalidate(struct spaces *spaces, const struct ciommu_invalidation *set,
+                              uint32_t count);
 
 #endif

@@ -39,6 +39,10 @@ static const struct {
     [CIOMMU_OTHER_UNIT] = {"the domain belongs to another unit", EINVAL},
     [CIOMMU_NOT_NEST_PARENT] = {"the domain was not made as a nest parent", EINVAL},
     [CIOMMU_NOT_TRACKING] = {"dirty tracking is off", EINVAL},
+    [CIOMMU_ALREADY_ANSWERED] =
+        {"it has been answered before, by a response, a deadline or a reset", EALREADY},
+    [CIOMMU_CLOSED] = {"the object is being destroyed", ESHUTDOWN},
+    [CIOMMU_BAD_STATE] = {"the entry is not in a state that allows this", EINVAL},
 };
 
 #define STATUS_COUNT (sizeof statuses / sizeof statuses[0])

@@ -10,6 +10,7 @@
  */
 #include "translate.h"
 #include "context_vtd.h"
+#include "tracepoints.h"
 
 /* Requests whose answers the first level must not serve to plain ones. */
 #define UNCACHED_FLAGS                                                                             \
@@ -78,6 +79,7 @@ static void answer_fault(struct ciommu_port *port, const struct lookup *lookup,
     if (!suppressed && !completes && !probe && (lookup->flags & CIOMMU_NO_FAULT) == 0) {
         ciommu_port_record(port, &out->fault);
     }
+    tracepoint_fault(&out->fault);
 }
 
 static void answer_interrupt(const struct lookup *lookup, struct ciommu_result *out) {
@@ -471,10 +473,10 @@ static void iotlb_fill(struct ciommu_port *port, struct ciommu_space *space, uin
         return;
     }
     uint64_t size = UINT64_C(1) << leaf->page_lg2;
-    if (!MUTANT(SIZES_LATE) && (load_acquire(&space->sizes) & size) == 0) {
-        (void)or_seq_cst(
-            &space->sizes,
-            size); /* before the generation is checked; pairs with space.c: clear_range */
+    /* The bit is there (seq_cst, whoever set it) before the generation is checked; pairs with
+     * space.c: invalidate_ranges. */
+    if (!MUTANT(SIZES_LATE) && (load_seq_cst(&space->sizes) & size) == 0) {
+        (void)or_seq_cst(&space->sizes, size);
     }
     port->random = port->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
     ciommu_iotlb_insert(iotlb, tag, iova, leaf, &space->generation, generation, port->random >> 60);
@@ -542,6 +544,7 @@ static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, str
     }
     count_owned(&port->page_walks);
     bool found = format_of(path->shape)->walk(walker, lookup->iova, leaf);
+    tracepoint_walk(port->id, path->shape->domain, lookup->iova, found ? leaf->page_lg2 : 0);
     yield_point(CIOMMU_YIELD_WALKED);
     if (!found) {
         return false;
@@ -612,6 +615,7 @@ static void answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
     struct ciommu_unit *unit = port->unit;
     bool explicit_pasid = carries_pasid(lookup);
     count_owned(&port->lookups_slow);
+    tracepoint_miss(port->id, lookup->source, lookup->pasid, lookup->iova, lookup->access);
     if (in_interrupt_range(lookup->iova) && meets_interrupts(lookup)) {
         answer_interrupt(lookup, out);
         return;

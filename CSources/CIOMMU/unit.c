@@ -72,6 +72,7 @@ static enum ciommu_status memory_quiesce(struct memory_user *user) {
 /* ---- Life ---- */
 
 static void free_unit(struct ciommu_unit *unit) {
+    ciommu_events_fini(&unit->events);
     ciommu_submissions_fini(&unit->submissions);
     ciommu_devices_fini(&unit->devices);
     ciommu_device_tlbs_fini(&unit->tlbs);
@@ -168,6 +169,7 @@ enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
     pthread_mutex_init(&unit->namespaces_lock, NULL);
     ciommu_device_tlbs_init(&unit->tlbs);
     ciommu_submissions_init(&unit->submissions);
+    ciommu_events_init(&unit->events);
     status = fill_unit(unit, config);
     if (status != CIOMMU_OK) {
         free_unit(unit);

@@ -15,6 +15,7 @@
 
 #include "binding.h"
 #include "device.h"
+#include "events.h"
 #include "submit.h"
 #include "device_tlb.h"
 #include "vtd_caps.h"
@@ -60,6 +61,7 @@ struct ciommu_unit {
     struct devices devices;
     struct device_tlbs tlbs;
     struct submissions submissions;
+    struct events events;
     struct ports ports;
     struct port_sizes port_sizes;
     uint32_t pool_ports; /* the first slots of `ports` */

@@ -72,6 +72,9 @@ extension IOMMUError.Kind {
         case .otherUnit: CIOMMU_OTHER_UNIT
         case .notNestParent: CIOMMU_NOT_NEST_PARENT
         case .notTracking: CIOMMU_NOT_TRACKING
+        case .alreadyAnswered: CIOMMU_ALREADY_ANSWERED
+        case .closed: CIOMMU_CLOSED
+        case .badState: CIOMMU_BAD_STATE
         }
     }
 }

@@ -12,6 +12,7 @@ public struct IOMMUError: Error, Sendable {
         case noMemory, invalidArgument, misaligned, wraps, overlap, notFound, inUse, inSection, timedOut, noPort
         case unsupported, inconsistent, noHostMemory, readOnly, faulted, badDescriptor
         case noSpace, outOfRange, exists, occupied, notAttached, notOwned, otherUnit, notNestParent, notTracking
+        case alreadyAnswered, closed, badState
     }
 
     let kind: Kind
@@ -87,6 +88,12 @@ public struct IOMMUError: Error, Sendable {
     public static let notNestParent = IOMMUError(.notNestParent)
     /// Dirty tracking is off.
     public static let notTracking = IOMMUError(.notTracking)
+    /// A page-request group was answered before: by another response, its deadline, a detach or a reset.
+    public static let alreadyAnswered = IOMMUError(.alreadyAnswered)
+    /// The queue or the interface is being destroyed.
+    public static let closed = IOMMUError(.closed)
+    /// The interrupt message is not in a state that allows this.
+    public static let badState = IOMMUError(.badState)
 }
 
 extension IOMMUError: Hashable {

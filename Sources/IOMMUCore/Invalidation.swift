@@ -14,7 +14,7 @@ public struct Invalidation: Hashable, Sendable {
         case pasid = 2
         /// IOTLB and paging-structure caches.
         case translations = 3
-        /// Translations that a device holds (ATS). Reaches observers only.
+        /// Translations that devices hold (ATS): those whose device-TLBs the unit knows are asked. The other kinds ask no device.
         case deviceTLB = 4
     }
 

@@ -122,6 +122,18 @@ final class CacheWorld {
         store(space, page)
     }
 
+    /// The same through a new leaf table: the old one goes on saying what it said.
+    func changeTable(_ space: Int, _ page: Int) {
+        let old = spaces[space].slots[page] & ~0xfff
+        let new = image.allocatePage()
+        for offset in stride(from: UInt64(0), to: 0x1000, by: 8) { image[new + offset] = image[old + offset] }
+        spaces[space].tables.link(pages[page], level: 1, to: new)
+        for other in pages.indices where spaces[space].slots[other] & ~0xfff == old {
+            spaces[space].slots[other] = new | spaces[space].slots[other] & 0xfff
+        }
+        change(space, page)
+    }
+
     /// Warms and changes.
     func makeStale(_ space: Int, _ page: Int) {
         warm(space, page)

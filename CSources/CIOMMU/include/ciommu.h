@@ -72,7 +72,11 @@ enum ciommu_status {
     CIOMMU_NOT_OWNED,       /* the PASID lies outside what the device or the namespace owns */
     CIOMMU_OTHER_UNIT,      /* the domain belongs to another unit */
     CIOMMU_NOT_NEST_PARENT, /* the domain was not made as a nest parent */
-    CIOMMU_NOT_TRACKING     /* dirty tracking is off */
+    CIOMMU_NOT_TRACKING,    /* dirty tracking is off */
+    /* Faults, page requests, interrupt messages (ciommu_faults.h, _pages.h, _interrupts.h). */
+    CIOMMU_ALREADY_ANSWERED, /* by an earlier response, its deadline, a detach or a reset */
+    CIOMMU_CLOSED,           /* the queue or the interface is being destroyed */
+    CIOMMU_BAD_STATE         /* the entry is not in a state that allows this */
 };
 
 /* A lower-case English phrase for `status`, never NULL, statically allocated. */
@@ -154,6 +158,17 @@ enum ciommu_fault_reason {
 #define CIOMMU_FAULT_AMBIGUOUS 16u
 /* the PASID lies in nobody's slice; `device` is then the parent, if there is one */
 #define CIOMMU_FAULT_UNCLAIMED 32u
+/* the device itself reported it (ciommu_fault_report): the IOMMU has seen nothing */
+#define CIOMMU_FAULT_FROM_DEVICE 64u
+
+/* What kind of request faulted: AT of a VT-d fault record [FORMATS-VTD B7], and page requests. */
+enum ciommu_request_kind {
+    CIOMMU_REQUEST_UNTRANSLATED = 0,
+    CIOMMU_REQUEST_TRANSLATION = 1, /* an ATS translation request */
+    CIOMMU_REQUEST_TRANSLATED = 2,
+    CIOMMU_REQUEST_PAGE = 3,     /* a page request */
+    CIOMMU_REQUEST_INTERRUPT = 4 /* an interrupt message: `address` is the table index */
+};
 
 /* A level that does not apply. */
 #define CIOMMU_NO_LEVEL 0xffu
@@ -176,6 +191,8 @@ struct ciommu_fault {
     uint64_t entry_address; /* output address of the entry that failed; 0 where none was read */
     uint64_t sequence;      /* position in the port's fault ring, counting lost faults too */
     uint64_t device;        /* the host's id of the device, with CIOMMU_FAULT_HAS_DEVICE */
+    uint32_t request;       /* enum ciommu_request_kind */
+    uint32_t reserved;
 };
 
 /* What became of a request. */
@@ -639,7 +656,9 @@ struct ciommu_invalidation {
  * was opened by ciommu_port_enter, and refuse too: this call would wait for its own caller.
  * CIOMMU_TIMED_OUT: applied, but a
  * section still runs (see ciommu_unit_drain). Cannot fail for lack of memory. The guest's own table
- * writes must happen before the call. Observers hear of it after it took effect. */
+ * writes must happen before the call. Observers hear of it after it took effect. Devices (ATS) are
+ * asked by kind DEVICE_TLB alone: after the others they may still hold what was covered, and a
+ * guest asks them with entries of their own. */
 CIOMMU_API enum ciommu_status ciommu_invalidate(struct ciommu_unit *unit, struct ciommu_port *port,
                                                 const struct ciommu_invalidation *invalidation);
 

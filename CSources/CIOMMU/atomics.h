@@ -20,6 +20,7 @@
 #define add_seq_cst(word, value) __atomic_fetch_add((word), (value), __ATOMIC_SEQ_CST)
 #define add_relaxed(word, value) __atomic_fetch_add((word), (value), __ATOMIC_RELAXED)
 #define or_seq_cst(word, value) __atomic_fetch_or((word), (value), __ATOMIC_SEQ_CST)
+#define and_seq_cst(word, value) __atomic_fetch_and((word), (value), __ATOMIC_SEQ_CST)
 #define compare_exchange_seq_cst(word, expected, desired)                                          \
     __atomic_compare_exchange_n((word), (expected), (desired), false, __ATOMIC_SEQ_CST,            \
                                 __ATOMIC_SEQ_CST)

@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "device.h"
 #include "invalidate.h"
+#include "message_store.h"
 #include "tlb_ask.h"
 
 #define PAGE_MASK UINT64_C(4095)
@@ -384,6 +385,7 @@ enum ciommu_status ciommu_device_reset(struct ciommu_device *device, struct ciom
     pthread_mutex_lock(&device->unit->table_lock);
     ciommu_unit_begin_table_change(device->unit);
     ciommu_device_clear(device, &departures);
+    ciommu_message_stores_mask(device);
     ciommu_unit_finish_table_change(device->unit);
     pthread_mutex_unlock(&device->unit->table_lock);
     return ciommu_departures_end(device->unit, &departures, &target);

@@ -198,6 +198,7 @@ static void take_descriptor(struct batch_run *run, uint32_t index, const uint64_
         finish_wait(run, index, decoded);
         return;
     case CIOMMU_DESCRIPTOR_INTERRUPT_CACHE:
+        run->pending.changed = true; /* entries are not cached; sections may use what they read */
         if (host != NULL && host->interrupt_cache != NULL) {
             host->interrupt_cache(host->context, index, decoded->interrupt_first,
                                   decoded->interrupt_last);

@@ -48,6 +48,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_TLB_BEFORE_DRAIN,    /* devices are asked before the ports are drained */
     CIOMMU_MUTANT_TLB_LATE_ACCEPTED,   /* a late answer ends a newer request of its device */
     CIOMMU_MUTANT_TOKEN_UNCHECKED,     /* an answer of ATS is stored whatever happened meanwhile */
+    CIOMMU_MUTANT_MESSAGE_ARMED_EARLY, /* an interrupt message is armed, then gets its PASID */
+    CIOMMU_MUTANT_MESSAGE_NO_DRAIN,    /* its PASID changes while sections deliver the old one */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -65,6 +67,8 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_BEFORE_DRAIN,    /* everything bumped */
     CIOMMU_YIELD_LEAVING,         /* before the section word turns even */
     CIOMMU_YIELD_TABLE_CHANGED,   /* host-made paging structures changed, nothing invalidated */
+    CIOMMU_YIELD_MESSAGE_ARMED,   /* a message is armed without its PASID (mutant) */
+    CIOMMU_YIELD_MESSAGE_JUDGED,  /* a message's control was read, nothing else */
     CIOMMU_YIELD_COUNT
 };
 

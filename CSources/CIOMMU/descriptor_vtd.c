@@ -337,5 +337,8 @@ enum ciommu_status ciommu_invalidate_descriptor(struct ciommu_unit *unit, struct
         return ciommu_tlbs_owed(unit) ? ciommu_tlbs_drain(unit, &out->port_id)
                                       : ciommu_ports_drain(&unit->ports, &out->port_id);
     }
+    if (out->kind == CIOMMU_DESCRIPTOR_INTERRUPT_CACHE) {
+        return ciommu_unit_settle(unit, &out->port_id);
+    }
     return what.kind == 0 ? CIOMMU_OK : ciommu_unit_apply(unit, port, &what, &out->port_id);
 }

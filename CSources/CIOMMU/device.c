@@ -245,6 +245,10 @@ enum ciommu_status ciommu_device_destroy(struct ciommu_device *device, struct ci
     struct departures departures = {0};
     const struct tlb_target target = tlb_of_device(device);
     pthread_mutex_lock(&unit->table_lock);
+    if (device->stores != NULL) {
+        pthread_mutex_unlock(&unit->table_lock);
+        return CIOMMU_IN_USE;
+    }
     ciommu_unit_begin_table_change(unit);
     ciommu_device_clear(device, &departures);
     take_out(source, device);

@@ -92,11 +92,12 @@ struct ciommu_device {
     struct ciommu_unit *unit; /* constant, like all up to `bound` */
     struct source *source;
     struct ciommu_device_config config;
-    uint64_t serial;            /* order of making */
-    struct owners *own;         /* the set of this slice alone */
-    struct bound_table *bound;  /* table lock; readers acquire */
-    uint64_t attachments;       /* held; table lock */
-    struct ciommu_device *next; /* of the source; table lock */
+    uint64_t serial;                     /* order of making */
+    struct owners *own;                  /* the set of this slice alone */
+    struct bound_table *bound;           /* table lock; readers acquire */
+    uint64_t attachments;                /* held; table lock */
+    struct ciommu_message_store *stores; /* table lock */
+    struct ciommu_device *next;          /* of the source; table lock */
     struct ciommu_device *previous;
     struct ciommu_device *bucket; /* of the same hash; table lock */
 };

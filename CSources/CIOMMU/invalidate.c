@@ -28,6 +28,11 @@ enum ciommu_status ciommu_unit_make_up(struct ciommu_unit *unit, uint32_t *port_
     return owes ? drain(unit, port_id) : CIOMMU_OK;
 }
 
+enum ciommu_status ciommu_unit_wait(struct ciommu_unit *unit) {
+    fence_seq_cst(); /* pairs with enter */
+    return drain(unit, NULL);
+}
+
 enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id) {
     (void)add_seq_cst(&unit->ugen, 1); /* pairs with enter */
     yield_point(CIOMMU_YIELD_BEFORE_DRAIN);

@@ -20,45 +20,9 @@
 #define TAG_LOW_BITS 19u
 #define STRIPES_MOST 4096u
 
-static_assert(sizeof(struct iotlb_entry) * IOTLB_WAYS == 64, "a set is one cache line");
+static_assert(sizeof(struct wide_word) * IOTLB_WAYS == 64, "a set is one cache line");
 static_assert(TAG_LOW_BITS + 64 - TAG_HIGH_SHIFT == IOTLB_TAG_BITS,
               "the halves hold the whole tag");
-
-/* 16-byte accesses: aligned vmovdqa is atomic on every processor with AVX. The instruction stands
- * in assembly because a compiler would call libatomic, and because no flag or target attribute is
- * needed that way. */
-static inline struct iotlb_entry load_wide(const struct iotlb_entry *entry) {
-    struct iotlb_entry value;
-#if defined(__x86_64__)
-    __asm__ volatile("vmovdqa %2, %%xmm0\n\tvmovq %%xmm0, %0\n\tvpextrq $1, %%xmm0, %1"
-                     : "=r"(value.low), "=r"(value.high)
-                     : "m"(*entry)
-                     : "xmm0", "memory");
-#else
-    value = *entry;
-#endif
-    return value;
-}
-
-static inline void store_wide(struct iotlb_entry *entry, struct iotlb_entry value) {
-#if defined(__x86_64__)
-    __asm__ volatile("vmovdqa %1, %%xmm0\n\tvmovdqa %%xmm0, %0"
-                     : "=m"(*entry)
-                     : "m"(value)
-                     : "xmm0", "memory");
-#else
-    *entry = value;
-#endif
-}
-
-static bool processor_has_wide_loads(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("sse4.2");
-#else
-    return false;
-#endif
-}
 
 /* CRC32C spreads strided page numbers over the sets; a multiplicative hash resonates with some
  * strides. */
@@ -113,7 +77,7 @@ enum ciommu_status ciommu_iotlb_init(struct iotlb *iotlb, uint32_t entries, bool
     }
     uint64_t sets = entries / IOTLB_WAYS;
     uint64_t stripes = sets < STRIPES_MOST ? sets : STRIPES_MOST;
-    uint64_t bytes = (uint64_t)entries * sizeof(struct iotlb_entry);
+    uint64_t bytes = (uint64_t)entries * sizeof(struct wide_word);
     iotlb->wide = processor_has_wide_loads() && !portable;
     iotlb->set_mask = sets - 1;
     iotlb->stripe_mask = stripes - 1;
@@ -137,21 +101,21 @@ void ciommu_iotlb_fini(struct iotlb *iotlb) {
 }
 
 /* Loads way by halves; coherent only inside a sequence bracket (or, as a mutant, not at all). */
-static inline struct iotlb_entry load_halves(const struct iotlb_entry *entry) {
-    struct iotlb_entry value;
+static inline struct wide_word load_halves(const struct wide_word *entry) {
+    struct wide_word value;
     value.low = load_relaxed(&entry->low);
     value.high = load_relaxed(&entry->high);
     return value;
 }
 
-static inline void store_halves(struct iotlb_entry *entry, struct iotlb_entry value) {
+static inline void store_halves(struct wide_word *entry, struct wide_word value) {
     store_relaxed(&entry->low, value.low);
     yield_point(CIOMMU_YIELD_HALF_STORED);
     store_relaxed(&entry->high, value.high);
 }
 
-static inline void store_entry(struct iotlb *iotlb, uint64_t set, struct iotlb_entry *entry,
-                               struct iotlb_entry value) {
+static inline void store_entry(struct iotlb *iotlb, uint64_t set, struct wide_word *entry,
+                               struct wide_word value) {
     happens_before(entry); /* the store is a release; pairs with ciommu_iotlb_lookup */
     if (iotlb->wide && !MUTANT(TORN_ENTRY)) {
         store_wide(entry, value);
@@ -168,13 +132,13 @@ static inline void store_entry(struct iotlb *iotlb, uint64_t set, struct iotlb_e
     store_release(sequence, load_relaxed(sequence) + 1);
 }
 
-static inline bool matches(struct iotlb_entry entry, uint64_t low, uint64_t key, uint32_t needed) {
+static inline bool matches(struct wide_word entry, uint64_t low, uint64_t key, uint32_t needed) {
     return entry.low == low && (entry.high & HIGH_KEY_MASK) == key &&
            (entry.high >> RIGHTS_SHIFT & 63) != 0 &&
            (needed & ~(uint32_t)(entry.high >> RIGHTS_SHIFT)) == 0;
 }
 
-static inline void decode(struct iotlb_entry entry, uint32_t page_lg2, struct leaf *out) {
+static inline void decode(struct wide_word entry, uint32_t page_lg2, struct leaf *out) {
     out->address = (entry.high & OUTPUT_MASK) << 12;
     out->rights = (uint32_t)(entry.high >> RIGHTS_SHIFT & 63);
     out->page_lg2 = page_lg2;
@@ -184,12 +148,12 @@ static inline void decode(struct iotlb_entry entry, uint32_t page_lg2, struct le
 bool ciommu_iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova, uint32_t page_lg2,
                          uint32_t needed, struct leaf *out) {
     uint64_t set = set_index(iotlb, tag, iova, page_lg2);
-    const struct iotlb_entry *ways = &iotlb->entries[set * IOTLB_WAYS];
+    const struct wide_word *ways = &iotlb->entries[set * IOTLB_WAYS];
     uint64_t low = low_half(tag, iova, page_lg2);
     uint64_t key = high_key(tag, page_lg2);
     if (likely(iotlb->wide)) {
         for (unsigned way = 0; way < IOTLB_WAYS; way++) {
-            struct iotlb_entry entry =
+            struct wide_word entry =
                 MUTANT(TORN_ENTRY) ? load_halves(&ways[way]) : load_wide(&ways[way]);
             if (matches(entry, low, key, needed)) {
                 happens_after(&ways[way]); /* the load is an acquire; pairs with store_entry */
@@ -201,7 +165,7 @@ bool ciommu_iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
     }
     uint32_t before = load_acquire(&iotlb->sequences[set]);
     for (unsigned way = 0; way < IOTLB_WAYS && (before & 1) == 0; way++) {
-        struct iotlb_entry entry = load_halves(&ways[way]);
+        struct wide_word entry = load_halves(&ways[way]);
         if (matches(entry, low, key, needed)) {
             fence_acquire(); /* pairs with store_entry */
             happens_after(&ways[way]);
@@ -233,10 +197,10 @@ static void stripe_unlock(uint32_t *stripe) {
 }
 
 /* The way to overwrite: the same page, else an empty one, else any. Under the stripe. */
-static unsigned victim(const struct iotlb_entry *ways, uint64_t low, uint64_t key, uint64_t seed) {
+static unsigned victim(const struct wide_word *ways, uint64_t low, uint64_t key, uint64_t seed) {
     unsigned choice = (unsigned)seed % IOTLB_WAYS;
     for (unsigned way = 0; way < IOTLB_WAYS; way++) {
-        struct iotlb_entry entry = load_halves(&ways[way]);
+        struct wide_word entry = load_halves(&ways[way]);
         if (entry.low == low && (entry.high & HIGH_KEY_MASK) == key) {
             return way;
         }
@@ -257,9 +221,9 @@ void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const
     /* Pairs with the bump in space.c: bumped before this load = the walk may be old. */
     if (load_seq_cst(generation) == expected || MUTANT(INSERT_UNCHECKED)) {
         yield_point(CIOMMU_YIELD_INSERTING);
-        struct iotlb_entry *ways = &iotlb->entries[set * IOTLB_WAYS];
+        struct wide_word *ways = &iotlb->entries[set * IOTLB_WAYS];
         uint64_t key = high_key(tag, leaf->page_lg2);
-        struct iotlb_entry value = {
+        struct wide_word value = {
             .low = low_half(tag, iova, leaf->page_lg2),
             .high = (leaf->address >> 12 & OUTPUT_MASK) |
                     (uint64_t)(leaf->rights & 63) << RIGHTS_SHIFT | key |
@@ -272,15 +236,15 @@ void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const
 
 void ciommu_iotlb_clear_page(struct iotlb *iotlb, uint32_t tag, uint64_t iova, uint32_t page_lg2) {
     uint64_t set = set_index(iotlb, tag, iova, page_lg2);
-    struct iotlb_entry *ways = &iotlb->entries[set * IOTLB_WAYS];
+    struct wide_word *ways = &iotlb->entries[set * IOTLB_WAYS];
     uint64_t low = low_half(tag, iova, page_lg2);
     uint64_t key = high_key(tag, page_lg2);
     uint32_t *stripe = &iotlb->stripes[set & iotlb->stripe_mask];
     stripe_lock(stripe);
     for (unsigned way = 0; way < IOTLB_WAYS; way++) {
-        struct iotlb_entry entry = load_halves(&ways[way]);
+        struct wide_word entry = load_halves(&ways[way]);
         if (entry.low == low && (entry.high & HIGH_KEY_MASK) == key) {
-            store_entry(iotlb, set, &ways[way], (struct iotlb_entry){0, 0});
+            store_entry(iotlb, set, &ways[way], (struct wide_word){0, 0});
         }
     }
     stripe_unlock(stripe);
@@ -295,7 +259,7 @@ void ciommu_iotlb_clear(struct iotlb *iotlb) {
         stripe_lock(stripe);
         for (unsigned way = 0; way < IOTLB_WAYS; way++) {
             store_entry(iotlb, set, &iotlb->entries[set * IOTLB_WAYS + way],
-                        (struct iotlb_entry){0, 0});
+                        (struct wide_word){0, 0});
         }
         stripe_unlock(stripe);
     }

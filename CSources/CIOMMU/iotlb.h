@@ -34,16 +34,11 @@
 #include "ciommu.h"
 #include "atomics.h"
 #include "debug.h"
+#include "wide.h"
 
 #define IOTLB_WAYS 4u
 #define IOTLB_TAG_BITS 28u
 #define IOTLB_TAG_MAX ((1u << IOTLB_TAG_BITS) - 1)
-
-/* Two 64-bit halves; read and written whole. */
-struct iotlb_entry {
-    uint64_t low;
-    uint64_t high;
-} __attribute__((aligned(16)));
 
 /* Rights as caches keep them: bits 0-2 user R W X, bits 3-5 privileged R W X. */
 #define RIGHTS_USER(rights) ((rights) & 7u)
@@ -60,7 +55,7 @@ struct leaf {
 };
 
 struct iotlb {
-    struct iotlb_entry *entries; /* sets * IOTLB_WAYS, one cache line a set; NULL = no IOTLB */
+    struct wide_word *entries; /* sets * IOTLB_WAYS, one cache line a set; NULL = no IOTLB */
     uint64_t set_mask;
     uint32_t *stripes;   /* spin words, held for a few stores */
     uint32_t *sequences; /* portable mode: one per set; NULL in wide mode */

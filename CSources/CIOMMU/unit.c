@@ -156,6 +156,7 @@ enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
     unit->number = next_number();
     unit->caps =
         ciommu_vtd_caps(config->cap, config->ecap, config->revision, config->host_address_width);
+    unit->wide = processor_has_wide_loads() && (config->flags & CIOMMU_UNIT_NO_WIDE_LOADS) == 0;
     unit->memory = memory;
     unit->port_sizes = (struct port_sizes){config->first_level_entries, config->walk_cache_entries,
                                            config->fault_entries};
@@ -267,6 +268,7 @@ static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t
     ciommu_unit_begin_table_change(unit);
     if (reset) {
         ciommu_devices_clear(&unit->devices, &departures);
+        store_seq_cst(&unit->interrupt_table, 0);
     }
     if (root != NULL) {
         store_seq_cst(&unit->root, *root);

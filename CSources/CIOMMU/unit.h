@@ -47,12 +47,14 @@ struct ciommu_unit {
     uint64_t ugen __attribute__((aligned(64)));
     uint64_t tablegen;
     uint64_t mapgen;
-    uint64_t root;         /* RTADDR as latched; seq_cst by changers */
-    uint32_t enabled;      /* translation */
-    uint32_t tlbs_blocked; /* device-TLBs that are; table lock, the slow path loads it relaxed */
+    uint64_t root;            /* RTADDR as latched; seq_cst by changers */
+    uint32_t enabled;         /* translation */
+    uint32_t tlbs_blocked;    /* device-TLBs that are; table lock, the slow path loads it relaxed */
+    uint64_t interrupt_table; /* as latched (remap.h); seq_cst by changers, table lock */
 
     /* Constant after creation (their contents have their own protocols). */
     struct vtd_caps caps __attribute__((aligned(64)));
+    bool wide; /* the processor's 16-byte accesses are to be used */
     struct ciommu_memory *memory;
     struct iotlb iotlb;
     struct spaces spaces;
@@ -85,6 +87,11 @@ struct ciommu_unit {
 
 /* The end of every change: ugen++ and drain. Outside the table lock. */
 enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id);
+
+/* Waits for the sections that are open: the end of a change of something that ports keep nothing
+ * of, so that ugen need not move. What was stored before (seq_cst) is seen by every section that is
+ * not waited for. */
+enum ciommu_status ciommu_unit_wait(struct ciommu_unit *unit);
 
 /* Drains if an earlier end of a change timed out and none since then did not: for promises about
  * everything before. Outside the table lock. */

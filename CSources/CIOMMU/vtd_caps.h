@@ -27,6 +27,7 @@ struct vtd_caps {
     bool queued;
     bool device_tlb;
     bool interrupt_remapping;
+    bool interrupt_extended;
     bool pass_through;
     bool snoop_control;
     bool memory_type;

@@ -403,9 +403,9 @@ CIOMMU_API enum ciommu_status ciommu_unit_set_root(struct ciommu_unit *unit, uin
  * write. Status as for ciommu_unit_set_root. */
 CIOMMU_API enum ciommu_status ciommu_unit_set_translation(struct ciommu_unit *unit, bool enabled);
 
-/* A reset of the unit: translation disabled, root zero, every cache empty, and nothing attached or
- * bound to any device, so that their traffic is blocked. Devices, domains with their mappings,
- * namespaces and faults in rings stay. Status as above. */
+/* A reset of the unit: translation and interrupt remapping disabled, root zero, every cache empty,
+ * and nothing attached or bound to any device, so that their traffic is blocked. Devices, domains
+ * with their mappings, namespaces and faults in rings stay. Status as above. */
 CIOMMU_API enum ciommu_status ciommu_unit_reset(struct ciommu_unit *unit);
 
 /* Waits until every section that began before the call has ended. On CIOMMU_TIMED_OUT `*port_id`
@@ -668,7 +668,9 @@ enum ciommu_descriptor_kind {
     /* the devices whose device-TLBs are known (ciommu_invalidation.h) were asked and have answered
      */
     CIOMMU_DESCRIPTOR_DEVICE_TLB = 2,
-    CIOMMU_DESCRIPTOR_INTERRUPT_CACHE = 3, /* interrupt-entry cache: validated, the host acts */
+    /* interrupt-entry cache: the engine keeps none and has waited for the sections; a host that
+       keeps one acts */
+    CIOMMU_DESCRIPTOR_INTERRUPT_CACHE = 3,
     /* Validated, and on CIOMMU_OK every earlier entry is complete: the host writes the status and
      * signals. CIOMMU_TIMED_OUT: a section still runs, so nothing is complete. */
     CIOMMU_DESCRIPTOR_WAIT = 4,

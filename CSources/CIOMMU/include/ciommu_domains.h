@@ -233,11 +233,13 @@ CIOMMU_API enum ciommu_status ciommu_device_create(struct ciommu_unit *unit,
                                                    struct ciommu_device **out);
 
 /* Detaches and unbinds everything and destroys the device; it is gone also on CIOMMU_TIMED_OUT.
- * When the last device of a source id goes, the id is the guest's again. NULL is allowed. */
+ * CIOMMU_IN_USE, and nothing happened: it has a message store (ciommu_interrupts.h). When the last
+ * device of a source id goes, the id is the guest's again. NULL is allowed. */
 CIOMMU_API enum ciommu_status ciommu_device_destroy(struct ciommu_device *device,
                                                     struct ciommu_port *port);
 
-/* Function-level reset: everything is detached and unbound, so all traffic is blocked. */
+/* Function-level reset: everything is detached and unbound, so all traffic is blocked; what was
+ * armed in its message stores is masked, and nothing is pending there. */
 CIOMMU_API enum ciommu_status ciommu_device_reset(struct ciommu_device *device,
                                                   struct ciommu_port *port);
 

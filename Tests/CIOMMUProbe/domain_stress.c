@@ -307,6 +307,8 @@ uint32_t probe_mutant_number(const char *name) {
         {"TLB_BEFORE_DRAIN", CIOMMU_MUTANT_TLB_BEFORE_DRAIN},
         {"TLB_LATE_ACCEPTED", CIOMMU_MUTANT_TLB_LATE_ACCEPTED},
         {"TOKEN_UNCHECKED", CIOMMU_MUTANT_TOKEN_UNCHECKED},
+        {"MESSAGE_ARMED_EARLY", CIOMMU_MUTANT_MESSAGE_ARMED_EARLY},
+        {"MESSAGE_NO_DRAIN", CIOMMU_MUTANT_MESSAGE_NO_DRAIN},
     };
     for (uint32_t index = 0; index < sizeof mutants / sizeof *mutants; index++) {
         if (strcmp(mutants[index].name, name) == 0) {

@@ -44,6 +44,8 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_TLB_BEFORE_DRAIN] = "devices asked before the ports are drained",
     [CIOMMU_MUTANT_TLB_LATE_ACCEPTED] = "a late answer ends a newer request",
     [CIOMMU_MUTANT_TOKEN_UNCHECKED] = "tokens of answers are not checked",
+    [CIOMMU_MUTANT_MESSAGE_ARMED_EARLY] = "an interrupt message armed before its PASID",
+    [CIOMMU_MUTANT_MESSAGE_NO_DRAIN] = "a message's PASID changed without a drain",
 };
 
 static const char *const world_names[PROBE_WORLDS] = {

@@ -10,7 +10,8 @@ public enum DescriptorOutcome: Hashable, Sendable {
     case caches(Invalidation)
     /// Observers were told of a device-TLB invalidation.
     case deviceTLB(Invalidation)
-    /// A valid interrupt-entry cache invalidation: the host acts.
+    /// A valid interrupt-entry cache invalidation. The unit caches no entries and has waited for the sections that may use old
+    /// ones; a host that caches some acts.
     case interruptCache
     /// A wait, and everything before it is complete: the host stores the status and signals.
     case wait(WaitRequest)

@@ -2,7 +2,7 @@
 //
 // Fault - why a request was refused. A value and a result, never an error: a guest's bad tables are its own affair.
 
-internal import CIOMMU
+package import CIOMMU
 
 /// One refused request.
 public struct Fault: Hashable, Sendable {
@@ -112,7 +112,7 @@ extension Fault: CustomStringConvertible {
 
 extension Fault {
     /// Reads what C wrote.
-    init(_ fault: ciommu_fault) {
+    package init(_ fault: ciommu_fault) {
         reason = FaultReason(rawValue: fault.reason) ?? .none
         code = fault.code
         stage = Stage(rawValue: fault.stage) ?? .none

@@ -30,7 +30,7 @@ public final class Device: @unchecked Sendable {
     /// The unit that it is behind.
     public let unit: RemappingUnit
 
-    let handle: OpaquePointer
+    package let handle: OpaquePointer
     let state = Mutex(State())
     private let registration: UnitRegistry.Registration
 

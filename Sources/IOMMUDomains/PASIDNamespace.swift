@@ -32,7 +32,7 @@ public final class PASIDNamespace: @unchecked Sendable {
     /// The host PASIDs that it hands out, and no other namespace of the unit.
     public let hostPASIDs: ClosedRange<PASID>
 
-    private let handle: OpaquePointer
+    package let handle: OpaquePointer
     private let registration: UnitRegistry.Registration
 
     /// Makes a namespace with nothing bound.

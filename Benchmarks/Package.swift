@@ -19,6 +19,8 @@ let package = Package(
             name: "HostSetup", dependencies: [ciommu, "Samples"], path: "HostSetup", cSettings: cSettings),
         .executableTarget(
             name: "Invalidation", dependencies: [ciommu, "Samples"], path: "Invalidation", cSettings: cSettings),
+        .executableTarget(
+            name: "Interrupts", dependencies: [ciommu, "Samples"], path: "Interrupts", cSettings: cSettings),
     ],
     cLanguageStandard: .gnu17
 )

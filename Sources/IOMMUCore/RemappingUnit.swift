@@ -71,8 +71,8 @@ public final class RemappingUnit: @unchecked Sendable {
         try unsafe IOMMUError.check(ciommu_unit_set_translation(handle, enabled))
     }
 
-    /// Goes back to the state after creation: translation off, root zero, every cache empty, nothing attached or bound to any
-    /// device. Devices, domains and faults in rings stay.
+    /// Goes back to the state after creation: translation and interrupt remapping off, root zero, every cache empty, nothing attached
+    /// or bound to any device. Devices, domains and faults in rings stay.
     ///
     /// - Throws: ``IOMMUError/timedOut`` as for ``setRootTable(_:)``.
     public func reset() throws(IOMMUError) {

@@ -81,7 +81,8 @@ public final class Device: @unchecked Sendable {
         precondition(status == CIOMMU_OK || status == CIOMMU_TIMED_OUT, "a device can always be destroyed")
     }
 
-    /// Function-level reset: detaches and unbinds everything, so that all traffic is blocked.
+    /// Function-level reset: detaches and unbinds everything, so that all traffic is blocked, and masks what is armed in its
+    /// interrupt-message stores.
     ///
     /// - Parameter port: The caller's own port, if it has one.
     /// - Throws: ``IOMMUError/inSection``, ``IOMMUError/invalidArgument`` for another unit's port: nothing changed.

@@ -268,8 +268,8 @@ static void asked_after_sections(struct tlb_bench *bench) {
         tlb_nap(1);
     }
     EXPECT(bench, tlb_unmap(bench, bench->parent, 2, 1) == CIOMMU_OK);
-    EXPECT(bench, __atomic_load_n(&storer.held, __ATOMIC_ACQUIRE) == 0);
     pthread_join(storer.thread, NULL);
+    EXPECT(bench, __atomic_load_n(&storer.held, __ATOMIC_ACQUIRE) == 0);
     bench->devices[0].hook = NULL;
 }
 

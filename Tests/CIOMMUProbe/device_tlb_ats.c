@@ -390,8 +390,8 @@ static void stored_before_asked(struct tlb_bench *bench) {
         tlb_nap(1);
     }
     EXPECT(bench, tlb_unmap(bench, bench->parent, 2, 1) == CIOMMU_OK);
-    EXPECT(bench, __atomic_load_n(&storer.held, __ATOMIC_ACQUIRE) == 0);
     pthread_join(thread, NULL);
+    EXPECT(bench, __atomic_load_n(&storer.held, __ATOMIC_ACQUIRE) == 0);
     EXPECT(bench, !is_valid(bench, &storer.token));
     bench->devices[0].hook = NULL;
 }

@@ -4,6 +4,7 @@
 // page answers new or still old.
 
 import CIOMMU
+import CIOMMUProbe
 import IOMMUTestSupport
 
 /// Address spaces with the same input pages, each with tables of its own. Outputs are not backed by memory.
@@ -143,6 +144,7 @@ final class CacheWorld {
     /// Makes every page of every space stale, after dropping everything.
     func makeAllStale() {
         bench.setRoot(bench.root)
+        probe_wait_for_reclamation()
         if let domain { precondition(bench.apply([.everything], to: domain).isOK) }
         for space in spaces.indices {
             for page in pages.indices { warm(space, page) }
@@ -160,8 +162,11 @@ final class CacheWorld {
     }
 
     /// Which pages of every space answer new. A page that answers anything but new or old is a failure.
+    ///
+    /// Waits for reclamation first: it takes the lock without which an answer is not cached, and a page would look fresh.
     func freshPages() -> [[Bool]] {
-        spaces.indices.map { space in
+        probe_wait_for_reclamation()
+        return spaces.indices.map { space in
             pages.indices.map { page in
                 let view = view(space, page)
                 precondition(view != .other, "page \(page) of space \(space) leads nowhere")

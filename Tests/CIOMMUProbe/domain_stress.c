@@ -9,6 +9,7 @@
 #include "probe.h"
 #include "harness.h"
 #include "alloc.h"
+#include "rcu.h"
 #include "debug.h"
 
 #include <limits.h>
@@ -284,6 +285,10 @@ int probe_allocations(int allocations) {
     (void)allocations;
     return INT_MIN;
 #endif
+}
+
+void probe_wait_for_reclamation(void) {
+    ciommu_rcu_barrier();
 }
 
 uint32_t probe_mutant_number(const char *name) {

@@ -86,4 +86,8 @@ int probe_domain_stress(const struct probe_domain_options *options,
  * (release). */
 int probe_allocations(int allocations);
 
+/* Waits until everything that was given up before has been freed: liburcu's thread then holds no
+ * lock that would make an answer uncached. */
+void probe_wait_for_reclamation(void);
+
 #endif

@@ -81,7 +81,8 @@ let package = Package(
             name: "IOMMUInvalidationTests", dependencies: ["IOMMU", "IOMMUTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "IOMMUFaultsTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
+            name: "IOMMUFaultsTests",
+            dependencies: ["IOMMU", "IOMMUCapture", "IOMMUReplay", "IOMMUTestSupport"], swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUInterruptsTests", dependencies: ["IOMMU", "IOMMUTestSupport"],
             swiftSettings: swiftSettings),

@@ -18,6 +18,8 @@ let package = Package(
         .executableTarget(
             name: "HostSetup", dependencies: [ciommu, "Samples"], path: "HostSetup", cSettings: cSettings),
         .executableTarget(
+            name: "Faults", dependencies: [ciommu, "Samples"], path: "Faults", cSettings: cSettings),
+        .executableTarget(
             name: "Invalidation", dependencies: [ciommu, "Samples"], path: "Invalidation", cSettings: cSettings),
         .executableTarget(
             name: "Interrupts", dependencies: [ciommu, "Samples"], path: "Interrupts", cSettings: cSettings),

@@ -19,6 +19,7 @@
 #define exchange_seq_cst(word, value) __atomic_exchange_n((word), (value), __ATOMIC_SEQ_CST)
 #define add_seq_cst(word, value) __atomic_fetch_add((word), (value), __ATOMIC_SEQ_CST)
 #define add_relaxed(word, value) __atomic_fetch_add((word), (value), __ATOMIC_RELAXED)
+#define add_release(word, value) __atomic_fetch_add((word), (value), __ATOMIC_RELEASE)
 #define or_seq_cst(word, value) __atomic_fetch_or((word), (value), __ATOMIC_SEQ_CST)
 #define and_seq_cst(word, value) __atomic_fetch_and((word), (value), __ATOMIC_SEQ_CST)
 #define compare_exchange_seq_cst(word, expected, desired)                                          \

@@ -50,6 +50,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_TOKEN_UNCHECKED,     /* an answer of ATS is stored whatever happened meanwhile */
     CIOMMU_MUTANT_MESSAGE_ARMED_EARLY, /* an interrupt message is armed, then gets its PASID */
     CIOMMU_MUTANT_MESSAGE_NO_DRAIN,    /* its PASID changes while sections deliver the old one */
+    CIOMMU_MUTANT_FAULT_SLOT_FREED_EARLY, /* a fault ring's slot is free before it was copied */
+    CIOMMU_MUTANT_FAULT_LIMIT_LATE, /* faults that came after the rings were looked at are taken */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -69,6 +71,8 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_TABLE_CHANGED,   /* host-made paging structures changed, nothing invalidated */
     CIOMMU_YIELD_MESSAGE_ARMED,   /* a message is armed without its PASID (mutant) */
     CIOMMU_YIELD_MESSAGE_JUDGED,  /* a message's control was read, nothing else */
+    CIOMMU_YIELD_FAULT_FREED,     /* a slot freed and not copied (mutant) */
+    CIOMMU_YIELD_FAULT_RING_READ, /* one fault ring looked at, the next ones not */
     CIOMMU_YIELD_COUNT
 };
 

@@ -66,7 +66,7 @@ static struct ciommu_device **bucket_of(struct devices *devices, uint64_t id) {
     return &devices->buckets[id * UINT64_C(0x9e3779b97f4a7c15) >> 54];
 }
 
-static bool is_taken(struct devices *devices, uint64_t id) {
+bool ciommu_device_find(struct devices *devices, uint64_t id) {
     struct ciommu_device *device = *bucket_of(devices, id);
     while (device != NULL && device->config.id != id) {
         device = device->bucket;
@@ -139,6 +139,10 @@ static void take_out(struct source *source, struct ciommu_device *device) {
     *(device->next != NULL ? &device->next->previous : &source->last) = device->previous;
 }
 
+static bool is_taken(struct ciommu_unit *unit, uint64_t id) {
+    return ciommu_device_find(&unit->devices, id) || ciommu_faults_know(&unit->faults, id);
+}
+
 /* Joins a complete device to its source and the unit. Table lock. */
 static enum ciommu_status join(struct ciommu_unit *unit, struct ciommu_device *device) {
     struct devices *devices = &unit->devices;
@@ -148,7 +152,7 @@ static enum ciommu_status join(struct ciommu_unit *unit, struct ciommu_device *d
     }
     bool fresh = source->first == NULL;
     enum ciommu_status status =
-        is_taken(devices, device->config.id) ? CIOMMU_EXISTS : admit(source, &device->config);
+        is_taken(unit, device->config.id) ? CIOMMU_EXISTS : admit(source, &device->config);
     if (status == CIOMMU_OK) {
         device->source = source;
         device->serial = ++devices->serial;
@@ -251,6 +255,7 @@ enum ciommu_status ciommu_device_destroy(struct ciommu_device *device, struct ci
     }
     ciommu_unit_begin_table_change(unit);
     ciommu_device_clear(device, &departures);
+    ciommu_faults_forget(device);
     take_out(source, device);
     if (device->config.share == CIOMMU_SHARE_SLICE) {
         ciommu_slice_leave(device);

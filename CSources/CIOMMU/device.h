@@ -95,6 +95,7 @@ struct ciommu_device {
     uint64_t serial;                     /* order of making */
     struct owners *own;                  /* the set of this slice alone */
     struct bound_table *bound;           /* table lock; readers acquire */
+    struct ciommu_fault_queue *faults;   /* its queue, or NULL; table lock; readers acquire */
     uint64_t attachments;                /* held; table lock */
     struct ciommu_message_store *stores; /* table lock */
     struct ciommu_device *next;          /* of the source; table lock */
@@ -135,11 +136,21 @@ static inline const struct attachment *ciommu_source_attachment(const struct sou
 /* The guest's table that `pasid` is looked up in, or NULL. Under the RCU read lock. */
 const struct bound_table *ciommu_source_bound(const struct source *source, uint32_t pasid);
 
-/* Fills device and attribution flags of a fault of this source. Under the RCU read lock. */
-void ciommu_source_attribute(const struct source *source, struct ciommu_fault *fault);
+/* Fills device and attribution flags of a fault of this source; the device, or NULL. Under the RCU
+ * read lock. */
+const struct ciommu_device *ciommu_source_attribute(const struct source *source,
+                                                    struct ciommu_fault *fault);
+
+/* Of the devices that could have sent a request with this PASID, the one made next after `device`
+ * (NULL: the first one), or NULL. Under the RCU read lock. */
+const struct ciommu_device *ciommu_source_younger(const struct source *source, uint32_t pasid,
+                                                  const struct ciommu_device *device);
 
 /* No device is left. */
 void ciommu_devices_fini(struct devices *devices);
+
+/* Is there a device of this id? Table lock. */
+bool ciommu_device_find(struct devices *devices, uint64_t id);
 
 /* All below: table lock, between two moves of tablegen where something goes. */
 

@@ -93,13 +93,15 @@ static const struct ciommu_device *attribute(const struct source *source, uint32
     return found.oldest->config.policy == CIOMMU_SHARED_PASID_PARENT ? main : found.oldest;
 }
 
-void ciommu_source_attribute(const struct source *source, struct ciommu_fault *fault) {
+const struct ciommu_device *ciommu_source_attribute(const struct source *source,
+                                                    struct ciommu_fault *fault) {
     uint32_t flags;
     const struct ciommu_device *device = attribute(source, fault->pasid, &flags);
     fault->flags |= (device != NULL ? CIOMMU_FAULT_HAS_DEVICE : 0) |
                     ((flags & CIOMMU_OWNER_AMBIGUOUS) != 0 ? CIOMMU_FAULT_AMBIGUOUS : 0) |
                     ((flags & CIOMMU_OWNER_UNCLAIMED) != 0 ? CIOMMU_FAULT_UNCLAIMED : 0);
     fault->device = device == NULL ? 0 : device->config.id;
+    return device;
 }
 
 /* A search for the oldest device that is younger than the one found before. */
@@ -116,22 +118,24 @@ static void visit_listing(void *context, const struct ciommu_device *device) {
     }
 }
 
-/* Every candidate, oldest first: one pass finds the next one. */
+const struct ciommu_device *ciommu_source_younger(const struct source *source, uint32_t pasid,
+                                                  const struct ciommu_device *device) {
+    struct listing listing = {device == NULL ? 0 : device->serial, NULL};
+    (void)candidates_of(source, pasid, visit_listing, &listing);
+    return listing.best;
+}
+
+/* Every candidate, oldest first. */
 static uint32_t list_all(const struct source *source, uint32_t pasid, uint64_t *ids,
                          uint32_t capacity) {
-    struct listing listing = {0, NULL};
     uint32_t count = 0;
-    do {
-        listing.best = NULL;
-        (void)candidates_of(source, pasid, visit_listing, &listing);
-        if (listing.best != NULL) {
-            if (count < capacity) {
-                ids[count] = listing.best->config.id;
-            }
-            count++;
-            listing.after = listing.best->serial;
+    const struct ciommu_device *device = ciommu_source_younger(source, pasid, NULL);
+    for (; device != NULL; device = ciommu_source_younger(source, pasid, device)) {
+        if (count < capacity) {
+            ids[count] = device->config.id;
         }
-    } while (listing.best != NULL);
+        count++;
+    }
     return count;
 }
 

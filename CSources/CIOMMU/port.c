@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * port.c - sections, resynchronisation, the drain, dirty notes and the fault ring. Protocols:
- * port.h and ciommu_inline.h.
+ * port.c - sections, resynchronisation, the drain, dirty notes. Protocols: port.h and
+ * ciommu_inline.h.
  */
 #define _GNU_SOURCE
 #include "port.h"
@@ -55,7 +55,7 @@ void ciommu_port_free(struct ciommu_port *port) {
     if (port != NULL) {
         ciommu_free(port->head.first_level);
         ciommu_free(port->walks);
-        ciommu_free(port->ring);
+        ciommu_fault_ring_fini(&port->ring);
         ciommu_free(port);
     }
 }
@@ -74,10 +74,8 @@ struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_
     port->walks =
         sizes->walks == 0 ? NULL : ciommu_allocate(CACHE_LINE, sizes->walks * sizeof *port->walks);
     port->walk_mask = sizes->walks == 0 ? 0 : sizes->walks - 1;
-    port->ring = ciommu_allocate(CACHE_LINE, sizes->faults * sizeof *port->ring);
-    port->ring_mask = sizes->faults - 1;
-    if (port->head.first_level == NULL || (sizes->walks != 0 && port->walks == NULL) ||
-        port->ring == NULL) {
+    bool ring = ciommu_fault_ring_init(&port->ring, sizes->faults, false);
+    if (port->head.first_level == NULL || (sizes->walks != 0 && port->walks == NULL) || !ring) {
         ciommu_port_free(port);
         return NULL;
     }
@@ -90,9 +88,7 @@ struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_
 }
 
 void ciommu_port_recycle(struct ciommu_port *port) {
-    uint64_t untaken = port->ring_head - port->ring_tail;
-    store_relaxed(&port->ring_lost, port->ring_lost + untaken);
-    store_release(&port->ring_tail, port->ring_head);
+    ciommu_faults_recycle(port);
     flush(port);
 }
 
@@ -206,7 +202,7 @@ uint32_t ciommu_port_id(const struct ciommu_port *port) {
 
 void ciommu_port_note_write(struct ciommu_port *port, uint64_t address, uint64_t length) {
     uint64_t last = address + (length - 1);
-    port->head.leave_work = 1;
+    port->head.leave_work |= LEAVE_REPORTS;
     for (uint32_t slot = port->dirty_count; slot-- > 0;) {
         struct dirty_range *range = &port->dirty[slot];
         if (address >= range->first && last <= range->last) {
@@ -228,12 +224,12 @@ void ciommu_port_note_write(struct ciommu_port *port, uint64_t address, uint64_t
     range->last = last > range->last ? last : range->last;
 }
 
-void ciommu_port_after_leave(struct ciommu_port *port) {
+/* Reports what the section wrote. */
+static void report_writes(struct ciommu_port *port) {
     struct dirty_range dirty[DIRTY_SLOTS];
     uint32_t count = port->dirty_count;
     memcpy(dirty, port->dirty, count * sizeof dirty[0]); /* the hook may use the port */
     port->dirty_count = 0;
-    port->head.leave_work = 0;
     bool outermost = (port->reporting & 1) == 0;
     if (outermost) {
         (void)exchange_seq_cst(&port->reporting,
@@ -250,35 +246,15 @@ void ciommu_port_after_leave(struct ciommu_port *port) {
     }
 }
 
-void ciommu_port_record(struct ciommu_port *port, struct ciommu_fault *fault) {
-    uint64_t head = port->ring_head;
-    fault->sequence = head + port->ring_lost;
-    if (head - load_acquire(&port->ring_tail) > port->ring_mask) {
-        count_owned(&port->ring_lost);
-        return;
+void ciommu_port_after_leave(struct ciommu_port *port) {
+    uint32_t work = port->head.leave_work;
+    port->head.leave_work = 0; /* the dirty log may use the port */
+    if ((work & LEAVE_WAKES) != 0) {
+        events_wake(&port->unit->events);
     }
-    fault->flags |= CIOMMU_FAULT_RECORDED;
-    port->ring[head & port->ring_mask] = *fault;
-    store_release(&port->ring_head, head + 1); /* pairs with ciommu_port_take_faults */
-}
-
-uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct ciommu_fault *faults,
-                                 uint32_t capacity, uint64_t *lost) {
-    uint64_t tail = port->ring_tail;
-    uint64_t head = load_acquire(&port->ring_head);
-    uint32_t taken = 0;
-    while (tail != head && taken < capacity) {
-        uint32_t size = faults[taken].size;
-        const struct ciommu_fault *record = &port->ring[tail++ & port->ring_mask];
-        memcpy(&faults[taken], record, size < sizeof *record ? size : sizeof *record);
-        faults[taken].size = size;
-        taken++;
+    if ((work & LEAVE_REPORTS) != 0) {
+        report_writes(port);
     }
-    store_release(&port->ring_tail, tail); /* pairs with ciommu_port_record */
-    if (lost != NULL) {
-        *lost = load_relaxed(&port->ring_lost);
-    }
-    return taken;
 }
 
 static uint64_t now(void) {

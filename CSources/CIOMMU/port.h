@@ -41,20 +41,23 @@
  * levels above it granted. It is good while its space's walk_generation is the one read before the
  * walk; slots never repeat a walk_generation.
  *
- * Protocol (fault ring): one producer (the owner), one consumer at a time. The producer fills a
- * slot and stores `head` (release, pairs with the consumer's acquire); the consumer copies and
- * stores `tail` (release, pairs with the producer's acquire). Full = counted.
+ * The fault ring's protocols stand in fault_ring.h and faults.h.
  */
 #ifndef CIOMMU_PORT_H
 #define CIOMMU_PORT_H
 
 #include "ciommu_inline.h"
+#include "fault_ring.h"
 #include "memory.h"
 #include "space.h"
 
 #define BINDING_SLOTS 16u
 #define WINDOWS 2u
 #define DIRTY_SLOTS 64u
+
+/* Bits of head.leave_work. */
+#define LEAVE_REPORTS 1u /* the dirty log hears of what the section wrote */
+#define LEAVE_WAKES 2u   /* the event thread is to look at the fault ring */
 
 /* What a (source, PASID) entry says, as a value: a copy stays meaningful after the original is
  * gone. */
@@ -126,16 +129,12 @@ struct ciommu_port {
     uint64_t iotlb_hits;
     uint64_t page_walks;
     uint64_t faults;
+    uint64_t orphans; /* faults that had no queue to go to */
     uint64_t binding_walks;
     uint64_t uncached;
 
-    /* Fault ring. */
-    struct ciommu_fault *ring;                       /* constant */
-    uint32_t ring_mask;                              /* constant */
-    uint32_t id;                                     /* constant */
-    uint64_t ring_lost __attribute__((aligned(64))); /* owner */
-    uint64_t ring_head;                              /* owner */
-    uint64_t ring_tail __attribute__((aligned(64))); /* consumer */
+    uint32_t id; /* constant */
+    struct fault_ring ring;
 
     /* Odd while the owner runs the dirty log; pairs with ciommu_ports_quiesce. */
     uint64_t reporting __attribute__((aligned(64)));
@@ -156,8 +155,8 @@ struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_
                                          uint32_t id, const struct port_sizes *sizes);
 void ciommu_port_free(struct ciommu_port *port);
 
-/* Forgets everything of the former owner: caches, and faults that nobody took (they count as lost).
- */
+/* Forgets everything of the former owner: caches, and where there are no fault queues, faults that
+ * nobody took (they count as lost). */
 void ciommu_port_recycle(struct ciommu_port *port);
 
 static inline bool port_is_inside(const struct ciommu_port *port) {
@@ -170,9 +169,6 @@ void ciommu_port_give_back(struct ciommu_port *port);
 
 /* Notes a write of the engine, to be reported when the section ends. */
 void ciommu_port_note_write(struct ciommu_port *port, uint64_t address, uint64_t length);
-
-/* Puts a fault into the ring, or counts it as lost; sets its sequence. */
-void ciommu_port_record(struct ciommu_port *port, struct ciommu_fault *fault);
 
 #define DRAIN_TIMES 40u
 

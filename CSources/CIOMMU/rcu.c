@@ -19,6 +19,11 @@ void ciommu_rcu_prepare(void) {
     (void)urcu_bp_get_default_call_rcu_data();
 }
 
+void ciommu_rcu_synchronize(void) {
+    urcu_bp_synchronize_rcu();
+    happens_after(&ciommu_rcu_edge);
+}
+
 void ciommu_rcu_barrier(void) {
     urcu_bp_barrier();
     happens_after(&ciommu_rcu_edge);

@@ -60,6 +60,9 @@ void ciommu_rcu_defer(struct deferrals *deferrals, struct rcu_head *head,
  * enough; repeating is harmless. */
 void ciommu_rcu_prepare(void);
 
+/* Waits until every present read section has ended. Never from a read section. */
+void ciommu_rcu_synchronize(void);
+
 /* Waits until every callback that was deferred before the call has run, whoever deferred it. Never
  * from a callback, a read section, or under a lock that a callback takes. */
 void ciommu_rcu_barrier(void);

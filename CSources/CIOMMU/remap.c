@@ -66,15 +66,16 @@ static void block(struct remapping *r, uint32_t code, const char *error) {
             },
     };
     const struct source *source = ciommu_source_find(&r->port->unit->devices, request->source);
-    if (request->device != NULL) {
+    const struct ciommu_device *device = request->device;
+    if (device != NULL) {
         out->fault.flags |= CIOMMU_FAULT_HAS_DEVICE;
-        out->fault.device = request->device->config.id;
+        out->fault.device = device->config.id;
     } else if (source != NULL) {
-        ciommu_source_attribute(source, &out->fault);
+        device = ciommu_source_attribute(source, &out->fault);
     }
     count_owned(&r->port->faults);
     if (!suppressed && (request->flags & CIOMMU_NO_FAULT) == 0) {
-        ciommu_port_record(r->port, &out->fault);
+        ciommu_faults_record(r->port, source, device, &out->fault);
     }
 }
 

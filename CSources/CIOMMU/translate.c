@@ -40,6 +40,14 @@ enum ciommu_status ciommu_lookup_check(const struct lookup *lookup) {
 
 /* ---- Answers ---- */
 
+static uint32_t request_kind(const struct lookup *lookup) {
+    if ((lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0) {
+        return CIOMMU_REQUEST_TRANSLATION;
+    }
+    return (lookup->flags & CIOMMU_TRANSLATED) != 0 ? CIOMMU_REQUEST_TRANSLATED
+                                                    : CIOMMU_REQUEST_UNTRANSLATED;
+}
+
 static void answer_fault(struct ciommu_port *port, const struct lookup *lookup,
                          const struct walk_fault *fault, bool fault_disabled,
                          struct ciommu_result *out) {
@@ -69,15 +77,15 @@ static void answer_fault(struct ciommu_port *port, const struct lookup *lookup,
         .level = fault->level,
         .address = lookup->iova,
         .entry_address = fault->entry_address,
+        .request = request_kind(lookup),
     };
     const struct source *source = ciommu_source_find(&port->unit->devices, lookup->source);
-    if (source != NULL) {
-        ciommu_source_attribute(source, &out->fault);
-    }
+    const struct ciommu_device *device =
+        source == NULL ? NULL : ciommu_source_attribute(source, &out->fault);
     count_owned(&port->faults);
     bool probe = (lookup->access & ACCESS_RIGHTS) == 0;
     if (!suppressed && !completes && !probe && (lookup->flags & CIOMMU_NO_FAULT) == 0) {
-        ciommu_port_record(port, &out->fault);
+        ciommu_faults_record(port, source, device, &out->fault);
     }
     tracepoint_fault(&out->fault);
 }
@@ -675,7 +683,7 @@ static enum ciommu_status translate_one(struct ciommu_unit *unit, struct ciommu_
         return CIOMMU_NO_PORT;
     }
     struct lookup asked = *lookup;
-    if (port == NULL) {
+    if (port == NULL && !faults_have_queues(&unit->faults)) {
         asked.flags |= CIOMMU_NO_FAULT; /* nobody takes faults from a borrowed port; the caller has
                                            this one in hand */
     }

@@ -76,6 +76,7 @@ static void free_unit(struct ciommu_unit *unit) {
     ciommu_submissions_fini(&unit->submissions);
     ciommu_devices_fini(&unit->devices);
     ciommu_device_tlbs_fini(&unit->tlbs);
+    ciommu_faults_fini(&unit->faults);
     ciommu_rcu_wait(&unit->bindings.deferrals); /* an eviction retires spaces, so bindings first */
     ciommu_rcu_wait(&unit->spaces.deferrals);
     ciommu_domains_fini(unit);
@@ -171,6 +172,7 @@ enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
     ciommu_device_tlbs_init(&unit->tlbs);
     ciommu_submissions_init(&unit->submissions);
     ciommu_events_init(&unit->events);
+    ciommu_faults_init(&unit->faults);
     status = fill_unit(unit, config);
     if (status != CIOMMU_OK) {
         free_unit(unit);
@@ -191,7 +193,8 @@ enum ciommu_status ciommu_unit_destroy(struct ciommu_unit *unit) {
         }
     }
     pthread_mutex_lock(&unit->table_lock);
-    bool used = unit->devices.count != 0 || unit->domains.count != 0 || unit->tlbs.count != 0;
+    bool used = unit->devices.count != 0 || unit->domains.count != 0 || unit->tlbs.count != 0 ||
+                faults_have_queues(&unit->faults);
     pthread_mutex_unlock(&unit->table_lock);
     if (used) {
         return CIOMMU_IN_USE;
@@ -309,7 +312,8 @@ static void add_port_statistics(const struct ciommu_port *port, struct ciommu_st
     sum->iotlb_hits += load_relaxed(&port->iotlb_hits);
     sum->walks += load_relaxed(&port->page_walks);
     sum->faults += load_relaxed(&port->faults);
-    sum->faults_lost += load_relaxed(&port->ring_lost);
+    sum->faults_lost += load_relaxed(&port->ring.lost);
+    sum->faults_orphaned += load_relaxed(&port->orphans);
     sum->binding_walks += load_relaxed(&port->binding_walks);
     sum->uncached += load_relaxed(&port->uncached);
 }
@@ -330,6 +334,7 @@ void ciommu_unit_statistics(struct ciommu_unit *unit, struct ciommu_statistics *
     sum.bindings = unit->bindings.used;
     sum.spaces = unit->spaces.used + unit->spaces.host_used;
     pthread_mutex_unlock(&unit->table_lock);
+    sum.faults_orphaned += load_relaxed(&unit->faults.orphans);
     sum.reclaimed = load_relaxed(&unit->bindings.reclaimed);
     sum.invalidations = load_relaxed(&unit->invalidations);
     sum.drains = load_relaxed(&unit->drains);

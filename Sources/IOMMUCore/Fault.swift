@@ -16,6 +16,8 @@ public struct Fault: Hashable, Sendable {
     public var source: SourceID
     /// The explicit PASID of the request; nil for a request without one, whatever PASID it implied.
     public var pasid: PASID?
+    /// What kind of request it was.
+    public var request: RequestKind
     /// What was asked.
     public var access: AccessRights
     /// The rights that were found, when ``reason`` is ``FaultReason/permission``.
@@ -24,7 +26,7 @@ public struct Fault: Hashable, Sendable {
     public var isSuppressed: Bool
     /// A page request may cure it. An ATS translation request that meets it completes with no rights and records nothing.
     public var isRecoverable: Bool
-    /// It went into the port's fault ring.
+    /// It went into the port's fault ring, or it came out of a queue.
     public var isRecorded: Bool
     /// Level of the paging entry that failed, 0 for the leaf table; nil where none failed.
     public var level: Int?
@@ -32,7 +34,7 @@ public struct Fault: Hashable, Sendable {
     public var address: IOVA
     /// Where the entry that failed lies; nil where none was read.
     public var entryAddress: OutputAddress?
-    /// Position in the port's fault ring, counting lost faults too.
+    /// Position in the port's fault ring, counting lost faults too; of a fault that comes out of a queue, its number there.
     public var sequence: UInt64
     /// The host's device that it is attributed to, the first one if there are several; nil for a source id without devices, and
     /// for a PASID that nobody owns.
@@ -41,13 +43,16 @@ public struct Fault: Hashable, Sendable {
     public var isAmbiguous: Bool
     /// The PASID lies in nobody's slice [B-A2]; ``device`` is then the parent, if there is one.
     public var isUnclaimed: Bool
+    /// The device itself reported it: the IOMMU has seen nothing.
+    public var isFromDevice: Bool
 
     /// Makes a fault from its parts: for hosts that report faults of their own, and for tests.
     public init(
         reason: FaultReason, code: UInt32 = 0, stage: Stage = .none, source: SourceID, pasid: PASID? = nil,
         access: AccessRights, found: AccessRights = [], isSuppressed: Bool = false, isRecoverable: Bool = false,
         isRecorded: Bool = false, level: Int? = nil, address: IOVA, entryAddress: OutputAddress? = nil,
-        sequence: UInt64 = 0, device: DeviceID? = nil, isAmbiguous: Bool = false, isUnclaimed: Bool = false
+        sequence: UInt64 = 0, device: DeviceID? = nil, isAmbiguous: Bool = false, isUnclaimed: Bool = false,
+        request: RequestKind = .untranslated, isFromDevice: Bool = false
     ) {
         self.reason = reason
         self.code = code
@@ -66,6 +71,8 @@ public struct Fault: Hashable, Sendable {
         self.device = device
         self.isAmbiguous = isAmbiguous
         self.isUnclaimed = isUnclaimed
+        self.request = request
+        self.isFromDevice = isFromDevice
     }
 
     /// The architecture's name of ``code``, such as `SSS.2`; empty for a code that the engine does not produce.
@@ -85,6 +92,9 @@ extension Fault: CustomStringConvertible {
         let name = codeName
         var text = name.isEmpty ? "fault 0x" + String(code, radix: 16) : "\(name) (0x\(String(code, radix: 16)))"
         text += ": \(codeText.isEmpty ? reason.description : codeText); \(access) at \(address) by \(source)"
+        if request != .untranslated {
+            text += " (\(request))"
+        }
         if let pasid {
             text += " pasid \(pasid)"
         }
@@ -96,6 +106,9 @@ extension Fault: CustomStringConvertible {
         }
         if isUnclaimed {
             text += ", PASID in nobody's slice"
+        }
+        if isFromDevice {
+            text += ", reported by the device"
         }
         if stage != .none {
             text += ", \(stage) stage"
@@ -130,10 +143,33 @@ extension Fault {
         device = fault.flags & CIOMMU_FAULT_HAS_DEVICE != 0 ? DeviceID(fault.device) : nil
         isAmbiguous = fault.flags & CIOMMU_FAULT_AMBIGUOUS != 0
         isUnclaimed = fault.flags & CIOMMU_FAULT_UNCLAIMED != 0
+        request = RequestKind(rawValue: fault.request) ?? .untranslated
+        isFromDevice = fault.flags & CIOMMU_FAULT_FROM_DEVICE != 0
     }
 }
 
 extension ciommu_fault {
+    /// As the C interface wants it.
+    package init(_ fault: Fault) {
+        self = .empty
+        reason = fault.reason.rawValue
+        code = fault.code
+        stage = fault.stage.rawValue
+        source = fault.source.rawValue
+        pasid = fault.pasid?.rawValue ?? CIOMMU_NO_PASID
+        access = fault.access.rawValue
+        found = fault.found.rawValue
+        flags =
+            (fault.isSuppressed ? CIOMMU_FAULT_SUPPRESSED : 0)
+            | (fault.isRecoverable ? CIOMMU_FAULT_RECOVERABLE : 0)
+            | (fault.device != nil ? CIOMMU_FAULT_HAS_DEVICE : 0)
+        level = fault.level.flatMap(UInt32.init(exactly:)) ?? CIOMMU_NO_LEVEL
+        address = fault.address.rawValue
+        entry_address = fault.entryAddress?.rawValue ?? 0
+        device = fault.device?.rawValue ?? 0
+        request = fault.request.rawValue
+    }
+
     /// Zero, with `size` filled in.
     static var empty: ciommu_fault {
         var fault = ciommu_fault()

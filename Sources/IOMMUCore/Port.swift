@@ -51,7 +51,8 @@ public final class Port {
         return try body()
     }
 
-    /// Takes recorded faults of this port, oldest first.
+    /// Takes recorded faults of this port, oldest first: for hosts without fault queues. Where the unit has any, what is taken
+    /// here does not reach them, and what they have collected is not here.
     ///
     /// - Parameter max: At most this many, at least 1.
     /// - Returns: The faults, and how many were lost to a full ring since the port was made.

@@ -26,8 +26,8 @@ extension RemappingUnit {
         public var ports = 64
         /// Ports kept for the unit's own translations: 0 to ``ports``.
         public var pooledPorts = 8
-        /// Fault ring entries of each port: a power of two from 2 to 2^16.
-        public var faultEntries = 64
+        /// Fault ring entries of each port: a power of two from 2 to 2^16. 68 bytes each.
+        public var faultEntries = 256
         /// Longest wait for access sections. Zero, or less: no wait, ``IOMMUError/timedOut`` at once if a section is open.
         public var drainTimeout = Duration.seconds(1)
         /// Uses 16-byte atomic loads for the IOTLB where the processor has them. Off: a portable form, for tests.

@@ -36,6 +36,8 @@ public struct Statistics: Hashable, Sendable {
     public let spaces: UInt64
     /// Bindings evicted because their pool was full.
     public let reclaimed: UInt64
+    /// Faults that concerned nobody who has a fault queue, while the unit had any.
+    public let faultsOrphaned: UInt64
 }
 
 extension Statistics {
@@ -56,5 +58,6 @@ extension Statistics {
         bindings = statistics.bindings
         spaces = statistics.spaces
         reclaimed = statistics.reclaimed
+        faultsOrphaned = statistics.faults_orphaned
     }
 }

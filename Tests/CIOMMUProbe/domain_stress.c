@@ -314,6 +314,8 @@ uint32_t probe_mutant_number(const char *name) {
         {"TOKEN_UNCHECKED", CIOMMU_MUTANT_TOKEN_UNCHECKED},
         {"MESSAGE_ARMED_EARLY", CIOMMU_MUTANT_MESSAGE_ARMED_EARLY},
         {"MESSAGE_NO_DRAIN", CIOMMU_MUTANT_MESSAGE_NO_DRAIN},
+        {"FAULT_SLOT_FREED_EARLY", CIOMMU_MUTANT_FAULT_SLOT_FREED_EARLY},
+        {"FAULT_LIMIT_LATE", CIOMMU_MUTANT_FAULT_LIMIT_LATE},
     };
     for (uint32_t index = 0; index < sizeof mutants / sizeof *mutants; index++) {
         if (strcmp(mutants[index].name, name) == 0) {

@@ -42,6 +42,8 @@ static uint64_t nap_period(enum ciommu_yield_point point) {
         return 8; /* the changer's: readers must get through meanwhile */
     case CIOMMU_YIELD_TABLES_READ:
         return 8; /* met once a change and reader at most */
+    case CIOMMU_YIELD_FAULT_FREED:
+    case CIOMMU_YIELD_FAULT_RING_READ:
     case CIOMMU_YIELD_INSERTING:
     case CIOMMU_YIELD_WALKED:
     case CIOMMU_YIELD_RESOLVED:

@@ -46,6 +46,8 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_TOKEN_UNCHECKED] = "tokens of answers are not checked",
     [CIOMMU_MUTANT_MESSAGE_ARMED_EARLY] = "an interrupt message armed before its PASID",
     [CIOMMU_MUTANT_MESSAGE_NO_DRAIN] = "a message's PASID changed without a drain",
+    [CIOMMU_MUTANT_FAULT_SLOT_FREED_EARLY] = "a fault ring's slot reused before it was read",
+    [CIOMMU_MUTANT_FAULT_LIMIT_LATE] = "faults taken that came after the rings were looked at",
 };
 
 static const char *const world_names[PROBE_WORLDS] = {

@@ -110,8 +110,9 @@ struct ProtocolStressTests {
         let namespaces = [PROBE_NAMESPACE_REUSED_EARLY, PROBE_NAMESPACE_QUARANTINE_IGNORED].map(probe_namespace_mutant)
         let devices = (deviceTLBMutants + deterministicDeviceTLBMutants).map(deviceTLBMutant)
         let messages = messageMutants.map { unsafe probe_mutant_number($0) }
+        let faults = faultMutants.map { unsafe probe_mutant_number($0) }
         let broken = Set(mutants.map(\.mutant)).union(domainMutants.map(\.mutant)).union(namespaces).union(devices)
-            .union(messages)
+            .union(messages).union(faults)
         #expect(broken.union([0, rightsWithoutD]) == Set(0..<probe_mutant_count()))
     }
 }

@@ -150,7 +150,7 @@ enum ciommu_fault_reason {
 /* a condition that a page request may cure; an ATS translation request that meets it completes with
  * R=W=0 and records nothing */
 #define CIOMMU_FAULT_RECOVERABLE 2u
-/* went into the port's fault ring */
+/* went into the port's fault ring, for at least one of those whom it concerns */
 #define CIOMMU_FAULT_RECORDED 4u
 /* `device` names the (first) device that it is attributed to */
 #define CIOMMU_FAULT_HAS_DEVICE 8u
@@ -189,9 +189,10 @@ struct ciommu_fault {
                        failed */
     uint64_t address;       /* the input address of the request */
     uint64_t entry_address; /* output address of the entry that failed; 0 where none was read */
-    uint64_t sequence;      /* position in the port's fault ring, counting lost faults too */
-    uint64_t device;        /* the host's id of the device, with CIOMMU_FAULT_HAS_DEVICE */
-    uint32_t request;       /* enum ciommu_request_kind */
+    uint64_t sequence; /* position in the port's fault ring, counting lost faults too; of a fault
+                          that comes out of a queue (ciommu_faults.h), its number there */
+    uint64_t device;   /* the host's id of the device, with CIOMMU_FAULT_HAS_DEVICE */
+    uint32_t request;  /* enum ciommu_request_kind */
     uint32_t reserved;
 };
 
@@ -364,7 +365,7 @@ struct ciommu_unit_config {
     uint32_t domains;             /* paging and nested domains of the host, 0...2^20 */
     uint32_t ports;               /* most ports that exist at a time, 1...4096, pool included */
     uint32_t pool_ports;          /* ports kept for ciommu_translate(port = NULL), 0...ports */
-    uint32_t fault_entries;       /* per port: a power of two from 2 to 2^16 */
+    uint32_t fault_entries;       /* per port: a power of two from 2 to 2^16; 68 bytes each */
     uint32_t flags;               /* CIOMMU_UNIT_* */
     uint64_t drain_timeout; /* longest wait for sections, nanoseconds; 0 = CIOMMU_TIMED_OUT at once
                                if any is open */
@@ -374,7 +375,7 @@ struct ciommu_unit_config {
 
 /* Fills `config` with defaults: capabilities of a unit with everything in FORMATS-VTD that the
  * engine implements, 64 Ki IOTLB entries, 256 first-level and 256 walk-cache entries a port, 4,096
- * bindings, 4,096 spaces, 4,096 domains, 64 ports, 8 of them pooled, 64 fault entries, a drain
+ * bindings, 4,096 spaces, 4,096 domains, 64 ports, 8 of them pooled, 256 fault entries, a drain
  * timeout of one second. Inline, so that `size` and `layout` are the caller's. */
 static inline void ciommu_unit_config_init(struct ciommu_unit_config *config);
 
@@ -384,8 +385,8 @@ CIOMMU_API enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config
                                                  struct ciommu_memory *memory,
                                                  struct ciommu_unit **out);
 
-/* Destroys the unit, its ports included. CIOMMU_IN_USE: a port is inside a section, or a device or
- * a domain of the host is left. NULL is allowed. */
+/* Destroys the unit, its ports included. CIOMMU_IN_USE: a port is inside a section, or a device, a
+ * domain or a fault queue of the host is left. NULL is allowed. */
 CIOMMU_API enum ciommu_status ciommu_unit_destroy(struct ciommu_unit *unit);
 
 /* Checks capability registers for contradictions. NULL when they are consistent, else a sentence
@@ -428,9 +429,10 @@ struct ciommu_statistics {
     uint64_t invalidations; /* inner invalidations applied */
     uint64_t drains;
     uint64_t drain_timeouts;
-    uint64_t bindings;  /* in the pool now */
-    uint64_t spaces;    /* in the pool now */
-    uint64_t reclaimed; /* bindings evicted because the pool was full */
+    uint64_t bindings;        /* in the pool now */
+    uint64_t spaces;          /* in the pool now */
+    uint64_t reclaimed;       /* bindings evicted because the pool was full */
+    uint64_t faults_orphaned; /* concerned nobody who has a fault queue, while the unit had any */
 };
 CIOMMU_API void ciommu_unit_statistics(struct ciommu_unit *unit, struct ciommu_statistics *out);
 
@@ -442,8 +444,9 @@ CIOMMU_API void ciommu_unit_statistics(struct ciommu_unit *unit, struct ciommu_s
 CIOMMU_API enum ciommu_status ciommu_port_create(struct ciommu_unit *unit,
                                                  struct ciommu_port **out);
 
-/* Gives the port back to its unit. CIOMMU_IN_SECTION if it is inside one. NULL is allowed. Take its
- * faults before: those still in its ring count as lost. */
+/* Gives the port back to its unit. CIOMMU_IN_SECTION if it is inside one. NULL is allowed. Where
+ * the unit has no fault queues (ciommu_faults.h), take its faults before: those still in its ring
+ * count as lost. */
 CIOMMU_API enum ciommu_status ciommu_port_destroy(struct ciommu_port *port);
 
 /* Small number that names the port in reports; stable while it exists. */
@@ -467,7 +470,8 @@ CIOMMU_API void ciommu_port_leave(struct ciommu_port *port);
 /* Takes up to `capacity` recorded faults of this port, oldest first, and returns how many. One
  * thread at a time per port, not necessarily the translating one. `*lost` (may be NULL) is the
  * number of faults lost to a full ring since the port was made. Each element's `size` must be set
- * by the caller. */
+ * by the caller. For hosts without fault queues (ciommu_faults.h): where there are any, what is
+ * taken here does not reach them, and what they have collected is not here. */
 CIOMMU_API uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct ciommu_fault *faults,
                                             uint32_t capacity, uint64_t *lost);
 
@@ -476,10 +480,10 @@ CIOMMU_API uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct cio
 
 /* Translates one address. `port` NULL borrows one from the unit's pool (lock-free; CIOMMU_NO_PORT
  * when all are taken) and gives an address without host pointer; its fault is in `out` only, in no
- * ring. `pasid` is a PASID or CIOMMU_NO_PASID; `access` any of CIOMMU_READ ... _PRIVILEGED or none;
- * `flags` CIOMMU_NO_FAULT ... . A fault is CIOMMU_OK with out->outcome == CIOMMU_FAULT.
- * CIOMMU_INVALID_ARGUMENT for a PASID over 20 bits, a source over 16 (VT-d), unknown bits, or an
- * `out->size` too small.
+ * ring, unless the unit has fault queues (ciommu_faults.h). `pasid` is a PASID or CIOMMU_NO_PASID;
+ * `access` any of CIOMMU_READ ... _PRIVILEGED or none; `flags` CIOMMU_NO_FAULT ... . A fault is
+ * CIOMMU_OK with out->outcome == CIOMMU_FAULT. CIOMMU_INVALID_ARGUMENT for a PASID over 20 bits, a
+ * source over 16 (VT-d), unknown bits, or an `out->size` too small.
  *
  * Outside a section the answer is address-only and may be out of date as soon as the call returns;
  * inside one it stays good until the section ends. No lock, allocation or system call on hits and
@@ -735,7 +739,7 @@ static inline void ciommu_unit_config_init(struct ciommu_unit_config *config) {
     config->domains = 4096;
     config->ports = 64;
     config->pool_ports = 8;
-    config->fault_entries = 64;
+    config->fault_entries = 256;
     config->flags = 0;
     config->drain_timeout = UINT64_C(1000000000);
     config->table_pages = UINT64_C(1) << 20;

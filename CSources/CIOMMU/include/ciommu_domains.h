@@ -225,8 +225,8 @@ struct ciommu_device_config {
  * says. CIOMMU_OVERLAP: the slice meets another one and not both were made with the same policy
  * other than REFUSED, or the source id has a WHOLE device, or this is WHOLE and it has any, or it
  * has a PARENT already. CIOMMU_IN_USE: the PARENT attached a PASID of the slice. CIOMMU_EXISTS: the
- * id is taken. CIOMMU_UNSUPPORTED: a slice without ECAP.PASID, or beyond ECAP.PSS.
- * CIOMMU_INVALID_ARGUMENT, CIOMMU_NO_MEMORY. */
+ * id is taken, by a device or by the fault queue of a device in software. CIOMMU_UNSUPPORTED: a
+ * slice without ECAP.PASID, or beyond ECAP.PSS. CIOMMU_INVALID_ARGUMENT, CIOMMU_NO_MEMORY. */
 CIOMMU_API enum ciommu_status ciommu_device_create(struct ciommu_unit *unit,
                                                    struct ciommu_port *port,
                                                    const struct ciommu_device_config *config,

@@ -104,9 +104,46 @@ static void drop(struct attachment *attachment, struct departures *departures) {
     }
 }
 
+/* ---- Page requests of what departs ---- */
+
+/* Those of one attachment or bound table of the device; its domain, or NULL. Table lock. */
+static struct page_target pages_of(const struct ciommu_device *device, uint64_t serial,
+                                   struct ciommu_domain *domain) {
+    return (struct page_target){
+        .source = device->config.source,
+        .device = device->config.id,
+        .first = serial,
+        .last = serial,
+        .queue = ciommu_pages_pin(device->unit, domain),
+    };
+}
+
+struct page_target ciommu_pages_of_device(const struct ciommu_device *device) {
+    return (struct page_target){
+        .everywhere = true,
+        .source = device->config.source,
+        .device = device->config.id,
+        .first = 1, /* not those of the root table */
+        .last = device->unit->tlbs.serial,
+    };
+}
+
+/* The mutant's order: a request can slip in between. */
+static void cancel_first(const struct ciommu_device *device) {
+    struct page_target target = {
+        .source = device->config.source,
+        .device = device->config.id,
+        .last = UINT64_MAX,
+    };
+    ciommu_pages_answer(device->unit, &target);
+    yield_point(CIOMMU_YIELD_PAGES_CANCELLED);
+}
+
 enum ciommu_status ciommu_departures_end(struct ciommu_unit *unit, struct departures *departures,
-                                         const struct tlb_target *target) {
+                                         const struct tlb_target *target,
+                                         struct page_target *pages) {
     enum ciommu_status status = ciommu_tlbs_settle(unit, target);
+    ciommu_pages_cancel(unit, pages);
     if (departures->first != NULL) {
         pthread_mutex_lock(&unit->table_lock);
         for (struct attachment *leaving = departures->first, *next; leaving != NULL;
@@ -249,8 +286,8 @@ static enum ciommu_status attach_locked(struct ciommu_device *device, uint32_t p
         ciommu_free(attachment);
         return status;
     }
+    join_domain(attachment); /* gives it its serial, which readers use */
     put(source, pasid, attachment);
-    join_domain(attachment);
     device->attachments++;
     return CIOMMU_OK;
 }
@@ -281,7 +318,7 @@ static enum ciommu_status find_own(const struct ciommu_device *device, uint32_t 
 /* Table lock. `attachment` is the new one. */
 static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t pasid,
                                          struct attachment *attachment,
-                                         struct departures *departures) {
+                                         struct departures *departures, struct page_target *pages) {
     struct attachment *present;
     enum ciommu_status status = find_own(device, pasid, &present);
     if (status != CIOMMU_OK) {
@@ -290,6 +327,8 @@ static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t 
     if (is_shared(present)) {
         return CIOMMU_OCCUPIED;
     }
+    *pages = pages_of(device, present->serial, present->domain);
+    join_domain(attachment);
     if (!MUTANT(DETACH_NO_TABLEGEN)) {
         ciommu_unit_begin_table_change(device->unit);
     }
@@ -304,7 +343,6 @@ static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t 
     if (!MUTANT(DETACH_NO_TABLEGEN)) {
         ciommu_unit_finish_table_change(device->unit);
     }
-    join_domain(attachment);
     drop(present, departures);
     return CIOMMU_OK;
 }
@@ -323,15 +361,16 @@ enum ciommu_status ciommu_device_replace(struct ciommu_device *device, struct ci
         return CIOMMU_NO_MEMORY;
     }
     struct departures departures = {0};
+    struct page_target pages;
     const struct tlb_target target = tlb_of_pasid(device->config.source, pasid);
     pthread_mutex_lock(&device->unit->table_lock);
-    status = replace_locked(device, pasid, attachment, &departures);
+    status = replace_locked(device, pasid, attachment, &departures, &pages);
     pthread_mutex_unlock(&device->unit->table_lock);
     if (status != CIOMMU_OK) {
         ciommu_free(attachment);
         return status;
     }
-    return ciommu_departures_end(device->unit, &departures, &target);
+    return ciommu_departures_end(device->unit, &departures, &target, &pages);
 }
 
 enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct ciommu_port *port,
@@ -345,10 +384,15 @@ enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct cio
     }
     struct attachment *present;
     struct departures departures = {0};
+    struct page_target pages = {.nothing = true};
     const struct tlb_target target = tlb_of_pasid(device->config.source, pasid);
+    if (MUTANT(PAGE_CANCEL_FIRST)) {
+        cancel_first(device);
+    }
     pthread_mutex_lock(&device->unit->table_lock);
     status = find_own(device, pasid, &present);
     if (status == CIOMMU_OK) {
+        pages = pages_of(device, present->serial, present->domain);
         if (!MUTANT(DETACH_NO_TABLEGEN)) {
             ciommu_unit_begin_table_change(device->unit);
         }
@@ -358,7 +402,8 @@ enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct cio
         }
     }
     pthread_mutex_unlock(&device->unit->table_lock);
-    return status != CIOMMU_OK ? status : ciommu_departures_end(device->unit, &departures, &target);
+    return status != CIOMMU_OK ? status
+                               : ciommu_departures_end(device->unit, &departures, &target, &pages);
 }
 
 struct ciommu_domain *ciommu_device_domain(struct ciommu_device *device, uint32_t pasid) {
@@ -383,12 +428,13 @@ enum ciommu_status ciommu_device_reset(struct ciommu_device *device, struct ciom
     struct departures departures = {0};
     const struct tlb_target target = tlb_of_device(device);
     pthread_mutex_lock(&device->unit->table_lock);
+    struct page_target pages = ciommu_pages_of_device(device);
     ciommu_unit_begin_table_change(device->unit);
     ciommu_device_clear(device, &departures);
     ciommu_message_stores_mask(device);
     ciommu_unit_finish_table_change(device->unit);
     pthread_mutex_unlock(&device->unit->table_lock);
-    return ciommu_departures_end(device->unit, &departures, &target);
+    return ciommu_departures_end(device->unit, &departures, &target, &pages);
 }
 
 /* ---- Binding a guest's PASID table [B-B2] ---- */
@@ -455,6 +501,7 @@ enum ciommu_status ciommu_device_bind(struct ciommu_device *device, struct ciomm
     pthread_mutex_lock(&unit->table_lock);
     bool used = device->bound != NULL || device->attachments != 0 || meets_others(device);
     if (!used) {
+        bound->serial = ++unit->tlbs.serial;
         ciommu_unit_begin_table_change(unit);
         store_release(&device->bound, bound); /* pairs with ciommu_source_bound */
         ciommu_unit_forget_source(unit, device->config.source);
@@ -475,13 +522,16 @@ enum ciommu_status ciommu_device_unbind(struct ciommu_device *device, struct cio
     }
     struct ciommu_unit *unit = device->unit;
     const struct tlb_target target = tlb_of_device(device);
+    struct page_target pages = {.nothing = true};
+    struct departures departures = {0};
     pthread_mutex_lock(&unit->table_lock);
     bool bound = device->bound != NULL;
     if (bound) {
+        pages = pages_of(device, device->bound->serial, NULL);
         ciommu_unit_begin_table_change(unit);
         drop_bound(device);
         ciommu_unit_finish_table_change(unit);
     }
     pthread_mutex_unlock(&unit->table_lock);
-    return bound ? ciommu_tlbs_settle(unit, &target) : CIOMMU_NOT_ATTACHED;
+    return bound ? ciommu_departures_end(unit, &departures, &target, &pages) : CIOMMU_NOT_ATTACHED;
 }

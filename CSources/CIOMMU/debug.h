@@ -50,6 +50,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_TOKEN_UNCHECKED,     /* an answer of ATS is stored whatever happened meanwhile */
     CIOMMU_MUTANT_MESSAGE_ARMED_EARLY, /* an interrupt message is armed, then gets its PASID */
     CIOMMU_MUTANT_MESSAGE_NO_DRAIN,    /* its PASID changes while sections deliver the old one */
+    CIOMMU_MUTANT_PAGE_ANSWERED_TWICE, /* a page-request group takes a second response */
+    CIOMMU_MUTANT_PAGE_CANCEL_FIRST,   /* detach cancels groups before it unpublishes */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -69,6 +71,8 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_TABLE_CHANGED,   /* host-made paging structures changed, nothing invalidated */
     CIOMMU_YIELD_MESSAGE_ARMED,   /* a message is armed without its PASID (mutant) */
     CIOMMU_YIELD_MESSAGE_JUDGED,  /* a message's control was read, nothing else */
+    CIOMMU_YIELD_PAGE_ROUTED,     /* a page request has found its queue, under its lock */
+    CIOMMU_YIELD_PAGES_CANCELLED, /* groups cancelled, attachment still published (mutant) */
     CIOMMU_YIELD_COUNT
 };
 

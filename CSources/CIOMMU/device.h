@@ -56,6 +56,7 @@ struct departures {
 struct bound_table {
     struct rcu_head rcu;
     struct deferrals *deferrals;
+    uint64_t serial; /* as an attachment's */
     uint64_t directory;
     uint32_t pasid_limit;
     uint32_t rid_pasid;
@@ -161,9 +162,16 @@ enum ciommu_status ciommu_device_owns(const struct ciommu_device *device, uint32
 void ciommu_device_clear(struct ciommu_device *device, struct departures *departures);
 void ciommu_devices_clear(struct devices *devices, struct departures *departures);
 
-/* The end of a change: settles, asks devices, and lets what departs go. Outside locks. */
+/* The end of a change: settles, asks devices, cancels page requests, and lets what departs go.
+ * Outside locks. */
 struct tlb_target;
+struct page_target;
 enum ciommu_status ciommu_departures_end(struct ciommu_unit *unit, struct departures *departures,
-                                         const struct tlb_target *target);
+                                         const struct tlb_target *target,
+                                         struct page_target *pages);
+
+/* What of page requests the end of everything that a device has attached and bound concerns. Table
+ * lock. */
+struct page_target ciommu_pages_of_device(const struct ciommu_device *device);
 
 #endif

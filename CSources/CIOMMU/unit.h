@@ -16,6 +16,7 @@
 #include "binding.h"
 #include "device.h"
 #include "events.h"
+#include "pages.h"
 #include "submit.h"
 #include "device_tlb.h"
 #include "vtd_caps.h"
@@ -64,6 +65,7 @@ struct ciommu_unit {
     struct device_tlbs tlbs;
     struct submissions submissions;
     struct events events;
+    struct pages pages;
     struct ports ports;
     struct port_sizes port_sizes;
     uint32_t pool_ports; /* the first slots of `ports` */

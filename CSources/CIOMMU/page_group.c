@@ -49,12 +49,10 @@ struct page_group *ciommu_page_group_take(struct ciommu_page_interface *interfac
         .handler = interface->config.handler,
         .context = interface->config.context,
         .deadline = UINT64_MAX,
-        .all_next = interface->all,
+        .all_previous = interface->all_last,
     };
-    if (interface->all != NULL) {
-        interface->all->all_previous = group;
-    }
-    interface->all = group;
+    *(interface->all_last != NULL ? &interface->all_last->all_next : &interface->all) = group;
+    interface->all_last = group;
     struct ciommu_page_interface_statistics *counts = &interface->counts;
     counts->open++;
     counts->high_water = counts->open > counts->high_water ? counts->open : counts->high_water;
@@ -77,9 +75,8 @@ void ciommu_page_group_recycle(struct page_group *group) {
     ciommu_page_group_drop_pages(group);
     *(group->all_previous != NULL ? &group->all_previous->all_next : &interface->all) =
         group->all_next;
-    if (group->all_next != NULL) {
-        group->all_next->all_previous = group->all_previous;
-    }
+    *(group->all_next != NULL ? &group->all_next->all_previous : &interface->all_last) =
+        group->all_previous;
     if (group->state == PAGE_OPEN) { /* an answered one was counted out then */
         interface->counts.open--;
     }

@@ -136,7 +136,8 @@ struct ciommu_page_interface {
     uint32_t held; /* groups that an answering thread holds */
     uint32_t free_items;
     struct page_group *free;
-    struct page_group *all;
+    struct page_group *all; /* oldest first */
+    struct page_group *all_last;
     struct page_list open[PAGE_OPEN_LISTS]; /* by name */
     struct ciommu_page_interface *next;     /* of the bucket */
     struct ciommu_page_interface_statistics counts;

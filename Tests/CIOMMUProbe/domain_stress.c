@@ -309,6 +309,8 @@ uint32_t probe_mutant_number(const char *name) {
         {"TOKEN_UNCHECKED", CIOMMU_MUTANT_TOKEN_UNCHECKED},
         {"MESSAGE_ARMED_EARLY", CIOMMU_MUTANT_MESSAGE_ARMED_EARLY},
         {"MESSAGE_NO_DRAIN", CIOMMU_MUTANT_MESSAGE_NO_DRAIN},
+        {"PAGE_ANSWERED_TWICE", CIOMMU_MUTANT_PAGE_ANSWERED_TWICE},
+        {"PAGE_CANCEL_FIRST", CIOMMU_MUTANT_PAGE_CANCEL_FIRST},
     };
     for (uint32_t index = 0; index < sizeof mutants / sizeof *mutants; index++) {
         if (strcmp(mutants[index].name, name) == 0) {

@@ -46,6 +46,8 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_TOKEN_UNCHECKED] = "tokens of answers are not checked",
     [CIOMMU_MUTANT_MESSAGE_ARMED_EARLY] = "an interrupt message armed before its PASID",
     [CIOMMU_MUTANT_MESSAGE_NO_DRAIN] = "a message's PASID changed without a drain",
+    [CIOMMU_MUTANT_PAGE_ANSWERED_TWICE] = "a page-request group answered twice",
+    [CIOMMU_MUTANT_PAGE_CANCEL_FIRST] = "groups cancelled before the detach is published",
 };
 
 static const char *const world_names[PROBE_WORLDS] = {

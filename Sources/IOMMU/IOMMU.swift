@@ -4,5 +4,6 @@
 
 @_exported public import IOMMUCore
 @_exported public import IOMMUDomains
+@_exported public import IOMMUFaults
 @_exported public import IOMMUInterrupts
 @_exported public import IOMMUInvalidation

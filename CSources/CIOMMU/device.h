@@ -170,6 +170,18 @@ enum ciommu_status ciommu_departures_end(struct ciommu_unit *unit, struct depart
                                          const struct tlb_target *target,
                                          struct page_target *pages);
 
+/* What of page requests the end of one attachment or bound table of the device concerns; its
+ * domain, or NULL. Table lock; to be cancelled. */
+struct page_target ciommu_pages_of(const struct ciommu_device *device, uint64_t serial,
+                                   struct ciommu_domain *domain);
+
+/* Takes a bound table away, if there is one. Table lock, inside a table change. */
+void ciommu_device_drop_bound(struct ciommu_device *device);
+
+/* May the caller with this port (or NULL) wait for sections? */
+enum ciommu_status ciommu_device_check_port(const struct ciommu_device *device,
+                                            const struct ciommu_port *port);
+
 /* What of page requests the end of everything that a device has attached and bound concerns. Table
  * lock. */
 struct page_target ciommu_pages_of_device(const struct ciommu_device *device);

@@ -58,7 +58,7 @@ enum ciommu_status ciommu_page_interface_create(struct ciommu_unit *unit,
     return CIOMMU_OK;
 }
 
-void ciommu_page_interface_destroy(struct ciommu_page_interface *interface) {
+void ciommu_page_interface_close(struct ciommu_page_interface *interface) {
     if (interface == NULL) {
         return;
     }
@@ -74,6 +74,14 @@ void ciommu_page_interface_destroy(struct ciommu_page_interface *interface) {
     interface->ending = true;
     pthread_mutex_unlock(&pages->lock);
     ciommu_pages_cancel(interface->unit, &target);
+}
+
+void ciommu_page_interface_destroy(struct ciommu_page_interface *interface) {
+    if (interface == NULL) {
+        return;
+    }
+    struct pages *pages = &interface->unit->pages;
+    ciommu_page_interface_close(interface);
     pthread_mutex_lock(&pages->lock);
     while (interface->held != 0) { /* a thread that answered has not come to it yet */
         pthread_cond_wait(&pages->moved, &pages->lock);

@@ -309,6 +309,18 @@ enum ciommu_status ciommu_page_respond_by_group(struct ciommu_page_queue *queue,
     return group != NULL ? CIOMMU_OK : CIOMMU_NOT_FOUND;
 }
 
+bool ciommu_page_is_open(struct ciommu_page_queue *queue, uint64_t cookie) {
+    if (queue == NULL) {
+        return false;
+    }
+    struct page_work work = {.unit = queue->unit};
+    pthread_mutex_lock(&queue->unit->pages.lock);
+    expire(&work, queue);
+    bool open = find_cookie(queue, cookie) != NULL;
+    ciommu_page_work_end(&work);
+    return open;
+}
+
 /* ---- Overflow, descriptor, counters ---- */
 
 bool ciommu_page_queue_overflowed(const struct ciommu_page_queue *queue) {

@@ -89,9 +89,11 @@ ciommu_page_interface_create(struct ciommu_unit *unit,
                              const struct ciommu_page_interface_config *config,
                              struct ciommu_page_interface **out);
 
-/* Answers everything outstanding with `invalid`, waits for calls of its handlers in other threads,
- * and destroys it. The device asks for nothing any more. Not from its own handlers. NULL is
- * allowed. */
+/* Ends the interface: answers everything outstanding with `invalid` and waits for calls of its
+ * handlers in other threads. Requests are refused from then on (CIOMMU_CLOSED). */
+CIOMMU_API void ciommu_page_interface_close(struct ciommu_page_interface *interface);
+
+/* Closes and frees it. Not from its own handlers. NULL is allowed. */
 CIOMMU_API void ciommu_page_interface_destroy(struct ciommu_page_interface *interface);
 
 /* last in group: the group is complete and wants an answer */
@@ -121,7 +123,8 @@ struct ciommu_page_request {
  * mode (32), or the entry faults otherwise: recorded, the request is discarded, no answer comes.
  * CIOMMU_NO_SPACE: more than the interface's groups or pages; nothing changed, ask again after an
  * answer. CIOMMU_NO_PORT: the guest's tables decide, `port` is NULL and the unit's pool is empty.
- * CIOMMU_NOT_OWNED: not a PASID of this interface. CIOMMU_INVALID_ARGUMENT, CIOMMU_IN_SECTION. */
+ * CIOMMU_NOT_OWNED: not a PASID of this interface. CIOMMU_CLOSED, CIOMMU_INVALID_ARGUMENT,
+ * CIOMMU_IN_SECTION. */
 CIOMMU_API enum ciommu_status ciommu_page_request(struct ciommu_page_interface *interface,
                                                   struct ciommu_port *port,
                                                   const struct ciommu_page_request *request);
@@ -248,6 +251,11 @@ CIOMMU_API enum ciommu_status ciommu_page_respond_by_group(struct ciommu_page_qu
                                                            uint32_t source, uint32_t pasid,
                                                            uint32_t group,
                                                            enum ciommu_page_code code);
+
+/* Is the group of this cookie still to be answered? For a host that hands groups to threads: a
+ * thread that is known to its `retire` and then finds the group open may work on it, because a
+ * detach that comes later waits in retire. */
+CIOMMU_API bool ciommu_page_is_open(struct ciommu_page_queue *queue, uint64_t cookie);
 
 /* A group found the queue full. Until it is acknowledged every request to this queue is discarded
  * (the last of a group is answered with success, so that the device asks again), as with PRS.PRO

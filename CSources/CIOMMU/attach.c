@@ -204,14 +204,6 @@ static enum ciommu_status check(const struct ciommu_device *device, uint32_t pas
     return offered ? CIOMMU_OK : CIOMMU_UNSUPPORTED;
 }
 
-static enum ciommu_status check_port(const struct ciommu_device *device,
-                                     const struct ciommu_port *port) {
-    if (device == NULL || (port != NULL && port->unit != device->unit)) {
-        return CIOMMU_INVALID_ARGUMENT;
-    }
-    return ports_wait_for_caller(&device->unit->ports, port) ? CIOMMU_IN_SECTION : CIOMMU_OK;
-}
-
 /* Joins what another device attached under a shared-PASID policy. */
 static enum ciommu_status share(struct ciommu_device *device, struct attachment *present,
                                 struct ciommu_domain *domain) {

@@ -14,7 +14,7 @@ enum ciommu_status ciommu_device_check_port(const struct ciommu_device *device,
     if (device == NULL || (port != NULL && port->unit != device->unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    return port != NULL && port_is_inside(port) ? CIOMMU_IN_SECTION : CIOMMU_OK;
+    return ports_wait_for_caller(&device->unit->ports, port) ? CIOMMU_IN_SECTION : CIOMMU_OK;
 }
 
 /* ---- Bound tables; table lock ---- */

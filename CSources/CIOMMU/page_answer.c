@@ -101,7 +101,8 @@ static void leave_cookies(struct ciommu_page_queue *queue, struct page_group *gr
     *link = group->bucket_next;
 }
 
-/* The first follower takes the leader's place; the others follow it. The leader is in no bucket. */
+/* The first follower takes the leader's place; the others follow it. The leader is in no bucket.
+ */
 static void promote(struct ciommu_page_queue *queue, struct page_group *leader) {
     struct page_group *heir = leader->followers.first;
     page_list_remove(&leader->followers, heir);
@@ -289,6 +290,9 @@ void ciommu_page_work_end(struct page_work *work) {
         struct page_call call = {.queue = queue};
         pages->announcing = queue->announcing;
         queue->announces = false;
+        if (queue->closed) { /* whoever closed it waits for no call that begins later */
+            continue;
+        }
         begin_call(pages, &call);
         queue->config.ready(queue->config.context);
         end_call(pages, &call);

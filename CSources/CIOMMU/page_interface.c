@@ -98,8 +98,8 @@ void ciommu_page_interface_destroy(struct ciommu_page_interface *interface) {
     ciommu_free(interface);
 }
 
-void ciommu_page_interface_statistics(const struct ciommu_page_interface *interface,
-                                      struct ciommu_page_interface_statistics *out) {
+void ciommu_page_interface_read_statistics(const struct ciommu_page_interface *interface,
+                                           struct ciommu_page_interface_statistics *out) {
     if (interface == NULL || out == NULL) {
         return;
     }

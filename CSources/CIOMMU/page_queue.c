@@ -356,8 +356,8 @@ int ciommu_page_queue_descriptor(struct ciommu_page_queue *queue) {
     return descriptor;
 }
 
-void ciommu_page_queue_statistics(const struct ciommu_page_queue *queue,
-                                  struct ciommu_page_queue_statistics *out) {
+void ciommu_page_queue_read_statistics(const struct ciommu_page_queue *queue,
+                                       struct ciommu_page_queue_statistics *out) {
     if (queue == NULL || out == NULL) {
         return;
     }

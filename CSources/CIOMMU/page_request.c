@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * page_request.c - from parts to groups: what a device asks for is judged, gathered, and when it is
- * complete put into a queue or answered at once [FORMATS-VTD D1, D2].
+ * page_request.c - from parts to groups: what a device asks for is judged, gathered, and when it
+ * is complete put into a queue or answered at once [FORMATS-VTD D1, D2].
  */
 #include "page_answer.h"
 #include "page_route.h"
@@ -194,7 +194,7 @@ static enum ciommu_status check(const struct ciommu_page_interface *interface,
         (port != NULL && port->unit != interface->unit)) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    if (port != NULL && port_is_inside(port)) {
+    if (ports_wait_for_caller(&interface->unit->ports, port)) {
         return CIOMMU_IN_SECTION;
     }
     const struct ciommu_page_interface_config *config = &interface->config;
@@ -203,8 +203,8 @@ static enum ciommu_status check(const struct ciommu_page_interface *interface,
     return mine ? CIOMMU_OK : CIOMMU_NOT_OWNED;
 }
 
-/* What both ways to ask have in common: finds the route, then has the lock. An error, or a fault of
- * the guest's tables: it has not. */
+/* What both ways to ask have in common: finds the route, then has the lock. An error, or a fault
+ * of the guest's tables: it has not. */
 static enum ciommu_status begin(struct ciommu_page_interface *interface, struct ciommu_port *port,
                                 uint32_t pasid, uint64_t address, uint32_t access,
                                 struct page_route *route) {

@@ -109,8 +109,8 @@ static void record(struct ciommu_port *port, const struct ciommu_page_interface 
     }
 }
 
-/* Choice: the context entry alone decides, as PRE is in it; the PASID's entry may be what the guest
- * is to be asked for. */
+/* Choice: the context entry alone decides, as PRE is in it; the PASID's entry may be what the
+ * guest is to be asked for. */
 enum ciommu_status ciommu_page_ask_guest(const struct ciommu_page_interface *interface,
                                          struct ciommu_port *port, uint32_t pasid, uint64_t address,
                                          uint32_t access, enum page_verdict *verdict) {

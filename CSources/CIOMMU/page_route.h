@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * page_route.h - whose a page request is: from (interface, PASID) through the device table to an
- * attachment and its domain's queue, or through a guest's context entry to the queue of the guest's
- * tables. It changes nothing.
+ * attachment and its domain's queue, or through a guest's context entry to the queue of the
+ * guest's tables. It changes nothing.
  */
 #ifndef CIOMMU_PAGE_ROUTE_H
 #define CIOMMU_PAGE_ROUTE_H

@@ -125,7 +125,7 @@ void ciommu_pages_cancel(struct ciommu_unit *unit, struct page_target *target) {
 void ciommu_pages_end_domain(struct ciommu_domain *domain) {
     struct pages *pages = &domain->unit->pages;
     struct ciommu_page_queue *queue = ciommu_pages_pin(domain->unit, domain);
-    if (domain->page_queue != NULL || queue != NULL) {
+    if (queue != NULL) {
         ciommu_page_queue_close(queue);
         pthread_mutex_lock(&pages->lock);
         unpin(pages, queue);

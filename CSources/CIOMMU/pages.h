@@ -1,41 +1,43 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pages.h - page requests: a device's interface gathers parts into groups, the queue of an address
- * space's owner hands whole groups out, and each is answered once. Where a request belongs stands
- * in page_route.h; who answers and who is told in page_answer.h.
+ * pages.h - page requests: a device's interface gathers parts into groups, the queue of an
+ * address space's owner hands whole groups out, and each is answered once. Where a request
+ * belongs stands in page_route.h; who answers and who is told in page_answer.h.
  *
  * Protocol (page requests)
  *   State        all of it under one lock a unit, `pages.lock`: page requests are no hot path. It
- *                is taken after the table lock, never before it, and no handler is called under it
- *                (a queue's clock is; it calls nothing).
+ *                is taken after the table lock, never before it, and no handler is called under
+ *                it (a queue's clock is; it calls nothing).
  *   A group      FREE -> OPEN (parts come) -> QUEUED -> READ -> ANSWERED -> CALLED -> OVER ->
- *                FREE. From OPEN it may be discarded; from QUEUED and READ it is answered, once:
- *                the step to ANSWERED is taken under the lock, from those states alone. FOLLOWING
- *                stands beside QUEUED: the group rides on a leader, takes no place in the queue and
- *                is answered with it. If the leader is answered by anything but its owner, the
- *                first follower takes its place.
+ *                FREE. From OPEN it may be discarded, or answered with its last part; from QUEUED
+ *                and READ it is answered, once: the step to ANSWERED is taken under the lock, from
+ *                these states alone. FOLLOWING stands beside QUEUED: the group rides on a leader,
+ *                takes no place in the queue and is answered with it. If the leader is answered by
+ *                anything but its owner, the first follower takes its place.
  *   Calls        who answers groups calls their handlers after it has left the lock (ANSWERED ->
- *                CALLED -> FREE), in the order in which it answered them. A drain calls those that
- *                others answered and have not begun to call itself, and waits for calls in other
- *                threads, but for threads that are in a drain too: they could be waiting for this
- *                one.
+ *                CALLED -> FREE), in the order in which it answered them. A drain calls those
+ *                that others answered and have not begun to call itself, and waits for calls in
+ *                other threads, but for threads that are in a drain too: they could be waiting
+ *                for this one.
  *   Attachments  a request looks its attachment up while it holds pages.lock, and the group keeps
  *                the attachment's serial. A changer unpublishes (table lock), settles, and only
  *                then takes pages.lock and cancels the groups of what it unpublished: a request
- *                that found the old attachment had the lock before and is cancelled; one that takes
- *                the lock later finds what is attached now. So nothing slips through, and no group
- *                of a new attachment is cancelled with those of an old one.
+ *                that found the old attachment had the lock before and is cancelled; one that
+ *                takes the lock later finds what is attached now. So nothing slips through, and
+ *                no group of a new attachment is cancelled with those of an old one.
  *   Domains      a lookup goes on to the domain's queue under the same lock. Destroying a domain
- *                takes pages.lock after its last attachment was unpublished and before it is freed.
+ *                takes pages.lock after its last attachment was unpublished and before it is
+ *                freed.
  *   Cookies      count up in each queue and are given by a read: one that is not above the last
  *                and leads to no group in READ was answered before.
- *   Memory       all of it is the interface's and the queue's own since their creation: a request,
- *                an answer, a detach need none.
- *   Removal      an interface or a queue is freed when it is in no list and no thread is in a call
- *                for it, or holds one of its groups, or has pinned it (`users`).
- *   Guarantee    after a detach (reset, close, ...) has returned, every group that was accepted for
- *                what it ended has been answered, its handler has returned, and none begins later;
- *                but for those in whose handlers the detach was called, and what they wait for.
+ *   Memory       all of it is the interface's and the queue's own since their creation: a
+ *                request, an answer, a detach need none.
+ *   Removal      an interface or a queue is freed when it is in no list and no thread is in a
+ *                call for it, or holds one of its groups, or has pinned it (`users`).
+ *   Guarantee    after a detach (reset, close, ...) has returned, every group that was accepted
+ *                for what it ended has been answered, its handler has returned, and none begins
+ *                later; but for those in whose handlers the detach was called, and what they wait
+ *                for.
  */
 #ifndef CIOMMU_PAGES_INTERNAL_H
 #define CIOMMU_PAGES_INTERNAL_H

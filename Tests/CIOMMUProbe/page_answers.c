@@ -137,7 +137,7 @@ static void the_event_thread_keeps_deadlines(struct page_bench *bench) {
 /* ---- Threads ---- */
 
 #define RIVALS 3u
-#define RIVAL_GROUPS 20000u
+#define RIVAL_GROUPS 5000u
 
 struct rival {
     struct page_bench *bench;

@@ -133,13 +133,13 @@ enum ciommu_status page_take(struct ciommu_page_queue *queue, struct ciommu_page
 
 struct ciommu_page_queue_statistics page_queue_counts(const struct ciommu_page_queue *queue) {
     struct ciommu_page_queue_statistics counts = {.size = sizeof counts};
-    ciommu_page_queue_statistics(queue, &counts);
+    ciommu_page_queue_read_statistics(queue, &counts);
     return counts;
 }
 
 struct ciommu_page_interface_statistics page_counts(const struct page_device *device) {
     struct ciommu_page_interface_statistics counts = {.size = sizeof counts};
-    ciommu_page_interface_statistics(device->interface, &counts);
+    ciommu_page_interface_read_statistics(device->interface, &counts);
     return counts;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * page_ends.c - cases of page requests: detach, replace, resets and the end of objects answer what
- * is outstanding, once, and wait for the calls that run.
+ * page_ends.c - cases of page requests: detach, replace, resets and the end of objects answer
+ * what is outstanding, once, and wait for the calls that run.
  */
 #define _GNU_SOURCE
 #include "page_bench.h"

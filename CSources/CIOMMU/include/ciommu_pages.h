@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * ciommu_pages.h - page requests (PRI): a device asks for pages in groups, whoever owns the address
- * space gets whole groups and answers each of them once [FORMATS-VTD D, FORMATS-IOMMUFD 6].
+ * ciommu_pages.h - page requests (PRI): a device asks for pages in groups, whoever owns the
+ * address space gets whole groups and answers each of them once [FORMATS-VTD D, FORMATS-IOMMUFD
+ * 6].
  *
- * The conventions of ciommu.h and ciommu_domains.h hold. In addition: nothing here is called inside
- * a section of the calling thread's port; handlers may be called before the call that caused them
- * returns.
+ * The conventions of ciommu.h and ciommu_domains.h hold. In addition: nothing here is called
+ * inside a section of the calling thread's port; handlers may be called before the call that
+ * caused them returns.
  */
 #ifndef CIOMMU_PAGES_H
 #define CIOMMU_PAGES_H
@@ -83,7 +84,8 @@ struct ciommu_page_interface_config {
 
 /* Gives a device an interface for page requests. It takes all the memory that requests need.
  * Several interfaces of one source id and PASID may exist (devices that share them).
- * CIOMMU_UNSUPPORTED: no ECAP.PRS, PASIDs beyond ECAP.PSS. CIOMMU_INVALID_ARGUMENT, _NO_MEMORY. */
+ * CIOMMU_UNSUPPORTED: no ECAP.PRS, PASIDs beyond ECAP.PSS. CIOMMU_INVALID_ARGUMENT, _NO_MEMORY.
+ */
 CIOMMU_API enum ciommu_status
 ciommu_page_interface_create(struct ciommu_unit *unit,
                              const struct ciommu_page_interface_config *config,
@@ -115,8 +117,8 @@ struct ciommu_page_request {
 
 /* One part of a group. Parts of a group (PASID, index) are gathered until one is the last of it;
  * then, and only then, the interface's handler is called, once. A stop marker (last in group,
- * neither read nor write) is dropped silently. What is lost or dropped before the last one gets no
- * answer [FORMATS-VTD D1].
+ * neither read nor write) is dropped silently. What is lost or dropped before the last one gets
+ * no answer [FORMATS-VTD D1].
  *
  * `port` is the caller's port or NULL; a fault of a guest's tables is recorded by it.
  * CIOMMU_FAULTED: the guest's context entry forbids page requests (47), or the unit is in legacy
@@ -136,8 +138,8 @@ struct ciommu_page {
 };
 
 /* A whole group at once, without an index and with a handler of its own, which is called once if
- * and only if this answers CIOMMU_OK. Otherwise like ciommu_page_request with the last part; a page
- * that breaks a rule makes the whole group invalid, as does one with no right at all. */
+ * and only if this answers CIOMMU_OK. Otherwise like ciommu_page_request with the last part; a
+ * page that breaks a rule makes the whole group invalid, as does one with no right at all. */
 CIOMMU_API enum ciommu_status ciommu_page_request_group(struct ciommu_page_interface *interface,
                                                         struct ciommu_port *port, uint32_t pasid,
                                                         const struct ciommu_page *pages,
@@ -161,8 +163,8 @@ struct ciommu_page_interface_statistics {
     uint64_t causes[7];   /* by enum ciommu_page_cause; all but the first are automatic */
     uint64_t latency[40]; /* from complete to answered, of groups that an owner was to answer */
 };
-CIOMMU_API void ciommu_page_interface_statistics(const struct ciommu_page_interface *interface,
-                                                 struct ciommu_page_interface_statistics *out);
+CIOMMU_API void ciommu_page_interface_read_statistics(const struct ciommu_page_interface *interface,
+                                                      struct ciommu_page_interface_statistics *out);
 
 /* -------------------------------------------------------------------------------------------- */
 /* The owner's queue */
@@ -176,8 +178,8 @@ typedef void (*ciommu_page_ready)(void *context);
 
 /* Everything outstanding of a device (`everybody`: of all) in one of its attachments has been
  * answered, with `invalid`; returns when the host runs nothing for it any more. Called by detach,
- * replace, unbind, resets and the end of objects, on their thread, outside locks and sections; must
- * not destroy its queue. */
+ * replace, unbind, resets and the end of objects, on their thread, outside locks and sections;
+ * must not destroy its queue. */
 typedef void (*ciommu_page_retire)(void *context, uint64_t device, bool everybody);
 
 /* groups that ask for the same pages are delivered each on its own */
@@ -198,12 +200,12 @@ struct ciommu_page_queue_config {
     void *clock_context;
 };
 
-/* Makes the queue of a paging or nested domain, or (NULL) of the requests that a guest's own tables
- * translate: sources behind the root table and devices with a bound PASID table. A group with a
- * PASID where its device attached nothing goes to the nested domain that the device attached for
- * requests without PASID, if that has a queue. CIOMMU_EXISTS: there is one. CIOMMU_UNSUPPORTED: no
- * ECAP.PRS; a nest parent [FORMATS-IOMMUFD 12]. CIOMMU_INVALID_ARGUMENT: another kind of domain.
- * CIOMMU_OTHER_UNIT, CIOMMU_NO_MEMORY. */
+/* Makes the queue of a paging or nested domain, or (NULL) of the requests that a guest's own
+ * tables translate: sources behind the root table and devices with a bound PASID table. A group
+ * with a PASID where its device attached nothing goes to the nested domain that the device
+ * attached for requests without PASID, if that has a queue. CIOMMU_EXISTS: there is one.
+ * CIOMMU_UNSUPPORTED: no ECAP.PRS; a nest parent [FORMATS-IOMMUFD 12]. CIOMMU_INVALID_ARGUMENT:
+ * another kind of domain. CIOMMU_OTHER_UNIT, CIOMMU_NO_MEMORY. */
 CIOMMU_API enum ciommu_status
 ciommu_page_queue_create(struct ciommu_unit *unit, struct ciommu_domain *domain,
                          const struct ciommu_page_queue_config *config,
@@ -234,14 +236,14 @@ struct ciommu_page_group {
     uint64_t deadline; /* by the queue's clock; UINT64_MAX: none */
 };
 
-/* Takes the oldest group. CIOMMU_NOT_FOUND: there is none. CIOMMU_NO_SPACE: it has more pages than
- * `capacity`; `count` says how many, nothing else changed. CIOMMU_CLOSED. Never waits. */
+/* Takes the oldest group. CIOMMU_NOT_FOUND: there is none. CIOMMU_NO_SPACE: it has more pages
+ * than `capacity`; `count` says how many, nothing else changed. CIOMMU_CLOSED. Never waits. */
 CIOMMU_API enum ciommu_status ciommu_page_read(struct ciommu_page_queue *queue,
                                                struct ciommu_page_group *group);
 
-/* Answers a group that was read: of several answers exactly one is CIOMMU_OK, and the device hears
- * that one. CIOMMU_ALREADY_ANSWERED: by another response, its deadline, a detach or a reset.
- * CIOMMU_NOT_FOUND: a cookie that was never given. CIOMMU_INVALID_ARGUMENT: the code. */
+/* Answers a group that was read: of several answers exactly one is CIOMMU_OK, and the device
+ * hears that one. CIOMMU_ALREADY_ANSWERED: by another response, its deadline, a detach or a
+ * reset. CIOMMU_NOT_FOUND: a cookie that was never given. CIOMMU_INVALID_ARGUMENT: the code. */
 CIOMMU_API enum ciommu_status ciommu_page_respond(struct ciommu_page_queue *queue, uint64_t cookie,
                                                   enum ciommu_page_code code);
 
@@ -263,9 +265,9 @@ CIOMMU_API bool ciommu_page_is_open(struct ciommu_page_queue *queue, uint64_t co
 CIOMMU_API bool ciommu_page_queue_overflowed(const struct ciommu_page_queue *queue);
 CIOMMU_API void ciommu_page_queue_acknowledge(struct ciommu_page_queue *queue);
 
-/* A descriptor to poll: readable while there is a group to be read, or the queue has overflowed or
- * is closed. Made by the first call, closed with the queue; the caller neither reads nor closes it.
- * Negative: the system gave none. */
+/* A descriptor to poll: readable while there is a group to be read, or the queue has overflowed
+ * or is closed. Made by the first call, closed with the queue; the caller neither reads nor
+ * closes it. Negative: the system gave none. */
 CIOMMU_API int ciommu_page_queue_descriptor(struct ciommu_page_queue *queue);
 
 /* Counters of a queue. */
@@ -286,8 +288,8 @@ struct ciommu_page_queue_statistics {
     uint64_t lost;        /* requests discarded because of them */
     uint64_t latency[40]; /* from complete to the owner's response */
 };
-CIOMMU_API void ciommu_page_queue_statistics(const struct ciommu_page_queue *queue,
-                                             struct ciommu_page_queue_statistics *out);
+CIOMMU_API void ciommu_page_queue_read_statistics(const struct ciommu_page_queue *queue,
+                                                  struct ciommu_page_queue_statistics *out);
 
 /* -------------------------------------------------------------------------------------------- */
 /* Native formats, for a virtual unit's queues */
@@ -296,8 +298,8 @@ CIOMMU_API void ciommu_page_queue_statistics(const struct ciommu_page_queue *que
 CIOMMU_API void ciommu_page_descriptor(uint32_t source, const struct ciommu_page_request *request,
                                        uint64_t words[4]);
 
-/* What a page-group response descriptor says [FORMATS-VTD C2 type 9]; reserved codes mean failure,
- * as for a PCIe device. CIOMMU_BAD_DESCRIPTOR: another type. */
+/* What a page-group response descriptor says [FORMATS-VTD C2 type 9]; reserved codes mean
+ * failure, as for a PCIe device. CIOMMU_BAD_DESCRIPTOR: another type. */
 CIOMMU_API enum ciommu_status ciommu_page_response_decode(const uint64_t words[4], uint32_t *source,
                                                           uint32_t *pasid, uint32_t *group,
                                                           enum ciommu_page_code *code);

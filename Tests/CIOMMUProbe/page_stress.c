@@ -152,6 +152,13 @@ static void end_attachments(struct stress *stress, uint64_t draw) {
     struct asker *asker = &stress->askers[draw >> 8 & 1];
     struct page_device *device = asker->device;
     enum ciommu_status status = CIOMMU_OK;
+    /* something is to be under way; and sometimes just about to be answered */
+    for (uint32_t wait = 0; wait < 64 && page_counts(device).open == 0; wait++) {
+        sched_yield();
+    }
+    if ((draw >> 16) % 4 == 0) {
+        sched_yield();
+    }
     switch (draw % 8) {
     case 0: {
         status = ciommu_device_reset(device->device, NULL);
@@ -184,7 +191,7 @@ static void end_attachments(struct stress *stress, uint64_t draw) {
 
 static struct ciommu_page_queue_config stress_queue_config(struct stress *stress) {
     struct ciommu_page_queue_config config = page_queue_config(&stress->bench);
-    config.groups = stress->options->kind == PROBE_PAGE_ENDS ? 6 : 32; /* full sometimes */
+    config.groups = stress->options->kind == PROBE_PAGE_ENDS ? 6 : 64; /* full sometimes */
     config.pages = 64;
     config.clock = NULL;
     config.timeout = stress->options->kind == PROBE_PAGE_RESPOND ? 100000 : UINT64_MAX;

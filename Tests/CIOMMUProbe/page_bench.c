@@ -249,6 +249,7 @@ static const struct page_case *find_case(uint32_t number) {
         const struct page_case *cases;
         uint32_t count;
     } lists[] = {{page_group_cases, page_group_count},
+                 {page_limit_cases, page_limit_count},
                  {page_answer_cases, page_answer_count},
                  {page_end_cases, page_end_count},
                  {page_guest_cases, page_guest_count}};
@@ -262,7 +263,8 @@ static const struct page_case *find_case(uint32_t number) {
 }
 
 uint32_t probe_page_count(void) {
-    return page_group_count + page_answer_count + page_end_count + page_guest_count;
+    return page_group_count + page_limit_count + page_answer_count + page_end_count +
+           page_guest_count;
 }
 
 const char *probe_page_name(uint32_t number) {

@@ -96,6 +96,8 @@ struct ciommu_page_interface_statistics page_counts(const struct page_device *de
 
 extern const struct page_case page_group_cases[];
 extern const uint32_t page_group_count;
+extern const struct page_case page_limit_cases[];
+extern const uint32_t page_limit_count;
 extern const struct page_case page_answer_cases[];
 extern const uint32_t page_answer_count;
 extern const struct page_case page_end_cases[];

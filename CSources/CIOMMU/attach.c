@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * attach.c - what a device's traffic is translated by: attach, replace, detach, reset, and the
- * binding of a guest's PASID table. The protocol stands in device.h.
+ * attach.c - what a device's traffic is translated by: attach, replace, detach, reset. Binding a
+ * guest's PASID table is in bind.c. The protocol stands in device.h.
  */
 #include "alloc.h"
 #include "device.h"
 #include "invalidate.h"
 #include "message_store.h"
 #include "tlb_ask.h"
-
-#define PAGE_MASK UINT64_C(4095)
 
 /* ---- Attachments; table lock ---- */
 
@@ -104,9 +102,45 @@ static void drop(struct attachment *attachment, struct departures *departures) {
     }
 }
 
+/* ---- Page requests of what departs ---- */
+
+struct page_target ciommu_pages_of(const struct ciommu_device *device, uint64_t serial,
+                                   struct ciommu_domain *domain) {
+    return (struct page_target){
+        .source = device->config.source,
+        .device = device->config.id,
+        .first = serial,
+        .last = serial,
+        .queue = ciommu_pages_pin(device->unit, domain),
+    };
+}
+
+struct page_target ciommu_pages_of_device(const struct ciommu_device *device) {
+    return (struct page_target){
+        .everywhere = true,
+        .source = device->config.source,
+        .device = device->config.id,
+        .first = 1, /* not those of the root table */
+        .last = device->unit->tlbs.serial,
+    };
+}
+
+/* The mutant's order: a request can slip in between. */
+static void cancel_first(const struct ciommu_device *device) {
+    struct page_target target = {
+        .source = device->config.source,
+        .device = device->config.id,
+        .last = UINT64_MAX,
+    };
+    ciommu_pages_answer(device->unit, &target);
+    yield_point(CIOMMU_YIELD_PAGES_CANCELLED);
+}
+
 enum ciommu_status ciommu_departures_end(struct ciommu_unit *unit, struct departures *departures,
-                                         const struct tlb_target *target) {
+                                         const struct tlb_target *target,
+                                         struct page_target *pages) {
     enum ciommu_status status = ciommu_tlbs_settle(unit, target);
+    ciommu_pages_cancel(unit, pages);
     if (departures->first != NULL) {
         pthread_mutex_lock(&unit->table_lock);
         for (struct attachment *leaving = departures->first, *next; leaving != NULL;
@@ -132,24 +166,7 @@ static void release(struct ciommu_device *device, uint32_t pasid, struct attachm
     }
 }
 
-/* ---- Bound tables; table lock ---- */
-
-static void free_bound(struct rcu_head *head) {
-    ciommu_rcu_callback_begins();
-    struct bound_table *bound = caa_container_of(head, struct bound_table, rcu);
-    struct deferrals *deferrals = bound->deferrals;
-    ciommu_free(bound);
-    ciommu_rcu_callback_ends(deferrals);
-}
-
-static void drop_bound(struct ciommu_device *device) {
-    struct bound_table *bound = device->bound;
-    if (bound != NULL) {
-        store_release(&device->bound, NULL);
-        ciommu_unit_forget_source(device->unit, device->config.source);
-        ciommu_rcu_defer(&device->unit->devices.deferrals, &bound->rcu, free_bound);
-    }
-}
+/* ---- Everything of a device; table lock ---- */
 
 void ciommu_device_clear(struct ciommu_device *device, struct departures *departures) {
     struct source *source = device->source;
@@ -167,7 +184,7 @@ void ciommu_device_clear(struct ciommu_device *device, struct departures *depart
         }
         pasid++;
     }
-    drop_bound(device);
+    ciommu_device_drop_bound(device);
 }
 
 /* ---- Attach, replace, detach ---- */
@@ -185,14 +202,6 @@ static enum ciommu_status check(const struct ciommu_device *device, uint32_t pas
     const struct vtd_caps *caps = &device->unit->caps;
     bool offered = pasid == CIOMMU_NO_PASID || (caps->pasid && pasid >> caps->pasid_bits == 0);
     return offered ? CIOMMU_OK : CIOMMU_UNSUPPORTED;
-}
-
-static enum ciommu_status check_port(const struct ciommu_device *device,
-                                     const struct ciommu_port *port) {
-    if (device == NULL || (port != NULL && port->unit != device->unit)) {
-        return CIOMMU_INVALID_ARGUMENT;
-    }
-    return ports_wait_for_caller(&device->unit->ports, port) ? CIOMMU_IN_SECTION : CIOMMU_OK;
 }
 
 /* Joins what another device attached under a shared-PASID policy. */
@@ -249,8 +258,8 @@ static enum ciommu_status attach_locked(struct ciommu_device *device, uint32_t p
         ciommu_free(attachment);
         return status;
     }
+    join_domain(attachment); /* gives it its serial, which readers use */
     put(source, pasid, attachment);
-    join_domain(attachment);
     device->attachments++;
     return CIOMMU_OK;
 }
@@ -281,7 +290,7 @@ static enum ciommu_status find_own(const struct ciommu_device *device, uint32_t 
 /* Table lock. `attachment` is the new one. */
 static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t pasid,
                                          struct attachment *attachment,
-                                         struct departures *departures) {
+                                         struct departures *departures, struct page_target *pages) {
     struct attachment *present;
     enum ciommu_status status = find_own(device, pasid, &present);
     if (status != CIOMMU_OK) {
@@ -290,6 +299,8 @@ static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t 
     if (is_shared(present)) {
         return CIOMMU_OCCUPIED;
     }
+    *pages = ciommu_pages_of(device, present->serial, present->domain);
+    join_domain(attachment);
     if (!MUTANT(DETACH_NO_TABLEGEN)) {
         ciommu_unit_begin_table_change(device->unit);
     }
@@ -304,7 +315,6 @@ static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t 
     if (!MUTANT(DETACH_NO_TABLEGEN)) {
         ciommu_unit_finish_table_change(device->unit);
     }
-    join_domain(attachment);
     drop(present, departures);
     return CIOMMU_OK;
 }
@@ -313,7 +323,7 @@ enum ciommu_status ciommu_device_replace(struct ciommu_device *device, struct ci
                                          uint32_t pasid, struct ciommu_domain *domain) {
     enum ciommu_status status = check(device, pasid, domain);
     if (status == CIOMMU_OK) {
-        status = check_port(device, port);
+        status = ciommu_device_check_port(device, port);
     }
     if (status != CIOMMU_OK) {
         return status;
@@ -323,20 +333,21 @@ enum ciommu_status ciommu_device_replace(struct ciommu_device *device, struct ci
         return CIOMMU_NO_MEMORY;
     }
     struct departures departures = {0};
+    struct page_target pages;
     const struct tlb_target target = tlb_of_pasid(device->config.source, pasid);
     pthread_mutex_lock(&device->unit->table_lock);
-    status = replace_locked(device, pasid, attachment, &departures);
+    status = replace_locked(device, pasid, attachment, &departures, &pages);
     pthread_mutex_unlock(&device->unit->table_lock);
     if (status != CIOMMU_OK) {
         ciommu_free(attachment);
         return status;
     }
-    return ciommu_departures_end(device->unit, &departures, &target);
+    return ciommu_departures_end(device->unit, &departures, &target, &pages);
 }
 
 enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct ciommu_port *port,
                                         uint32_t pasid) {
-    enum ciommu_status status = check_port(device, port);
+    enum ciommu_status status = ciommu_device_check_port(device, port);
     if (status != CIOMMU_OK) {
         return status;
     }
@@ -345,10 +356,15 @@ enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct cio
     }
     struct attachment *present;
     struct departures departures = {0};
+    struct page_target pages = {.nothing = true};
     const struct tlb_target target = tlb_of_pasid(device->config.source, pasid);
+    if (MUTANT(PAGE_CANCEL_FIRST)) {
+        cancel_first(device);
+    }
     pthread_mutex_lock(&device->unit->table_lock);
     status = find_own(device, pasid, &present);
     if (status == CIOMMU_OK) {
+        pages = ciommu_pages_of(device, present->serial, present->domain);
         if (!MUTANT(DETACH_NO_TABLEGEN)) {
             ciommu_unit_begin_table_change(device->unit);
         }
@@ -358,7 +374,8 @@ enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct cio
         }
     }
     pthread_mutex_unlock(&device->unit->table_lock);
-    return status != CIOMMU_OK ? status : ciommu_departures_end(device->unit, &departures, &target);
+    return status != CIOMMU_OK ? status
+                               : ciommu_departures_end(device->unit, &departures, &target, &pages);
 }
 
 struct ciommu_domain *ciommu_device_domain(struct ciommu_device *device, uint32_t pasid) {
@@ -376,112 +393,18 @@ struct ciommu_domain *ciommu_device_domain(struct ciommu_device *device, uint32_
 }
 
 enum ciommu_status ciommu_device_reset(struct ciommu_device *device, struct ciommu_port *port) {
-    enum ciommu_status status = check_port(device, port);
+    enum ciommu_status status = ciommu_device_check_port(device, port);
     if (status != CIOMMU_OK) {
         return status;
     }
     struct departures departures = {0};
     const struct tlb_target target = tlb_of_device(device);
     pthread_mutex_lock(&device->unit->table_lock);
+    struct page_target pages = ciommu_pages_of_device(device);
     ciommu_unit_begin_table_change(device->unit);
     ciommu_device_clear(device, &departures);
     ciommu_message_stores_mask(device);
     ciommu_unit_finish_table_change(device->unit);
     pthread_mutex_unlock(&device->unit->table_lock);
-    return ciommu_departures_end(device->unit, &departures, &target);
-}
-
-/* ---- Binding a guest's PASID table [B-B2] ---- */
-
-static enum ciommu_status check_table(const struct vtd_caps *caps,
-                                      const struct ciommu_pasid_table *table) {
-    uint32_t most = caps->pasid ? caps->pasid_bits : 6;
-    if (table->model != CIOMMU_MODEL_VTD || table->format != 0 || table->levels != 2 ||
-        !caps->scalable || (table->rid_pasid != 0 && !caps->rid_pasid)) {
-        return CIOMMU_UNSUPPORTED;
-    }
-    if ((table->address & PAGE_MASK) != 0) {
-        return CIOMMU_MISALIGNED;
-    }
-    bool bits = table->pasid_bits >= 6 && table->pasid_bits <= (most < 6 ? 6 : most);
-    bool fits = bits && table->rid_pasid >> table->pasid_bits == 0 &&
-                (table->address & caps->high_mask) == 0;
-    return fits ? CIOMMU_OK : CIOMMU_OUT_OF_RANGE;
-}
-
-/* Has this device a PASID in common with another one that attached or bound something there? */
-static bool meets_others(const struct ciommu_device *device) {
-    if (device->config.share != CIOMMU_SHARE_SLICE) {
-        return false;
-    }
-    for (const struct owners *owners = device->source->shared; owners != NULL;
-         owners = owners->next) {
-        bool mine = false;
-        bool others = false;
-        for (uint32_t index = 0; index < owners->count; index++) {
-            const struct ciommu_device *other = owners->devices[index];
-            mine = mine || other == device;
-            others = others || (other != NULL && other != device &&
-                                (other->bound != NULL || other->attachments != 0));
-        }
-        if (mine && others) {
-            return true;
-        }
-    }
-    return false;
-}
-
-enum ciommu_status ciommu_device_bind(struct ciommu_device *device, struct ciommu_port *port,
-                                      const struct ciommu_pasid_table *table) {
-    enum ciommu_status status = check_port(device, port);
-    if (status == CIOMMU_OK && (table == NULL || table->size < sizeof *table)) {
-        status = CIOMMU_INVALID_ARGUMENT;
-    }
-    if (status == CIOMMU_OK) {
-        status = check_table(&device->unit->caps, table);
-    }
-    if (status != CIOMMU_OK) {
-        return status;
-    }
-    struct ciommu_unit *unit = device->unit;
-    struct bound_table *bound = ciommu_allocate(sizeof(uint64_t), sizeof *bound);
-    if (bound == NULL) {
-        return CIOMMU_NO_MEMORY;
-    }
-    bound->deferrals = &unit->devices.deferrals;
-    bound->directory = table->address;
-    bound->pasid_limit = UINT32_C(1) << table->pasid_bits;
-    bound->rid_pasid = table->rid_pasid;
-    pthread_mutex_lock(&unit->table_lock);
-    bool used = device->bound != NULL || device->attachments != 0 || meets_others(device);
-    if (!used) {
-        ciommu_unit_begin_table_change(unit);
-        store_release(&device->bound, bound); /* pairs with ciommu_source_bound */
-        ciommu_unit_forget_source(unit, device->config.source);
-        ciommu_unit_finish_table_change(unit);
-    }
-    pthread_mutex_unlock(&unit->table_lock);
-    if (used) {
-        ciommu_free(bound);
-        return CIOMMU_IN_USE;
-    }
-    return ciommu_unit_settle(unit, NULL);
-}
-
-enum ciommu_status ciommu_device_unbind(struct ciommu_device *device, struct ciommu_port *port) {
-    enum ciommu_status status = check_port(device, port);
-    if (status != CIOMMU_OK) {
-        return status;
-    }
-    struct ciommu_unit *unit = device->unit;
-    const struct tlb_target target = tlb_of_device(device);
-    pthread_mutex_lock(&unit->table_lock);
-    bool bound = device->bound != NULL;
-    if (bound) {
-        ciommu_unit_begin_table_change(unit);
-        drop_bound(device);
-        ciommu_unit_finish_table_change(unit);
-    }
-    pthread_mutex_unlock(&unit->table_lock);
-    return bound ? ciommu_tlbs_settle(unit, &target) : CIOMMU_NOT_ATTACHED;
+    return ciommu_departures_end(device->unit, &departures, &target, &pages);
 }

@@ -126,6 +126,9 @@ static bool resolve_legacy_context(struct resolution *r, const uint64_t entry[2]
 static bool resolve_legacy(struct resolution *r) {
     const struct vtd_request *request = r->request;
     r->resolved->legacy = true;
+    if ((request->flags & VTD_PAGE_REQUEST) != 0) {
+        return fails(r, VTD_LEGACY_PAGE);
+    }
     if (request->pasid != CIOMMU_NO_PASID && (request->flags & CIOMMU_IMPLIED_PASID) == 0) {
         return fails(r, VTD_LEGACY_PASID);
     }
@@ -186,6 +189,9 @@ static bool choose_pasid(struct resolution *r, const uint64_t entry[4], uint32_t
     }
     if (wants_ats(r) && (entry[0] & DTE) == 0) {
         return fails(r, VTD_SM_DTE_CLEAR);
+    }
+    if ((request->flags & VTD_PAGE_REQUEST) != 0 && (entry[0] & PRE) == 0) {
+        return fails(r, VTD_SM_PRE_CLEAR);
     }
     if (!implied && (entry[0] & PASIDE) == 0) {
         return fails(r, VTD_SM_PASIDE_CLEAR);
@@ -266,8 +272,8 @@ static bool resolve_scalable(struct resolution *r) {
     r->resolved->pasid = pasid;
     r->resolved->device_tlb = (entry[0] & DTE) != 0;
     r->resolved->privileged = (entry[1] & RID_PRIV) != 0;
-    if ((request->flags & CIOMMU_TRANSLATED) != 0) {
-        return true; /* it names an output address: the PASID table has no say */
+    if ((request->flags & (CIOMMU_TRANSLATED | VTD_PAGE_REQUEST)) != 0) {
+        return true; /* it names an output address, or a page to come: the PASID table has no say */
     }
     return resolve_pasid_entry(r, pasid, entry[0] & PAGE);
 }

@@ -10,18 +10,22 @@
 #include "unit.h"
 #include "walk.h"
 
+/* Among a request's flags: a page request, for which the context entry alone decides. */
+#define VTD_PAGE_REQUEST (1u << 31)
+
 /* A request as it arrives. */
 struct vtd_request {
     uint64_t root;   /* RTADDR */
     uint32_t source; /* 16 bits */
     uint32_t pasid;  /* or CIOMMU_NO_PASID */
-    uint32_t flags;  /* CIOMMU_TRANSLATION_REQUEST, CIOMMU_TRANSLATED, CIOMMU_IMPLIED_PASID */
+    uint32_t flags;  /* CIOMMU_TRANSLATION_REQUEST, CIOMMU_TRANSLATED, CIOMMU_IMPLIED_PASID,
+                        VTD_PAGE_REQUEST */
 };
 
 /* Resolves `request`. On success fills `resolved` (without space) and `shape`; for a translated
- * request only the checks are made. On failure walker->fault says why; resolved->fault_disabled is
- * what FPD says so far in both cases. walker: port, memory, trace. Under the RCU read lock, inside
- * a section. */
+ * or page request only the checks are made. On failure walker->fault says why;
+ * resolved->fault_disabled is what FPD says so far in both cases. walker: port, memory, trace.
+ * Under the RCU read lock, inside a section. */
 bool ciommu_vtd_resolve(const struct ciommu_unit *unit, const struct vtd_request *request,
                         struct walker *walker, struct resolved *resolved,
                         struct space_shape *shape);

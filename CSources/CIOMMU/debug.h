@@ -52,6 +52,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_MESSAGE_NO_DRAIN,    /* its PASID changes while sections deliver the old one */
     CIOMMU_MUTANT_FAULT_SLOT_FREED_EARLY, /* a fault ring's slot is free before it was copied */
     CIOMMU_MUTANT_FAULT_LIMIT_LATE, /* faults that came after the rings were looked at are taken */
+    CIOMMU_MUTANT_PAGE_ANSWERED_TWICE, /* a page-request group takes a second response */
+    CIOMMU_MUTANT_PAGE_CANCEL_FIRST,   /* detach cancels groups before it unpublishes */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -73,6 +75,8 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_MESSAGE_JUDGED,  /* a message's control was read, nothing else */
     CIOMMU_YIELD_FAULT_FREED,     /* a slot freed and not copied (mutant) */
     CIOMMU_YIELD_FAULT_RING_READ, /* one fault ring looked at, the next ones not */
+    CIOMMU_YIELD_PAGE_ROUTED,     /* a page request has found its queue, under its lock */
+    CIOMMU_YIELD_PAGES_CANCELLED, /* groups cancelled, attachment still published (mutant) */
     CIOMMU_YIELD_COUNT
 };
 

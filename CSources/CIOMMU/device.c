@@ -253,6 +253,7 @@ enum ciommu_status ciommu_device_destroy(struct ciommu_device *device, struct ci
         pthread_mutex_unlock(&unit->table_lock);
         return CIOMMU_IN_USE;
     }
+    struct page_target pages = ciommu_pages_of_device(device);
     ciommu_unit_begin_table_change(unit);
     ciommu_device_clear(device, &departures);
     ciommu_faults_forget(device);
@@ -279,7 +280,7 @@ enum ciommu_status ciommu_device_destroy(struct ciommu_device *device, struct ci
     }
     ciommu_rcu_defer(&devices->deferrals, &device->rcu, free_device);
     pthread_mutex_unlock(&unit->table_lock);
-    return ciommu_departures_end(unit, &departures, &target);
+    return ciommu_departures_end(unit, &departures, &target, &pages);
 }
 
 void ciommu_devices_clear(struct devices *devices, struct departures *departures) {

@@ -56,6 +56,7 @@ struct departures {
 struct bound_table {
     struct rcu_head rcu;
     struct deferrals *deferrals;
+    uint64_t serial; /* as an attachment's */
     uint64_t directory;
     uint32_t pasid_limit;
     uint32_t rid_pasid;
@@ -172,9 +173,28 @@ enum ciommu_status ciommu_device_owns(const struct ciommu_device *device, uint32
 void ciommu_device_clear(struct ciommu_device *device, struct departures *departures);
 void ciommu_devices_clear(struct devices *devices, struct departures *departures);
 
-/* The end of a change: settles, asks devices, and lets what departs go. Outside locks. */
+/* The end of a change: settles, asks devices, cancels page requests, and lets what departs go.
+ * Outside locks. */
 struct tlb_target;
+struct page_target;
 enum ciommu_status ciommu_departures_end(struct ciommu_unit *unit, struct departures *departures,
-                                         const struct tlb_target *target);
+                                         const struct tlb_target *target,
+                                         struct page_target *pages);
+
+/* What of page requests the end of one attachment or bound table of the device concerns; its
+ * domain, or NULL. Table lock; to be cancelled. */
+struct page_target ciommu_pages_of(const struct ciommu_device *device, uint64_t serial,
+                                   struct ciommu_domain *domain);
+
+/* Takes a bound table away, if there is one. Table lock, inside a table change. */
+void ciommu_device_drop_bound(struct ciommu_device *device);
+
+/* May the caller with this port (or NULL) wait for sections? */
+enum ciommu_status ciommu_device_check_port(const struct ciommu_device *device,
+                                            const struct ciommu_port *port);
+
+/* What of page requests the end of everything that a device has attached and bound concerns. Table
+ * lock. */
+struct page_target ciommu_pages_of_device(const struct ciommu_device *device);
 
 #endif

@@ -288,6 +288,7 @@ enum ciommu_status ciommu_domain_destroy(struct ciommu_domain *domain) {
     if (used) {
         return CIOMMU_IN_USE;
     }
+    ciommu_pages_end_domain(domain);
     if (domain->kind == CIOMMU_DOMAIN_PAGING) {
         ciommu_paging_fini(&domain->paging);
     }

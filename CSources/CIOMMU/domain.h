@@ -23,6 +23,8 @@
 #include "paging.h"
 #include "port.h"
 
+struct ciommu_page_queue;
+
 struct ciommu_domain {
     enum ciommu_domain_kind kind; /* constant, like all up to `lock` */
     uint32_t flags;               /* CIOMMU_PAGING_* */
@@ -44,6 +46,8 @@ struct ciommu_domain {
     struct ciommu_domain *newest_child;
     struct ciommu_domain *older; /* of the parent's children */
     struct ciommu_domain *newer;
+
+    struct ciommu_page_queue *page_queue; /* pages.lock (pages.h) */
 };
 
 /* The host's domains of a unit. */

@@ -73,6 +73,7 @@ static enum ciommu_status memory_quiesce(struct memory_user *user) {
 
 static void free_unit(struct ciommu_unit *unit) {
     ciommu_events_fini(&unit->events);
+    ciommu_pages_fini(&unit->pages);
     ciommu_submissions_fini(&unit->submissions);
     ciommu_devices_fini(&unit->devices);
     ciommu_device_tlbs_fini(&unit->tlbs);
@@ -173,6 +174,7 @@ enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
     ciommu_submissions_init(&unit->submissions);
     ciommu_events_init(&unit->events);
     ciommu_faults_init(&unit->faults);
+    ciommu_pages_init(&unit->pages);
     status = fill_unit(unit, config);
     if (status != CIOMMU_OK) {
         free_unit(unit);
@@ -196,7 +198,7 @@ enum ciommu_status ciommu_unit_destroy(struct ciommu_unit *unit) {
     bool used = unit->devices.count != 0 || unit->domains.count != 0 || unit->tlbs.count != 0 ||
                 faults_have_queues(&unit->faults);
     pthread_mutex_unlock(&unit->table_lock);
-    if (used) {
+    if (used || ciommu_pages_used(unit)) {
         return CIOMMU_IN_USE;
     }
     ciommu_memory_part(unit->memory, &unit->memory_user);
@@ -267,11 +269,13 @@ static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t
                                         const bool *enabled, bool reset) {
     struct departures departures = {0};
     const struct tlb_target target = {.kind = reset ? TLB_OF_UNIT : TLB_OF_NOTHING};
+    struct page_target pages = {.nothing = !reset, .everybody = true, .everywhere = true};
     pthread_mutex_lock(&unit->table_lock);
     ciommu_unit_begin_table_change(unit);
     if (reset) {
         ciommu_devices_clear(&unit->devices, &departures);
         store_seq_cst(&unit->interrupt_table, 0);
+        pages.last = unit->tlbs.serial;
     }
     if (root != NULL) {
         store_seq_cst(&unit->root, *root);
@@ -282,7 +286,7 @@ static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t
     ciommu_unit_finish_table_change(unit);
     drop_everything(unit);
     pthread_mutex_unlock(&unit->table_lock);
-    return ciommu_departures_end(unit, &departures, &target);
+    return ciommu_departures_end(unit, &departures, &target, &pages);
 }
 
 enum ciommu_status ciommu_unit_set_root(struct ciommu_unit *unit, uint64_t rtaddr) {

@@ -17,6 +17,7 @@
 #include "device.h"
 #include "events.h"
 #include "faults.h"
+#include "pages.h"
 #include "submit.h"
 #include "device_tlb.h"
 #include "vtd_caps.h"
@@ -66,6 +67,7 @@ struct ciommu_unit {
     struct submissions submissions;
     struct events events;
     struct faults faults;
+    struct pages pages;
     struct ports ports;
     struct port_sizes port_sizes;
     uint32_t pool_ports; /* the first slots of `ports` */

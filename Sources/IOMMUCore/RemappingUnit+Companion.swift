@@ -6,9 +6,10 @@ internal import Synchronization
 
 /// The objects that an upper module made in a unit. The unit keeps it alive; it must not keep the unit alive.
 package protocol UnitCompanion: AnyObject, Sendable {
-    /// The unit was reset: nothing is attached or bound any more. Called inside ``RemappingUnit/withTableChanges(_:)``.
+    /// The unit was reset: nothing is attached or bound any more. Called after every
+    /// reset, outside of locks; other threads may have attached and bound again meanwhile.
     ///
-    /// - Returns: What is to be released after that lock.
+    /// - Returns: What is to be released.
     func unitWasReset() -> [any AnyObject & Sendable]
 }
 
@@ -22,11 +23,5 @@ extension RemappingUnit {
             companion = made
             return made
         }
-    }
-
-    /// Runs `body` while no other thread is in here, nor in a reset. Whoever binds or unbinds a guest's PASID table does it in
-    /// here, because C cannot be asked what is bound: so what is remembered of it agrees with C.
-    package func withTableChanges<Result: Sendable>(_ body: () -> Result) -> Result {
-        tableChanges.withLock { _ in body() }
     }
 }

@@ -28,8 +28,6 @@ public final class RemappingUnit: @unchecked Sendable {
 
     let companion = Mutex<(any UnitCompanion)?>(nil)
 
-    let tableChanges = Mutex(())
-
     /// Makes a unit. All its memory is taken here.
     ///
     /// - Parameters:
@@ -76,12 +74,9 @@ public final class RemappingUnit: @unchecked Sendable {
     ///
     /// - Throws: ``IOMMUError/timedOut`` as for ``setRootTable(_:)``.
     public func reset() throws(IOMMUError) {
-        let (status, released) = tableChanges.withLock { _ in
-            let status = unsafe ciommu_unit_reset(handle)
-            return (status, companion.withLock { $0 }?.unitWasReset() ?? [])
-        }
-        // Outside of the lock: what was attached may run code when it goes.
-        extendLifetime(released)
+        // No lock is held: handlers that are told of the reset, or that it waits for, may call back.
+        let status = unsafe ciommu_unit_reset(handle)
+        extendLifetime(companion.withLock { $0 }?.unitWasReset() ?? [])
         try IOMMUError.check(status)
     }
 

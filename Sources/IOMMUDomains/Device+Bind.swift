@@ -21,15 +21,8 @@ extension Device {
     ///   port, ``IOMMUError/inSection``, ``IOMMUError/noMemory``: nothing changed. ``IOMMUError/timedOut``: bound, but a section that began before still runs.
     public func bind(_ table: PASIDTable, port: Port? = nil) throws(IOMMUError) {
         try unit.checkOwner(of: port)
-        let portHandle = unsafe port?.handle
-        let status = unit.withTableChanges {
-            var c = ciommu_pasid_table(table)
-            let status = unsafe ciommu_device_bind(handle, portHandle, &c)
-            if status == CIOMMU_OK || status == CIOMMU_TIMED_OUT {
-                state.withLock { $0.table = table }
-            }
-            return status
-        }
+        var c = ciommu_pasid_table(table)
+        let status = unsafe ciommu_device_bind(handle, port?.handle, &c)
         guard status == CIOMMU_OK else { throw error(status, binding: table) }
     }
 
@@ -40,20 +33,17 @@ extension Device {
     ///   unit's port: nothing changed. ``IOMMUError/timedOut``: unbound, but a section that began before still runs.
     public func unbind(port: Port? = nil) throws(IOMMUError) {
         try unit.checkOwner(of: port)
-        let portHandle = unsafe port?.handle
-        let status = unit.withTableChanges {
-            let status = unsafe ciommu_device_unbind(handle, portHandle)
-            if status == CIOMMU_OK || status == CIOMMU_TIMED_OUT {
-                state.withLock { $0.table = nil }
-            }
-            return status
-        }
-        try IOMMUError.check(status)
+        try unsafe IOMMUError.check(ciommu_device_unbind(handle, port?.handle))
     }
 
     /// The guest's table that is bound, if any.
     public var boundTable: PASIDTable? {
-        state.withLock { $0.table }
+        var c = ciommu_pasid_table()
+        c.size = UInt32(MemoryLayout<ciommu_pasid_table>.size)
+        guard unsafe ciommu_device_bound(handle, &c) else { return nil }
+        return PASIDTable(
+            model: .vtd, format: c.format, levels: Int(c.levels), pasidBits: Int(c.pasid_bits),
+            ridPASID: PASID(c.rid_pasid) ?? PASID(0)!, address: OutputAddress(c.address))
     }
 }
 

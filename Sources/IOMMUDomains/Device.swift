@@ -38,7 +38,6 @@ public final class Device: @unchecked Sendable {
     /// in C: so a domain exists as long as C uses it.
     struct State {
         var domains: [PASID?: Domain] = [:]
-        var table: PASIDTable?
     }
 
     /// Makes a device.
@@ -89,14 +88,7 @@ public final class Device: @unchecked Sendable {
     ///   ``IOMMUError/timedOut``: done, but a section that began before still runs (see ``RemappingUnit/drain()``).
     public func reset(port: Port? = nil) throws(IOMMUError) {
         try unit.checkOwner(of: port)
-        let portHandle = unsafe port?.handle
-        let status = unit.withTableChanges {
-            let status = unsafe ciommu_device_reset(handle, portHandle)
-            if status == CIOMMU_OK || status == CIOMMU_TIMED_OUT {
-                state.withLock { $0.table = nil }
-            }
-            return status
-        }
+        let status = unsafe ciommu_device_reset(handle, port?.handle)
         extendLifetime(takeDetached())
         try IOMMUError.check(status)
     }
@@ -105,8 +97,7 @@ public final class Device: @unchecked Sendable {
     ///
     /// - Returns: What is to be released outside of locks.
     func unitWasReset() -> [Domain] {
-        state.withLock { $0.table = nil }
-        return takeDetached()
+        takeDetached()
     }
 }
 

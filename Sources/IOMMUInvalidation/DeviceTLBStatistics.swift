@@ -3,6 +3,7 @@
 // DeviceTLBStatistics - what one device-TLB was asked and how it answered.
 
 internal import CIOMMU
+public import IOMMUCore
 
 /// Counters of one device-TLB since it was made.
 public struct DeviceTLBStatistics: Hashable, Sendable, Codable {

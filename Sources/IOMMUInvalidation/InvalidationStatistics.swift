@@ -6,20 +6,6 @@
 internal import CIOMMU
 public import IOMMUCore
 
-/// A counter or a gauge by name, for a host's metrics.
-public struct NamedValue: Hashable, Sendable, Codable {
-    /// Lower-case words joined by underscores; a counter's ends with `_total`.
-    public let name: String
-    /// The value.
-    public let value: UInt64
-
-    /// Makes a pair.
-    public init(_ name: String, _ value: UInt64) {
-        self.name = name
-        self.value = value
-    }
-}
-
 /// What a unit did for invalidations since it was made.
 public struct InvalidationStatistics: Hashable, Sendable, Codable {
     /// Inner invalidations applied, in batches and one by one.

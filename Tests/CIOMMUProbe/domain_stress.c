@@ -316,6 +316,8 @@ uint32_t probe_mutant_number(const char *name) {
         {"MESSAGE_NO_DRAIN", CIOMMU_MUTANT_MESSAGE_NO_DRAIN},
         {"FAULT_SLOT_FREED_EARLY", CIOMMU_MUTANT_FAULT_SLOT_FREED_EARLY},
         {"FAULT_LIMIT_LATE", CIOMMU_MUTANT_FAULT_LIMIT_LATE},
+        {"PAGE_ANSWERED_TWICE", CIOMMU_MUTANT_PAGE_ANSWERED_TWICE},
+        {"PAGE_CANCEL_FIRST", CIOMMU_MUTANT_PAGE_CANCEL_FIRST},
     };
     for (uint32_t index = 0; index < sizeof mutants / sizeof *mutants; index++) {
         if (strcmp(mutants[index].name, name) == 0) {

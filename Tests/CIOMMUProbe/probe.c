@@ -48,6 +48,8 @@ static const char *const mutant_names[] = {
     [CIOMMU_MUTANT_MESSAGE_NO_DRAIN] = "a message's PASID changed without a drain",
     [CIOMMU_MUTANT_FAULT_SLOT_FREED_EARLY] = "a fault ring's slot reused before it was read",
     [CIOMMU_MUTANT_FAULT_LIMIT_LATE] = "faults taken that came after the rings were looked at",
+    [CIOMMU_MUTANT_PAGE_ANSWERED_TWICE] = "a page-request group answered twice",
+    [CIOMMU_MUTANT_PAGE_CANCEL_FIRST] = "groups cancelled before the detach is published",
 };
 
 static const char *const world_names[PROBE_WORLDS] = {

@@ -386,7 +386,8 @@ CIOMMU_API enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config
                                                  struct ciommu_unit **out);
 
 /* Destroys the unit, its ports included. CIOMMU_IN_USE: a port is inside a section, or a device, a
- * domain or a fault queue of the host is left. NULL is allowed. */
+ * domain, a fault queue, or an interface or a queue of page requests of the host is left. NULL is
+ * allowed. */
 CIOMMU_API enum ciommu_status ciommu_unit_destroy(struct ciommu_unit *unit);
 
 /* Checks capability registers for contradictions. NULL when they are consistent, else a sentence

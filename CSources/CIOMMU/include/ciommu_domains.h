@@ -295,6 +295,8 @@ struct ciommu_pasid_table {
 CIOMMU_API enum ciommu_status ciommu_device_bind(struct ciommu_device *device,
                                                  struct ciommu_port *port,
                                                  const struct ciommu_pasid_table *table);
+/* The table that is bound, with `size` set; false if none is. */
+CIOMMU_API bool ciommu_device_bound(struct ciommu_device *device, struct ciommu_pasid_table *out);
 /* Takes it away again: blocked. CIOMMU_NOT_ATTACHED if none is bound. */
 CIOMMU_API enum ciommu_status ciommu_device_unbind(struct ciommu_device *device,
                                                    struct ciommu_port *port);

@@ -220,7 +220,7 @@ static void measure_sustained(void) {
     double seconds = (double)(now() - begin) / 1e9;
     stop(&reader);
     struct ciommu_fault_queue_statistics counters = {.size = sizeof counters};
-    ciommu_fault_queue_statistics(reader.queue, &counters);
+    ciommu_fault_queue_read_statistics(reader.queue, &counters);
     report("a fault of the sustained run; baseline: its time", &bursts, &wanted);
     printf("%-58s %9.0f\n", "  faults a second", (double)made / seconds);
     printf("%-58s %9" PRIu64 "\n", "  received", reader.faults);

@@ -218,8 +218,8 @@ void ciommu_fault_queue_signal(struct ciommu_fault_queue *queue) {
     pthread_mutex_unlock(&queue->fd_lock);
 }
 
-void ciommu_fault_queue_statistics(struct ciommu_fault_queue *queue,
-                                   struct ciommu_fault_queue_statistics *out) {
+void ciommu_fault_queue_read_statistics(struct ciommu_fault_queue *queue,
+                                        struct ciommu_fault_queue_statistics *out) {
     if (queue == NULL || out == NULL) {
         return;
     }

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "page_answer.h"
+#include "tracepoints.h"
 #include "unit.h"
 
 #include <string.h>
@@ -254,6 +255,7 @@ static void call_group(struct pages *pages, struct page_group *group) {
         .device = interface->config.device,
     };
     struct page_call call = {.interface = interface, .serial = group->serial, .of = group->queue};
+    tracepoint_page_response(answer.source, answer.pasid, answer.group, answer.code);
     group->state = PAGE_CALLED;
     begin_call(pages, &call);
     group->handler(group->context, &answer);

@@ -5,6 +5,7 @@
  */
 #include "page_answer.h"
 #include "page_route.h"
+#include "tracepoints.h"
 #include "unit.h"
 
 #define RIGHTS (CIOMMU_READ | CIOMMU_WRITE | CIOMMU_EXECUTE)
@@ -247,6 +248,8 @@ enum ciommu_status ciommu_page_request(struct ciommu_page_interface *interface,
     }
     struct page_work work = {.unit = interface->unit};
     struct page_route route;
+    tracepoint_page_request(interface->config.source, request->pasid, request->address,
+                            request->access, request->group);
     status = begin(interface, port, request->pasid, request->address, request->access, &route);
     if (status != CIOMMU_OK) {
         return status;
@@ -317,6 +320,10 @@ enum ciommu_status ciommu_page_request_group(struct ciommu_page_interface *inter
     }
     struct page_work work = {.unit = interface->unit};
     struct page_route route;
+    for (uint32_t page = 0; page < count; page++) {
+        tracepoint_page_request(interface->config.source, pasid, pages[page].address,
+                                pages[page].access, CIOMMU_NO_PAGE_GROUP);
+    }
     status = begin(interface, port, pasid, pages[0].address, pages[0].access, &route);
     if (status != CIOMMU_OK) {
         return status;

@@ -60,3 +60,4 @@ func runGuest() throws {
 
 try runGuest()
 try runNestedExample()
+try await runPagingExample()

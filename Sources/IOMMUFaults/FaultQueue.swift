@@ -130,7 +130,7 @@ public final class FaultQueue: @unchecked Sendable {
         use { handle in
             var statistics = ciommu_fault_queue_statistics()
             statistics.size = UInt32(MemoryLayout<ciommu_fault_queue_statistics>.size)
-            unsafe ciommu_fault_queue_statistics(handle.pointer, &statistics)
+            unsafe ciommu_fault_queue_read_statistics(handle.pointer, &statistics)
             return FaultStatistics(statistics)
         }
     }

@@ -86,7 +86,7 @@ static void a_full_ring_is_told_where_it_was_full(struct fault_world *world) {
         fault_expect_nothing(world, queue);
     }
     struct ciommu_fault_queue_statistics counters = {.size = sizeof counters};
-    ciommu_fault_queue_statistics(queue, &counters);
+    ciommu_fault_queue_read_statistics(queue, &counters);
     EXPECT_EQUAL(world, counters.lost, 3);
     EXPECT_EQUAL(world, counters.faults, 192);
     EXPECT_EQUAL(world, counters.over_quota, 0);
@@ -141,7 +141,7 @@ static void a_full_quota_is_told_where_it_was_full(struct fault_world *world) {
     fault_expect_fault(world, queue, 7, 7 * PAGE);
     fault_expect_fault(world, other, 0, 0); /* its own quota was free */
     struct ciommu_fault_queue_statistics counters = {.size = sizeof counters};
-    ciommu_fault_queue_statistics(queue, &counters);
+    ciommu_fault_queue_read_statistics(queue, &counters);
     EXPECT_EQUAL(world, counters.over_quota, 3);
     EXPECT_EQUAL(world, counters.faults, 8);
     EXPECT_EQUAL(world, counters.high_water, 3);
@@ -177,7 +177,7 @@ static void identical_faults_fold(struct fault_world *world) {
     EXPECT_EQUAL(world, record.count, 1);
     EXPECT_EQUAL(world, record.sequence, 11);
     struct ciommu_fault_queue_statistics counters = {.size = sizeof counters};
-    ciommu_fault_queue_statistics(queue, &counters);
+    ciommu_fault_queue_read_statistics(queue, &counters);
     EXPECT_EQUAL(world, counters.folded, 3);
     EXPECT_EQUAL(world, counters.faults, 12);
     ciommu_fault_queue_destroy(queue);

@@ -276,7 +276,7 @@ static void account(struct stress *stress) {
         while (read_queue(stress, number)) {
         }
         struct ciommu_fault_queue_statistics counters = {.size = sizeof counters};
-        ciommu_fault_queue_statistics(tracked->queue, &counters);
+        ciommu_fault_queue_read_statistics(tracked->queue, &counters);
         bool churned = stress->options->churn && number == CHURNED;
         if (!churned && tracked->received + tracked->lost != tracked->made) {
             complain(stress, number, "faults unaccounted for", tracked->received + tracked->lost,

@@ -34,7 +34,8 @@ import Testing
     }
 
     func isStored(_ bench: TestBench, _ token: ATSToken?) throws -> Bool {
-        try bench.port.storeIfValid(try #require(token)) { true } ?? false
+        let token = try #require(token)
+        return bench.port.storeIfValid(token) { true } ?? false
     }
 
     // MARK: Untranslated only

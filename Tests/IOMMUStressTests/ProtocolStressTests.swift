@@ -87,6 +87,9 @@ private let soundWorlds: [StressCase] =
         StressCase(world: PROBE_PAGES.rawValue, readers: 6, firstLevelEntries: 4),
     ]
 
+/// What the cases and the model of page requests notice (CIOMMUFaultTests).
+let deterministicPageMutants = ["PAGE_ANSWERED_TWICE", "PAGE_CANCEL_FIRST"]
+
 @Suite(.serialized)
 struct ProtocolStressTests {
     @Test(arguments: soundWorlds)
@@ -111,8 +114,9 @@ struct ProtocolStressTests {
         let devices = (deviceTLBMutants + deterministicDeviceTLBMutants).map(deviceTLBMutant)
         let messages = messageMutants.map { unsafe probe_mutant_number($0) }
         let faults = faultMutants.map { unsafe probe_mutant_number($0) }
+        let pages = deterministicPageMutants.map { unsafe probe_mutant_number($0) }
         let broken = Set(mutants.map(\.mutant)).union(domainMutants.map(\.mutant)).union(namespaces).union(devices)
-            .union(messages).union(faults)
+            .union(messages).union(faults).union(pages)
         #expect(broken.union([0, rightsWithoutD]) == Set(0..<probe_mutant_count()))
     }
 }

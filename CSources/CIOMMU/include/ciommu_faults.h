@@ -150,8 +150,8 @@ struct ciommu_fault_queue_statistics {
     uint64_t high_water;  /* most records unread at a time */
     uint64_t reasons[16]; /* of `faults`, by enum ciommu_fault_reason */
 };
-CIOMMU_API void ciommu_fault_queue_statistics(struct ciommu_fault_queue *queue,
-                                              struct ciommu_fault_queue_statistics *out);
+CIOMMU_API void ciommu_fault_queue_read_statistics(struct ciommu_fault_queue *queue,
+                                                   struct ciommu_fault_queue_statistics *out);
 
 /* -------------------------------------------------------------------------------------------- */
 /* What a guest's fault-recording registers hold */

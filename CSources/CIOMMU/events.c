@@ -33,6 +33,7 @@ void ciommu_events_fini(struct events *events) {
 
 uint64_t ciommu_unit_poll(struct ciommu_unit *unit) {
     (void)ciommu_faults_collect(unit);
+    ciommu_faults_wake(unit); /* notices that came due while this thread gave others */
     return ciommu_pages_expire(unit);
 }
 

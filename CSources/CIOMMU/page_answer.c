@@ -173,8 +173,7 @@ static void answer_one(struct page_work *work, struct page_group *group, enum ci
     group->state = PAGE_ANSWERED;
     group->code = code;
     group->cause = cause;
-    group->held = true;
-    interface->held++;
+    group->work = work;
     interface->counts.open--;
     interface->counts.answers[code]++;
     interface->counts.causes[cause]++;
@@ -239,9 +238,9 @@ static void end_call(struct pages *pages, struct page_call *call) {
     pthread_cond_broadcast(&pages->moved);
 }
 
-/* Calls the handler of a group in state ANSWERED. */
+/* Takes a group in state ANSWERED from whoever answered it, and calls its handler. */
 static void call_group(struct pages *pages, struct page_group *group) {
-    const struct ciommu_page_interface *interface = group->interface;
+    struct ciommu_page_interface *interface = group->interface;
     const struct ciommu_page_answer answer = {
         .size = sizeof answer,
         .code = group->code,
@@ -254,36 +253,21 @@ static void call_group(struct pages *pages, struct page_group *group) {
         .device = interface->config.device,
     };
     struct page_call call = {.interface = interface, .serial = group->serial, .of = group->queue};
+    page_list_remove(&group->work->answered, group);
+    group->work = NULL;
     group->state = PAGE_CALLED;
+    interface->calls++;
     begin_call(pages, &call);
     group->handler(group->context, &answer);
-    end_call(pages, &call);
-    group->state = PAGE_OVER;
-    if (!group->held) {
-        ciommu_page_group_recycle(group);
-    }
-}
-
-/* The thread that answered it lets it go. */
-static void let_go(struct pages *pages, struct page_group *group) {
-    group->held = false;
-    if (--group->interface->held == 0) {
-        pthread_cond_broadcast(&pages->moved);
-    }
-    if (group->state == PAGE_OVER) {
-        ciommu_page_group_recycle(group);
-    }
+    end_call(pages, &call); /* wakes whoever waits; the lock is held until the group is free */
+    interface->calls--;
+    ciommu_page_group_recycle(group);
 }
 
 void ciommu_page_work_end(struct page_work *work) {
     struct pages *pages = &work->unit->pages;
     while (work->answered.first != NULL) {
-        struct page_group *group = work->answered.first;
-        page_list_remove(&work->answered, group);
-        if (group->state == PAGE_ANSWERED) {
-            call_group(pages, group);
-        }
-        let_go(pages, group);
+        call_group(pages, work->answered.first);
     }
     while (pages->announcing != NULL) {
         struct ciommu_page_queue *queue = pages->announcing;
@@ -373,6 +357,16 @@ void ciommu_page_drain(struct pages *pages, const struct page_target *target) {
         } else {
             break;
         }
+    }
+    mark_waiting(pages, (uint32_t)-1);
+}
+
+void ciommu_page_wait_for_calls(struct pages *pages,
+                                const struct ciommu_page_interface *interface) {
+    mark_waiting(pages, 1);
+    pthread_cond_broadcast(&pages->moved);
+    while (interface->calls != 0) {
+        pthread_cond_wait(&pages->moved, &pages->lock);
     }
     mark_waiting(pages, (uint32_t)-1);
 }

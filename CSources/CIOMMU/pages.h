@@ -8,17 +8,18 @@
  *   State        all of it under one lock a unit, `pages.lock`: page requests are no hot path. It
  *                is taken after the table lock, never before it, and no handler is called under
  *                it (a queue's clock is; it calls nothing).
- *   A group      FREE -> OPEN (parts come) -> QUEUED -> READ -> ANSWERED -> CALLED -> OVER ->
- *                FREE. From OPEN it may be discarded, or answered with its last part; from QUEUED
- *                and READ it is answered, once: the step to ANSWERED is taken under the lock, from
- *                these states alone. FOLLOWING stands beside QUEUED: the group rides on a leader,
- *                takes no place in the queue and is answered with it. If the leader is answered by
- *                anything but its owner, the first follower takes its place.
+ *   A group      FREE -> OPEN (parts come) -> QUEUED -> READ -> ANSWERED -> CALLED -> FREE. From
+ *                OPEN it may be discarded, or answered with its last part; from QUEUED and READ it
+ *                is answered, once: the step to ANSWERED is taken under the lock, from these states
+ *                alone. FOLLOWING stands beside QUEUED: the group rides on a leader, takes no place
+ *                in the queue and is answered with it. If the leader is answered by anything but
+ *                its owner, the first follower takes its place.
  *   Calls        who answers groups calls their handlers after it has left the lock (ANSWERED ->
  *                CALLED -> FREE), in the order in which it answered them. A drain calls those
  *                that others answered and have not begun to call itself, and waits for calls in
  *                other threads, but for threads that are in a drain too: they could be waiting
- *                for this one.
+ *                for this one. Whoever begins a call takes the group out of the list of the thread
+ *                that answered it, which so has nothing of it any more.
  *   Attachments  a request looks its attachment up while it holds pages.lock, and the group keeps
  *                the attachment's serial. A changer unpublishes (table lock), settles, and only
  *                then takes pages.lock and cancels the groups of what it unpublished: a request
@@ -33,7 +34,8 @@
  *   Memory       all of it is the interface's and the queue's own since their creation: a
  *                request, an answer, a detach need none.
  *   Removal      an interface or a queue is freed when it is in no list and no thread is in a
- *                call for it, or holds one of its groups, or has pinned it (`users`).
+ *                call for it, or has pinned it (`users`). The end of an interface waits for calls
+ *                in threads that are in a drain, too; like a drain, it is not waited for.
  *   Guarantee    after a detach (reset, close, ...) has returned, every group that was accepted
  *                for what it ended has been answered, its handler has returned, and none begins
  *                later; but for those in whose handlers the detach was called, and what they wait
@@ -67,8 +69,7 @@ enum page_state {
     PAGE_READ,
     PAGE_FOLLOWING,
     PAGE_ANSWERED,
-    PAGE_CALLED,
-    PAGE_OVER
+    PAGE_CALLED
 };
 
 /* A page of a group, in the interface's pool. */
@@ -114,7 +115,7 @@ struct page_group {
     /* Answered. */
     uint32_t code;
     uint32_t cause;
-    bool held; /* by the thread that answered it */
+    struct page_work *work; /* in whose list it is; NULL: called */
 
     struct page_group *all_next; /* of the interface, all but FREE ones; FREE ones: the free list */
     struct page_group *all_previous;
@@ -135,7 +136,7 @@ struct ciommu_page_interface {
 
     /* pages.lock */
     bool ending;
-    uint32_t held; /* groups that an answering thread holds */
+    uint32_t calls; /* of handlers, in progress */
     uint32_t free_items;
     struct page_group *free;
     struct page_group *all; /* oldest first */

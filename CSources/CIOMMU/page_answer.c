@@ -101,6 +101,22 @@ static void leave_cookies(struct ciommu_page_queue *queue, struct page_group *gr
     *link = group->bucket_next;
 }
 
+/* A follower goes; whoever comes to an end of the list by that has to know the leader. */
+static void leave_leader(struct page_group *group) {
+    struct page_group *previous = group->previous;
+    struct page_group *next = group->next;
+    if (previous != NULL && next != NULL) {
+        struct page_list between = {NULL, NULL};
+        page_list_remove(&between, group); /* touches its neighbours alone */
+        return;
+    }
+    struct page_group *end = previous != NULL ? previous : next;
+    page_list_remove(&group->leader->followers, group);
+    if (end != NULL) {
+        end->leader = group->leader;
+    }
+}
+
 /* The first follower takes the leader's place; the others follow it. The leader is in no bucket.
  */
 static void promote(struct ciommu_page_queue *queue, struct page_group *leader) {
@@ -115,8 +131,9 @@ static void promote(struct ciommu_page_queue *queue, struct page_group *leader) 
     heir->leader = NULL;
     heir->followers = leader->followers;
     leader->followers = (struct page_list){NULL, NULL};
-    for (struct page_group *other = heir->followers.first; other != NULL; other = other->next) {
-        other->leader = heir;
+    if (heir->followers.first != NULL) {
+        heir->followers.first->leader = heir;
+        heir->followers.last->leader = heir;
     }
     ciommu_page_group_list(heir);
     queue->counts.promoted++;
@@ -128,7 +145,7 @@ static void leave_queue(struct page_group *group, bool by_owner) {
     struct ciommu_page_queue *queue = group->queue;
     leave_ages(queue, group);
     if (group->state == PAGE_FOLLOWING) {
-        page_list_remove(&group->leader->followers, group);
+        leave_leader(group);
         return;
     }
     ciommu_page_group_unlist(group);

@@ -108,8 +108,9 @@ struct page_group {
     uint64_t begun; /* by the queue's clock */
     uint64_t deadline;
     uint64_t cookie;
-    uint64_t hash; /* of its pages */
-    struct page_group *leader;
+    uint64_t hash;             /* of its pages */
+    struct page_group *leader; /* of the first and the last in its `followers`; else unknown, so
+                                  that a crowd gets another leader in one step */
     struct page_list followers;
 
     /* Answered. */

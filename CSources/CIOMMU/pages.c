@@ -98,6 +98,7 @@ static void retire_everywhere(struct pages *pages, const struct page_target *tar
 void ciommu_pages_answer(struct ciommu_unit *unit, const struct page_target *target) {
     struct page_work work = {.unit = unit};
     pthread_mutex_lock(&unit->pages.lock);
+    unit->pages.resets += target->everybody && target->first == 0 && target->only == NULL;
     answer_all(&work, target);
     ciommu_page_work_end(&work);
 }

@@ -26,13 +26,13 @@
  *                that found the old attachment had the lock before and is cancelled; one that
  *                takes the lock later finds what is attached now. So nothing slips through, and
  *                no group of a new attachment is cancelled with those of an old one.
- *   Domains      a lookup goes on to the domain's queue under the same lock. Destroying a domain
- *                takes pages.lock after its last attachment was unpublished and before it is
- *                freed.
- *   Cookies      count up in each queue and are given by a read: one that is not above the last
- *                and leads to no group in READ was answered before.
- *   Memory       all of it is the interface's and the queue's own since their creation: a
- *                request, an answer, a detach need none.
+ *   Root table   is asked without the lock, in a section. A reset changes it, and counts itself
+ * when it cancels: a request that finds the count moved asks again, any other one has the lock
+ * before the reset cancels. Domains      a lookup goes on to the domain's queue under the same
+ * lock. Destroying a domain takes pages.lock after its last attachment was unpublished and before
+ * it is freed. Cookies      count up in each queue and are given by a read: one that is not above
+ * the last and leads to no group in READ was answered before. Memory       all of it is the
+ * interface's and the queue's own since their creation: a request, an answer, a detach need none.
  *   Removal      an interface or a queue is freed when it is in no list and no thread is in a
  *                call for it, or has pinned it (`users`). The end of an interface waits for calls
  *                in threads that are in a drain, too; like a drain, it is not waited for.
@@ -198,7 +198,8 @@ struct pages {
     struct ciommu_page_queue *guest;      /* that of the guest's tables */
     struct ciommu_page_queue *announcing; /* those whose ready is to be called */
     struct page_call *calls;
-    uint64_t count; /* interfaces and queues */
+    uint64_t count;  /* interfaces and queues */
+    uint64_t resets; /* of the unit, whose root table they end */
 };
 
 void ciommu_pages_init(struct pages *pages);

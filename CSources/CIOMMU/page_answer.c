@@ -71,7 +71,8 @@ void ciommu_page_enqueue(struct page_work *work, struct page_group *group) {
     group->begun = ciommu_page_now(queue);
     group->deadline = timeout > UINT64_MAX - group->begun ? UINT64_MAX : group->begun + timeout;
     enter_ages(queue, group);
-    work->wake = queue->oldest == group && group->deadline != UINT64_MAX;
+    work->wake =
+        queue->oldest == group && group->deadline != UINT64_MAX && queue->config.clock == NULL;
     queue->counts.groups++;
     struct page_group *leader = ciommu_page_group_leader(queue, group);
     if (leader != NULL) {
@@ -283,6 +284,11 @@ static void call_group(struct pages *pages, struct page_group *group) {
 
 void ciommu_page_work_end(struct page_work *work) {
     struct pages *pages = &work->unit->pages;
+    if (work->wake) {
+        /* Before any call, which may take longer than the deadline; and with the lock, or the event
+         * thread could make that call itself. */
+        events_wake(&work->unit->events);
+    }
     while (work->answered.first != NULL) {
         call_group(pages, work->answered.first);
     }
@@ -299,9 +305,6 @@ void ciommu_page_work_end(struct page_work *work) {
         end_call(pages, &call);
     }
     pthread_mutex_unlock(&pages->lock);
-    if (work->wake) {
-        events_wake(&work->unit->events);
-    }
 }
 
 /* ---- Drains ---- */

@@ -285,8 +285,8 @@ static void call_group(struct pages *pages, struct page_group *group) {
 void ciommu_page_work_end(struct page_work *work) {
     struct pages *pages = &work->unit->pages;
     if (work->wake) {
-        /* Before any call, which may take longer than the deadline; and with the lock, or the event
-         * thread could make that call itself. */
+        /* Before any call, which may take longer than the deadline; and with the lock, or the
+         * event thread could make that call itself. */
         events_wake(&work->unit->events);
     }
     while (work->answered.first != NULL) {

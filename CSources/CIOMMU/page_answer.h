@@ -44,8 +44,8 @@ void ciommu_page_work_end(struct page_work *work);
  * leaves the lock and takes it again meanwhile. */
 void ciommu_page_drain(struct pages *pages, const struct page_target *target);
 
-/* Waits for every call of the interface's handlers, also of threads that are in a drain; leaves the
- * lock and takes it again meanwhile. Not in one of them. */
+/* Waits for every call of the interface's handlers, also of threads that are in a drain; leaves
+ * the lock and takes it again meanwhile. Not in one of them. */
 void ciommu_page_wait_for_calls(struct pages *pages, const struct ciommu_page_interface *interface);
 
 /* Does the target name it? */

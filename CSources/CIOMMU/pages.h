@@ -8,18 +8,18 @@
  *   State        all of it under one lock a unit, `pages.lock`: page requests are no hot path. It
  *                is taken after the table lock, never before it, and no handler is called under
  *                it (a queue's clock is; it calls nothing).
- *   A group      FREE -> OPEN (parts come) -> QUEUED -> READ -> ANSWERED -> CALLED -> FREE. From
- *                OPEN it may be discarded, or answered with its last part; from QUEUED and READ it
- *                is answered, once: the step to ANSWERED is taken under the lock, from these states
- *                alone. FOLLOWING stands beside QUEUED: the group rides on a leader, takes no place
- *                in the queue and is answered with it. If the leader is answered by anything but
- *                its owner, the first follower takes its place.
+ *   A group      FREE -> OPEN (parts come) -> QUEUED -> READ -> ANSWERED -> CALLED -> FREE.
+ *                From OPEN it may be discarded, or answered with its last part; from QUEUED and
+ *                READ it is answered, once: the step to ANSWERED is taken under the lock, from
+ *                these states alone. FOLLOWING stands beside QUEUED: the group rides on a leader,
+ *                takes no place in the queue and is answered with it. If the leader is answered by
+ *                anything but its owner, the first follower takes its place.
  *   Calls        who answers groups calls their handlers after it has left the lock (ANSWERED ->
  *                CALLED -> FREE), in the order in which it answered them. A drain calls those
  *                that others answered and have not begun to call itself, and waits for calls in
  *                other threads, but for threads that are in a drain too: they could be waiting
- *                for this one. Whoever begins a call takes the group out of the list of the thread
- *                that answered it, which so has nothing of it any more.
+ *                for this one. Whoever begins a call takes the group out of the list of the
+ *                thread that answered it, which so has nothing of it any more.
  *   Attachments  a request looks its attachment up while it holds pages.lock, and the group keeps
  *                the attachment's serial. A changer unpublishes (table lock), settles, and only
  *                then takes pages.lock and cancels the groups of what it unpublished: a request

@@ -113,8 +113,8 @@ static void a_notice_may_do_everything(struct fault_world *world) {
     }
 }
 
-/* A queue that has something new while its notice runs owes another one: also if the notice runs in
- * a poll, which ends, and the event thread has been turned away meanwhile. */
+/* A queue that has something new while its notice runs owes another one: also if the notice runs
+ * in a poll, which ends, and the event thread has been turned away meanwhile. */
 struct polled {
     struct listener listener;
     struct ciommu_port *port;

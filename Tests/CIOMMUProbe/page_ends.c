@@ -311,7 +311,7 @@ static void a_handler_destroys_the_next_interface(struct page_bench *bench) {
 /* One thread's response answers two groups; its first handler stays. A detach calls the second
  * handler, which waits for the first in a detach of its own. Whoever destroys the second one's
  * interface then waits for that call. */
-static uint32_t turn; /* 1: in the first handler; 2: in the second; 3: the first may go; 4: ended */
+static uint32_t turn; /* 1: in the first handler; 2: in the second; 3: the first may go; 4: end */
 
 static void nap(long milliseconds) {
     struct timespec time = {0, milliseconds * 1000000};

@@ -406,5 +406,9 @@ enum ciommu_status ciommu_device_reset(struct ciommu_device *device, struct ciom
     ciommu_message_stores_mask(device);
     ciommu_unit_finish_table_change(device->unit);
     pthread_mutex_unlock(&device->unit->table_lock);
-    return ciommu_departures_end(device->unit, &departures, &target, &pages);
+    status = ciommu_departures_end(device->unit, &departures, &target, &pages);
+    pthread_mutex_lock(&device->unit->table_lock);
+    ciommu_message_stores_forget(device);
+    pthread_mutex_unlock(&device->unit->table_lock);
+    return status;
 }

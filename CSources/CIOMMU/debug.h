@@ -75,6 +75,7 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_MESSAGE_JUDGED,  /* a message's control was read, nothing else */
     CIOMMU_YIELD_FAULT_FREED,     /* a slot freed and not copied (mutant) */
     CIOMMU_YIELD_FAULT_RING_READ, /* one fault ring looked at, the next ones not */
+    CIOMMU_YIELD_PAGE_ASKED,      /* the guest's tables were asked about a request, no lock */
     CIOMMU_YIELD_PAGE_ROUTED,     /* a page request has found its queue, under its lock */
     CIOMMU_YIELD_PAGES_CANCELLED, /* groups cancelled, attachment still published (mutant) */
     CIOMMU_YIELD_COUNT

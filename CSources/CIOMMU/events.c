@@ -12,7 +12,7 @@
 
 #define SECOND UINT64_C(1000000000)
 
-/* A clock that a test set back may answer anything: no sleep is longer than this. */
+/* No sleep is longer than this. */
 #define SLEEP_MOST (3600 * SECOND)
 
 void ciommu_events_init(struct events *events) {
@@ -33,7 +33,8 @@ void ciommu_events_fini(struct events *events) {
 
 uint64_t ciommu_unit_poll(struct ciommu_unit *unit) {
     (void)ciommu_faults_collect(unit);
-    return ciommu_pages_expire(unit);
+    ciommu_faults_wake(unit); /* notices that came due while this thread gave others */
+    return ciommu_pages_expire(unit, true);
 }
 
 /* Waits for a wake-up, or until the deadline. */
@@ -55,13 +56,13 @@ static void *serve(void *context) {
     struct events *events = &unit->events;
     while (load_acquire(&events->ending) == 0) {
         if (ciommu_faults_collect(unit)) {
-            (void)ciommu_pages_expire(unit);
+            (void)ciommu_pages_expire(unit, false);
             continue;
         }
         store_relaxed(&events->asleep, 1);
         fence_seq_cst(); /* pairs with events_wake */
         bool found = ciommu_faults_collect(unit);
-        uint64_t next = ciommu_pages_expire(unit);
+        uint64_t next = ciommu_pages_expire(unit, false);
         if (!found && next != 0) {
             sleep_until_woken(events, next);
         }

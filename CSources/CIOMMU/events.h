@@ -9,7 +9,7 @@
  *                at most until the next deadline. Awake: asleep = 0.
  *   Producers    publish what is to be found, full fence, load `asleep`; whoever exchanges it from
  *                1 to 0 posts `wake`. So a thread that is awake costs a producer no system call,
- * and nothing published before the thread fell asleep is overlooked.
+ *                and nothing published before the thread fell asleep is overlooked.
  */
 #ifndef CIOMMU_EVENTS_H
 #define CIOMMU_EVENTS_H
@@ -49,7 +49,8 @@ static inline void events_wake(struct events *events) {
 /* The parts of a poll. */
 /* Moves what is in the rings to the queues; true if there was anything. */
 bool ciommu_faults_collect(struct ciommu_unit *unit);
-/* Answers groups that are late; nanoseconds to the next deadline, or UINT64_MAX. */
-uint64_t ciommu_pages_expire(struct ciommu_unit *unit);
+/* Answers groups that are late; nanoseconds to the next deadline, or UINT64_MAX. `all`: also by
+ * clocks of the host's, which mean nothing to a thread that sleeps by the system's. */
+uint64_t ciommu_pages_expire(struct ciommu_unit *unit, bool all);
 
 #endif

@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK 16u /* records read under one hold of the lock */
+#define CHUNK 16u     /* records read under one hold of the lock */
+#define SIZE_LEAST 8u /* of a record: its size and its kind */
 
 uint64_t ciommu_fault_time(void) {
     struct timespec time;
@@ -165,16 +166,16 @@ static void take_one(struct ciommu_fault_queue *queue, struct ciommu_fault_recor
 }
 
 /* Up to CHUNK records under one hold of the lock; `*empty`: nothing is left. */
-static uint32_t take_chunk(struct ciommu_fault_queue *queue, struct ciommu_fault_record *records,
+static uint32_t take_chunk(struct ciommu_fault_queue *queue, unsigned char *records, uint32_t size,
                            uint32_t capacity, bool *empty) {
     uint32_t taken = 0;
     pthread_mutex_lock(&queue->lock);
     while (taken < capacity && taken < CHUNK && !is_empty(queue)) {
         struct ciommu_fault_record record;
-        uint32_t size = records[taken].size;
         take_one(queue, &record);
-        memcpy(&records[taken], &record, size < sizeof record ? size : sizeof record);
-        records[taken++].size = size;
+        record.size = size;
+        memcpy(records + (size_t)taken++ * size, &record,
+               size < sizeof record ? size : sizeof record);
     }
     *empty = is_empty(queue);
     if (*empty) {
@@ -189,8 +190,10 @@ uint32_t ciommu_fault_queue_take(struct ciommu_fault_queue *queue,
                                  struct ciommu_fault_record *records, uint32_t capacity) {
     uint32_t taken = 0;
     bool empty = false;
-    while (taken < capacity && !empty) {
-        taken += take_chunk(queue, records + taken, capacity - taken, &empty);
+    uint32_t size = capacity == 0 ? 0 : records[0].size; /* of each, as the caller knows it */
+    while (taken < capacity && !empty && size >= SIZE_LEAST) {
+        taken += take_chunk(queue, (unsigned char *)records + (size_t)taken * size, size,
+                            capacity - taken, &empty);
     }
     if (empty) {
         ciommu_fault_queue_signal(queue);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define SIZE_LEAST 8u /* of a fault that is taken: its size and its reason */
+
 /* ---- Recording ---- */
 
 /* It has no place. */
@@ -100,6 +102,8 @@ uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct ciommu_fault *
     struct fault_ring *ring = &port->ring;
     struct faults *shared = &port->unit->faults;
     uint32_t taken = 0;
+    uint32_t size = capacity == 0 ? 0 : faults[0].size; /* of each, as the caller knows it */
+    capacity = size < SIZE_LEAST ? 0 : capacity;
     pthread_mutex_lock(&shared->lock);
     uint64_t head = load_acquire(&ring->head); /* pairs with record_for */
     while (ring->tail != head && taken < capacity) {
@@ -107,9 +111,9 @@ uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct ciommu_fault *
         struct ciommu_fault fault;
         ciommu_fault_unpack(slot, &fault);
         fault.sequence = sequence_of(ring, slot);
-        uint32_t size = faults[taken].size;
-        memcpy(&faults[taken], &fault, size < sizeof fault ? size : sizeof fault);
-        faults[taken].size = size;
+        fault.size = size;
+        memcpy((unsigned char *)faults + (size_t)taken * size, &fault,
+               size < sizeof fault ? size : sizeof fault);
         store_release(&ring->tail, ring->tail + 1); /* pairs with record_for */
         taken++;
     }

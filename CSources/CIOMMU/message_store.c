@@ -82,6 +82,19 @@ void ciommu_message_stores_mask(struct ciommu_device *device) {
     }
 }
 
+void ciommu_message_stores_forget(struct ciommu_device *device) {
+    for (struct ciommu_message_store *store = device->stores; store != NULL; store = store->next) {
+        pthread_mutex_lock(&store->lock);
+        for (uint32_t index = 0; index < store->count; index++) {
+            struct message_entry *entry = &store->entries[index];
+            if (control_state(entry->control) == CIOMMU_MESSAGE_MASKED) {
+                store_seq_cst(&entry->pending, 0);
+            }
+        }
+        pthread_mutex_unlock(&store->lock);
+    }
+}
+
 /* ---- PASIDs ---- */
 
 enum ciommu_status ciommu_message_resolve(const struct ciommu_message_store *store,

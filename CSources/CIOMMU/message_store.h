@@ -123,5 +123,7 @@ enum ciommu_status ciommu_message_change(struct ciommu_message_store *store, uin
 /* Masks all that is armed and forgets what is pending: the device is being reset. Table lock; the
  * drain is the caller's. */
 void ciommu_message_stores_mask(struct ciommu_device *device);
+/* Forgets, after that drain, what sections from before it noted in masked entries. Table lock. */
+void ciommu_message_stores_forget(struct ciommu_device *device);
 
 #endif

@@ -72,7 +72,8 @@ void ciommu_page_enqueue(struct page_work *work, struct page_group *group) {
     group->begun = ciommu_page_now(queue);
     group->deadline = timeout > UINT64_MAX - group->begun ? UINT64_MAX : group->begun + timeout;
     enter_ages(queue, group);
-    work->wake = queue->oldest == group && group->deadline != UINT64_MAX;
+    work->wake =
+        queue->oldest == group && group->deadline != UINT64_MAX && queue->config.clock == NULL;
     queue->counts.groups++;
     struct page_group *leader = ciommu_page_group_leader(queue, group);
     if (leader != NULL) {
@@ -102,6 +103,22 @@ static void leave_cookies(struct ciommu_page_queue *queue, struct page_group *gr
     *link = group->bucket_next;
 }
 
+/* A follower goes; whoever comes to an end of the list by that has to know the leader. */
+static void leave_leader(struct page_group *group) {
+    struct page_group *previous = group->previous;
+    struct page_group *next = group->next;
+    if (previous != NULL && next != NULL) {
+        struct page_list between = {NULL, NULL};
+        page_list_remove(&between, group); /* touches its neighbours alone */
+        return;
+    }
+    struct page_group *end = previous != NULL ? previous : next;
+    page_list_remove(&group->leader->followers, group);
+    if (end != NULL) {
+        end->leader = group->leader;
+    }
+}
+
 /* The first follower takes the leader's place; the others follow it. The leader is in no bucket.
  */
 static void promote(struct ciommu_page_queue *queue, struct page_group *leader) {
@@ -116,8 +133,9 @@ static void promote(struct ciommu_page_queue *queue, struct page_group *leader) 
     heir->leader = NULL;
     heir->followers = leader->followers;
     leader->followers = (struct page_list){NULL, NULL};
-    for (struct page_group *other = heir->followers.first; other != NULL; other = other->next) {
-        other->leader = heir;
+    if (heir->followers.first != NULL) {
+        heir->followers.first->leader = heir;
+        heir->followers.last->leader = heir;
     }
     ciommu_page_group_list(heir);
     queue->counts.promoted++;
@@ -129,7 +147,7 @@ static void leave_queue(struct page_group *group, bool by_owner) {
     struct ciommu_page_queue *queue = group->queue;
     leave_ages(queue, group);
     if (group->state == PAGE_FOLLOWING) {
-        page_list_remove(&group->leader->followers, group);
+        leave_leader(group);
         return;
     }
     ciommu_page_group_unlist(group);
@@ -174,8 +192,7 @@ static void answer_one(struct page_work *work, struct page_group *group, enum ci
     group->state = PAGE_ANSWERED;
     group->code = code;
     group->cause = cause;
-    group->held = true;
-    interface->held++;
+    group->work = work;
     interface->counts.open--;
     interface->counts.answers[code]++;
     interface->counts.causes[cause]++;
@@ -240,9 +257,9 @@ static void end_call(struct pages *pages, struct page_call *call) {
     pthread_cond_broadcast(&pages->moved);
 }
 
-/* Calls the handler of a group in state ANSWERED. */
+/* Takes a group in state ANSWERED from whoever answered it, and calls its handler. */
 static void call_group(struct pages *pages, struct page_group *group) {
-    const struct ciommu_page_interface *interface = group->interface;
+    struct ciommu_page_interface *interface = group->interface;
     const struct ciommu_page_answer answer = {
         .size = sizeof answer,
         .code = group->code,
@@ -256,36 +273,26 @@ static void call_group(struct pages *pages, struct page_group *group) {
     };
     struct page_call call = {.interface = interface, .serial = group->serial, .of = group->queue};
     tracepoint_page_response(answer.source, answer.pasid, answer.group, answer.code);
+    page_list_remove(&group->work->answered, group);
+    group->work = NULL;
     group->state = PAGE_CALLED;
+    interface->calls++;
     begin_call(pages, &call);
     group->handler(group->context, &answer);
-    end_call(pages, &call);
-    group->state = PAGE_OVER;
-    if (!group->held) {
-        ciommu_page_group_recycle(group);
-    }
-}
-
-/* The thread that answered it lets it go. */
-static void let_go(struct pages *pages, struct page_group *group) {
-    group->held = false;
-    if (--group->interface->held == 0) {
-        pthread_cond_broadcast(&pages->moved);
-    }
-    if (group->state == PAGE_OVER) {
-        ciommu_page_group_recycle(group);
-    }
+    end_call(pages, &call); /* wakes whoever waits; the lock is held until the group is free */
+    interface->calls--;
+    ciommu_page_group_recycle(group);
 }
 
 void ciommu_page_work_end(struct page_work *work) {
     struct pages *pages = &work->unit->pages;
+    if (work->wake) {
+        /* Before any call, which may take longer than the deadline; and with the lock, or the
+         * event thread could make that call itself. */
+        events_wake(&work->unit->events);
+    }
     while (work->answered.first != NULL) {
-        struct page_group *group = work->answered.first;
-        page_list_remove(&work->answered, group);
-        if (group->state == PAGE_ANSWERED) {
-            call_group(pages, group);
-        }
-        let_go(pages, group);
+        call_group(pages, work->answered.first);
     }
     while (pages->announcing != NULL) {
         struct ciommu_page_queue *queue = pages->announcing;
@@ -300,9 +307,6 @@ void ciommu_page_work_end(struct page_work *work) {
         end_call(pages, &call);
     }
     pthread_mutex_unlock(&pages->lock);
-    if (work->wake) {
-        events_wake(&work->unit->events);
-    }
 }
 
 /* ---- Drains ---- */
@@ -375,6 +379,16 @@ void ciommu_page_drain(struct pages *pages, const struct page_target *target) {
         } else {
             break;
         }
+    }
+    mark_waiting(pages, (uint32_t)-1);
+}
+
+void ciommu_page_wait_for_calls(struct pages *pages,
+                                const struct ciommu_page_interface *interface) {
+    mark_waiting(pages, 1);
+    pthread_cond_broadcast(&pages->moved);
+    while (interface->calls != 0) {
+        pthread_cond_wait(&pages->moved, &pages->lock);
     }
     mark_waiting(pages, (uint32_t)-1);
 }

@@ -8,11 +8,11 @@
 
 #include "page_group.h"
 
-/* What a thread has to do after it has left the lock. */
+/* What a thread has to do after it has left the lock; on its stack. */
 struct page_work {
     struct ciommu_unit *unit;
-    struct page_list answered;
-    bool wake; /* an earlier deadline than before */
+    struct page_list answered; /* in state ANSWERED; a drain takes them out, too */
+    bool wake;                 /* an earlier deadline than before */
 };
 
 /* All below: pages.lock, unless said otherwise. */
@@ -43,6 +43,10 @@ void ciommu_page_work_end(struct page_work *work);
 /* Calls what others answered and have not called, and waits for calls, of what the target names;
  * leaves the lock and takes it again meanwhile. */
 void ciommu_page_drain(struct pages *pages, const struct page_target *target);
+
+/* Waits for every call of the interface's handlers, also of threads that are in a drain; leaves
+ * the lock and takes it again meanwhile. Not in one of them. */
+void ciommu_page_wait_for_calls(struct pages *pages, const struct ciommu_page_interface *interface);
 
 /* Does the target name it? */
 bool ciommu_page_is_meant(const struct page_target *target,

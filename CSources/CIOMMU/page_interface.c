@@ -83,9 +83,7 @@ void ciommu_page_interface_destroy(struct ciommu_page_interface *interface) {
     struct pages *pages = &interface->unit->pages;
     ciommu_page_interface_close(interface);
     pthread_mutex_lock(&pages->lock);
-    while (interface->held != 0) { /* a thread that answered has not come to it yet */
-        pthread_cond_wait(&pages->moved, &pages->lock);
-    }
+    ciommu_page_wait_for_calls(pages, interface); /* those that were in a drain themselves */
     struct ciommu_page_interface **link =
         &pages->interfaces[interface->config.source % PAGE_BUCKETS];
     while (*link != interface) {

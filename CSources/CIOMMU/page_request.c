@@ -214,11 +214,16 @@ static enum ciommu_status begin(struct ciommu_page_interface *interface, struct 
     enum ciommu_status status = CIOMMU_OK;
     pthread_mutex_lock(&pages->lock);
     *route = ciommu_page_route(interface, pasid, verdict);
-    if (route->place == PAGE_AT_GUEST) {
+    uint64_t resets = pages->resets;
+    bool asks = route->place == PAGE_AT_GUEST;
+    while (asks) { /* again only if the unit was reset meanwhile */
         pthread_mutex_unlock(&pages->lock);
         status = ciommu_page_ask_guest(interface, port, pasid, address, access, &verdict);
+        yield_point(CIOMMU_YIELD_PAGE_ASKED);
         pthread_mutex_lock(&pages->lock);
         *route = ciommu_page_route(interface, pasid, verdict);
+        asks = pages->resets != resets && verdict == PAGE_ALLOWED;
+        resets = pages->resets;
     }
     if (status == CIOMMU_OK && verdict == PAGE_FAULTED && route->serial == 0 &&
         route->place == PAGE_AT_NOTHING) {

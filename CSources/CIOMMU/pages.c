@@ -98,6 +98,7 @@ static void retire_everywhere(struct pages *pages, const struct page_target *tar
 void ciommu_pages_answer(struct ciommu_unit *unit, const struct page_target *target) {
     struct page_work work = {.unit = unit};
     pthread_mutex_lock(&unit->pages.lock);
+    unit->pages.resets += target->everybody && target->first == 0 && target->only == NULL;
     answer_all(&work, target);
     ciommu_page_work_end(&work);
 }
@@ -136,12 +137,13 @@ void ciommu_pages_end_domain(struct ciommu_domain *domain) {
 /* ---- Deadlines ---- */
 
 /* Queues in turn, under one lock: their number is small. */
-uint64_t ciommu_pages_expire(struct ciommu_unit *unit) {
+uint64_t ciommu_pages_expire(struct ciommu_unit *unit, bool all) {
     struct page_work work = {.unit = unit};
     uint64_t least = UINT64_MAX;
     pthread_mutex_lock(&unit->pages.lock);
     for (struct ciommu_page_queue *queue = unit->pages.queues; queue != NULL; queue = queue->next) {
-        if (queue->oldest == NULL || queue->oldest->deadline == UINT64_MAX) {
+        bool ours = all || queue->config.clock == NULL;
+        if (!ours || queue->oldest == NULL || queue->oldest->deadline == UINT64_MAX) {
             continue;
         }
         uint64_t now = ciommu_page_now(queue);

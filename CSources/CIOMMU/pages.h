@@ -8,9 +8,9 @@
  *   State        all of it under one lock a unit, `pages.lock`: page requests are no hot path. It
  *                is taken after the table lock, never before it, and no handler is called under
  *                it (a queue's clock is; it calls nothing).
- *   A group      FREE -> OPEN (parts come) -> QUEUED -> READ -> ANSWERED -> CALLED -> OVER ->
- *                FREE. From OPEN it may be discarded, or answered with its last part; from QUEUED
- *                and READ it is answered, once: the step to ANSWERED is taken under the lock, from
+ *   A group      FREE -> OPEN (parts come) -> QUEUED -> READ -> ANSWERED -> CALLED -> FREE.
+ *                From OPEN it may be discarded, or answered with its last part; from QUEUED and
+ *                READ it is answered, once: the step to ANSWERED is taken under the lock, from
  *                these states alone. FOLLOWING stands beside QUEUED: the group rides on a leader,
  *                takes no place in the queue and is answered with it. If the leader is answered by
  *                anything but its owner, the first follower takes its place.
@@ -18,22 +18,24 @@
  *                CALLED -> FREE), in the order in which it answered them. A drain calls those
  *                that others answered and have not begun to call itself, and waits for calls in
  *                other threads, but for threads that are in a drain too: they could be waiting
- *                for this one.
+ *                for this one. Whoever begins a call takes the group out of the list of the
+ *                thread that answered it, which so has nothing of it any more.
  *   Attachments  a request looks its attachment up while it holds pages.lock, and the group keeps
  *                the attachment's serial. A changer unpublishes (table lock), settles, and only
  *                then takes pages.lock and cancels the groups of what it unpublished: a request
  *                that found the old attachment had the lock before and is cancelled; one that
  *                takes the lock later finds what is attached now. So nothing slips through, and
  *                no group of a new attachment is cancelled with those of an old one.
- *   Domains      a lookup goes on to the domain's queue under the same lock. Destroying a domain
- *                takes pages.lock after its last attachment was unpublished and before it is
- *                freed.
- *   Cookies      count up in each queue and are given by a read: one that is not above the last
- *                and leads to no group in READ was answered before.
- *   Memory       all of it is the interface's and the queue's own since their creation: a
- *                request, an answer, a detach need none.
+ *   Root table   is asked without the lock, in a section. A reset changes it, and counts itself
+ * when it cancels: a request that finds the count moved asks again, any other one has the lock
+ * before the reset cancels. Domains      a lookup goes on to the domain's queue under the same
+ * lock. Destroying a domain takes pages.lock after its last attachment was unpublished and before
+ * it is freed. Cookies      count up in each queue and are given by a read: one that is not above
+ * the last and leads to no group in READ was answered before. Memory       all of it is the
+ * interface's and the queue's own since their creation: a request, an answer, a detach need none.
  *   Removal      an interface or a queue is freed when it is in no list and no thread is in a
- *                call for it, or holds one of its groups, or has pinned it (`users`).
+ *                call for it, or has pinned it (`users`). The end of an interface waits for calls
+ *                in threads that are in a drain, too; like a drain, it is not waited for.
  *   Guarantee    after a detach (reset, close, ...) has returned, every group that was accepted
  *                for what it ended has been answered, its handler has returned, and none begins
  *                later; but for those in whose handlers the detach was called, and what they wait
@@ -67,8 +69,7 @@ enum page_state {
     PAGE_READ,
     PAGE_FOLLOWING,
     PAGE_ANSWERED,
-    PAGE_CALLED,
-    PAGE_OVER
+    PAGE_CALLED
 };
 
 /* A page of a group, in the interface's pool. */
@@ -107,14 +108,15 @@ struct page_group {
     uint64_t begun; /* by the queue's clock */
     uint64_t deadline;
     uint64_t cookie;
-    uint64_t hash; /* of its pages */
-    struct page_group *leader;
+    uint64_t hash;             /* of its pages */
+    struct page_group *leader; /* of the first and the last in its `followers`; else unknown, so
+                                  that a crowd gets another leader in one step */
     struct page_list followers;
 
     /* Answered. */
     uint32_t code;
     uint32_t cause;
-    bool held; /* by the thread that answered it */
+    struct page_work *work; /* in whose list it is; NULL: called */
 
     struct page_group *all_next; /* of the interface, all but FREE ones; FREE ones: the free list */
     struct page_group *all_previous;
@@ -135,7 +137,7 @@ struct ciommu_page_interface {
 
     /* pages.lock */
     bool ending;
-    uint32_t held; /* groups that an answering thread holds */
+    uint32_t calls; /* of handlers, in progress */
     uint32_t free_items;
     struct page_group *free;
     struct page_group *all; /* oldest first */
@@ -196,7 +198,8 @@ struct pages {
     struct ciommu_page_queue *guest;      /* that of the guest's tables */
     struct ciommu_page_queue *announcing; /* those whose ready is to be called */
     struct page_call *calls;
-    uint64_t count; /* interfaces and queues */
+    uint64_t count;  /* interfaces and queues */
+    uint64_t resets; /* of the unit, whose root table they end */
 };
 
 void ciommu_pages_init(struct pages *pages);

@@ -30,7 +30,8 @@ public struct PageGroup: Sendable {
     private let core: PageQueueCore
 
     /// Answers the group. Of several answers exactly one succeeds, and the device hears that one; its handler has
-    /// returned when this does. From anywhere, but not from inside an access section.
+    /// returned when this does, unless a detach in another thread calls it. From anywhere, but not from inside an
+    /// access section.
     ///
     /// - Throws: ``IOMMUError/alreadyAnswered``: by another call, its deadline, a detach, a reset, or the end of the
     ///   queue.

@@ -259,6 +259,43 @@ static void a_small_record_is_not_overrun(struct fault_world *world) {
     ciommu_fault_queue_destroy(queue);
 }
 
+/* A caller of an older header has smaller elements, which are closer to each other. */
+#define OLDER 48u
+
+static void smaller_elements_are_found(struct fault_world *world) {
+    union {
+        struct ciommu_fault fault;
+        struct ciommu_fault_record record;
+        uint64_t words[4 * OLDER / 8];
+    } array;
+    memset(&array, 0x5a, sizeof array);
+    for (uint32_t number = 1; number <= 3; number++) {
+        (void)fault_make(world, world->port, number, FAULT_NONE, PAGE);
+        ((uint32_t *)array.words)[(number - 1) * OLDER / 4] = OLDER;
+    }
+    EXPECT_EQUAL(world, ciommu_port_take_faults(world->port, &array.fault, 3, NULL), 3);
+    for (uint32_t number = 1; number <= 3; number++) {
+        const uint32_t *fault = (uint32_t *)array.words + (number - 1) * OLDER / 4;
+        EXPECT_EQUAL(world, fault[0], OLDER);
+        EXPECT_EQUAL(world, fault[4], number); /* the source id */
+    }
+    EXPECT_EQUAL(world, array.words[3 * OLDER / 8], UINT64_C(0x5a5a5a5a5a5a5a5a));
+    struct ciommu_fault_queue *queue = fault_queue(world, NULL, 10, 0);
+    for (uint32_t number = 0; number < 3; number++) {
+        (void)fault_make(world, world->port, 1, FAULT_NONE, PAGE);
+    }
+    array.record.size = 0; /* forgotten: nothing is lost */
+    EXPECT_EQUAL(world, ciommu_fault_read(queue, &array.record, 3), 0);
+    array.record.size = OLDER;
+    EXPECT_EQUAL(world, ciommu_fault_read(queue, &array.record, 3), 3);
+    for (uint32_t number = 0; number < 3; number++) {
+        EXPECT_EQUAL(world, ((uint32_t *)array.words)[number * OLDER / 4], OLDER);
+        EXPECT_EQUAL(world, array.words[number * OLDER / 8 + 1], number); /* the sequence */
+    }
+    EXPECT_EQUAL(world, array.words[3 * OLDER / 8], UINT64_C(0x5a5a5a5a5a5a5a5a));
+    ciommu_fault_queue_destroy(queue);
+}
+
 const struct fault_named_case fault_queue_cases[] = {
     {"faults arrive in order", faults_arrive_in_order},
     {"a record is the answer's fault", a_record_is_the_answers_fault},
@@ -268,6 +305,7 @@ const struct fault_named_case fault_queue_cases[] = {
     {"identical faults fold", identical_faults_fold},
     {"a flood leaves places", a_flood_leaves_places},
     {"silence is kept", silence_is_kept},
+    {"smaller elements are found", smaller_elements_are_found},
     {"a small record is not overrun", a_small_record_is_not_overrun},
     {NULL, NULL},
 };

@@ -7,6 +7,7 @@
 #include "harness.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -110,6 +111,64 @@ static void a_notice_may_do_everything(struct fault_world *world) {
         EXPECT(world, comes_to(&other.faults, 1));
         ciommu_fault_queue_destroy(other.queue);
     }
+}
+
+/* A queue that has something new while its notice runs owes another one: also if the notice runs
+ * in a poll, which ends, and the event thread has been turned away meanwhile. */
+struct polled {
+    struct listener listener;
+    struct ciommu_port *port;
+    uint32_t stage; /* 1: the first fault; 2: it was read; 3: the second one; atomic */
+};
+
+static uint64_t collected(struct ciommu_fault_queue *queue) {
+    struct ciommu_fault_queue_statistics counts = {.size = sizeof counts};
+    ciommu_fault_queue_statistics(queue, &counts);
+    return counts.faults;
+}
+
+static void read_while_more_comes(void *context) {
+    struct polled *polled = context;
+    uint64_t end = probe_now() + LONG;
+    read_to_the_end(&polled->listener);
+    if (__atomic_load_n(&polled->listener.calls, __ATOMIC_ACQUIRE) == 1) {
+        __atomic_store_n(&polled->stage, 2, __ATOMIC_RELEASE);
+        while (collected(polled->listener.queue) < 2 && probe_now() < end) {
+            probe_nap(20000);
+        }
+        probe_nap(50000000); /* the event thread comes and goes */
+    }
+}
+
+static void *fault_twice(void *context) {
+    struct polled *polled = context;
+    struct fault_world *world = polled->listener.world;
+    ciommu_port_enter(polled->port); /* inside, so that nobody is woken */
+    (void)fault_make(world, polled->port, 1, FAULT_NONE, PAGE);
+    __atomic_store_n(&polled->stage, 1, __ATOMIC_RELEASE);
+    (void)comes_to(&polled->stage, 2);
+    ciommu_port_leave(polled->port);
+    (void)fault_make(world, polled->port, 1, FAULT_NONE, 2 * PAGE);
+    return NULL;
+}
+
+static void a_poll_leaves_no_notice_behind(struct fault_world *world) {
+    struct polled polled = {.port = world->port};
+    struct ciommu_fault_queue_config config;
+    ciommu_fault_queue_config_init(&config);
+    config.ready = read_while_more_comes;
+    config.context = &polled;
+    polled.listener.world = world;
+    EXPECT_EQUAL(world,
+                 ciommu_fault_queue_create(world->unit, NULL, &config, &polled.listener.queue),
+                 CIOMMU_OK);
+    pthread_t thread;
+    pthread_create(&thread, NULL, fault_twice, &polled);
+    EXPECT(world, comes_to(&polled.stage, 1));
+    (void)ciommu_unit_poll(world->unit);
+    EXPECT(world, comes_to(&polled.listener.faults, 2));
+    pthread_join(thread, NULL);
+    ciommu_fault_queue_destroy(polled.listener.queue);
 }
 
 /* ---- Descriptors ---- */
@@ -283,6 +342,7 @@ const struct fault_named_case fault_wake_cases[] = {
     {"readers are called", readers_are_called},
     {"the end of a section wakes", the_end_of_a_section_wakes},
     {"a notice may do everything", a_notice_may_do_everything},
+    {"a poll leaves no notice behind", a_poll_leaves_no_notice_behind},
     {"a descriptor is readable while there is something",
      a_descriptor_is_readable_while_there_is_something},
     {"a full descriptor loses nothing", a_full_descriptor_loses_nothing},

@@ -4,8 +4,12 @@
  * device leaves.
  */
 #include "message_bench.h"
+#include "debug.h"
 #include "domain_probe.h"
 #include "probe.h"
+
+#include <pthread.h>
+#include <sched.h>
 
 #define INSIDE BENCH_SLICE_FIRST
 #define OUTSIDE 5u
@@ -172,6 +176,55 @@ static void resets(struct message_bench *bench) {
     ciommu_port_leave(bench->other);
 }
 
+#ifdef CIOMMU_INTERNAL_CHECKS
+/* A section that found the entry masked before the reset notes it after the reset's masking. */
+static uint32_t late; /* 1: judged; 2: masked by the reset; atomic */
+
+static void be_late(enum ciommu_yield_point point) {
+    if (point == CIOMMU_YIELD_BEFORE_DRAIN) {
+        __atomic_store_n(&late, 2, __ATOMIC_RELEASE);
+    } else if (point == CIOMMU_YIELD_MESSAGE_JUDGED &&
+               __atomic_load_n(&late, __ATOMIC_ACQUIRE) == 0) {
+        __atomic_store_n(&late, 1, __ATOMIC_RELEASE);
+        while (__atomic_load_n(&late, __ATOMIC_ACQUIRE) == 1) {
+            sched_yield();
+        }
+    }
+}
+
+static void *raise_late(void *context) {
+    struct message_bench *bench = context;
+    struct ciommu_delivery delivery = {.size = sizeof delivery};
+    ciommu_port_enter(bench->other);
+    EXPECT(bench, ciommu_message_deliver(bench->other, bench->store, 0, 7, &delivery) == CIOMMU_OK);
+    ciommu_port_leave(bench->other);
+    EXPECT(bench, delivery.outcome == CIOMMU_MESSAGE_IS_MASKED);
+    return NULL;
+}
+
+static void a_reset_forgets_what_is_noted_late(struct message_bench *bench) {
+    uint32_t index = bench_entry(bench, bench->store, 7, true);
+    bool raised = true;
+    pthread_t thread;
+    EXPECT(bench, index == 0);
+    EXPECT(bench, ciommu_message_mask(bench->store, bench->port, index) == CIOMMU_OK);
+    late = 0;
+    __atomic_store_n(&ciommu_yield_hook, be_late, __ATOMIC_RELEASE);
+    pthread_create(&thread, NULL, raise_late, bench);
+    while (__atomic_load_n(&late, __ATOMIC_ACQUIRE) == 0) {
+        sched_yield();
+    }
+    EXPECT(bench, ciommu_device_reset(bench->whole, bench->port) == CIOMMU_OK);
+    pthread_join(thread, NULL);
+    __atomic_store_n(&ciommu_yield_hook, NULL, __ATOMIC_RELEASE);
+    EXPECT(bench, ciommu_message_unmask(bench->store, index, &raised) == CIOMMU_OK && !raised);
+}
+#else
+static void a_reset_forgets_what_is_noted_late(struct message_bench *bench) {
+    (void)bench;
+}
+#endif
+
 static void no_pasids(struct message_bench *bench) {
     EXPECT(bench, allocate(bench->store, 1, 0) == CIOMMU_UNSUPPORTED);
     EXPECT(bench, allocate(bench->store, CIOMMU_NO_PASID, CIOMMU_MESSAGE_UNCHECKED) == CIOMMU_OK);
@@ -238,6 +291,9 @@ const struct message_case message_pasid_cases[] = {
     {.name = "a guest's PASIDs", .run = namespaces},
     {.name = "a slice is made over the parent's PASID", .run = slices},
     {.name = "a device is reset and destroyed", .run = resets},
+    {.name = "a reset forgets what is noted late",
+     .run = a_reset_forgets_what_is_noted_late,
+     .patient = true},
     {.name = "a unit without PASIDs", .run = no_pasids, .ecap_without = UINT64_C(1) << 40},
 };
 const uint32_t message_pasid_count = sizeof message_pasid_cases / sizeof message_pasid_cases[0];

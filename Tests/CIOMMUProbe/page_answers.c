@@ -134,6 +134,65 @@ static void the_event_thread_keeps_deadlines(struct page_bench *bench) {
     ciommu_page_queue_destroy(queue);
 }
 
+/* Whoever is told that there is something to be read may take longer than the deadline. */
+static void wait_for_an_answer(struct page_bench *bench) {
+    struct timespec nap = {0, 500000};
+    for (uint32_t wait = 0; wait < 8000 && page_count(DEVICE(0)) == 0; wait++) {
+        nanosleep(&nap, NULL);
+    }
+    EXPECT(bench, page_heard(DEVICE(0), 1, 1, CIOMMU_PAGE_FAILURE, CIOMMU_PAGE_BY_DEADLINE));
+}
+
+static void a_notice_does_not_hold_back_a_deadline(struct page_bench *bench) {
+    struct ciommu_page_queue_config config = page_queue_config(bench);
+    struct ciommu_page_queue *queue = NULL;
+    struct timespec nap = {0, 50000000};
+    config.clock = NULL;
+    config.timeout = UINT64_C(3000000); /* 3 ms */
+    EXPECT(bench, ciommu_page_queue_create(bench->unit, bench->nested, &config, &queue) == 0);
+    EXPECT(bench, ciommu_device_replace(DEVICE(0)->device, bench->port, 16, bench->nested) == 0);
+    nanosleep(&nap, NULL); /* the event thread falls asleep */
+    bench->ready_hook = wait_for_an_answer;
+    EXPECT(bench, page_ask(DEVICE(0), 1, 1, R, LAST) == CIOMMU_OK);
+    bench->ready_hook = NULL;
+    EXPECT(bench, ciommu_device_detach(DEVICE(0)->device, bench->port, 16) == CIOMMU_OK);
+    ciommu_page_queue_destroy(queue);
+}
+
+/* A clock of the host's is for ciommu_unit_poll: it may stand still, and then every wait for it
+ * would be over at once. */
+static uint32_t looks; /* at the clock; atomic */
+
+static uint64_t look(void *context) {
+    (void)context;
+    return __atomic_fetch_add(&looks, 1, __ATOMIC_RELAXED) < 1000000 ? 5000 : 5001;
+}
+
+static void the_event_thread_leaves_other_clocks_alone(struct page_bench *bench) {
+    struct ciommu_page_queue_config config = page_queue_config(bench);
+    struct ciommu_page_queue *queue = NULL;
+    struct ciommu_page_queue *other = NULL;
+    struct timespec nap = {0, 50000000};
+    config.timeout = 1;
+    config.clock = look;
+    ciommu_page_queue_close(bench->queue);
+    EXPECT(bench, ciommu_page_queue_create(bench->unit, bench->domain, &config, &queue) == 0);
+    EXPECT(bench, page_ask(DEVICE(0), 1, 1, R, LAST) == CIOMMU_OK);
+    config.clock = NULL;
+    config.timeout = UINT64_C(60000000000);
+    EXPECT(bench, ciommu_page_queue_create(bench->unit, bench->nested, &config, &other) == 0);
+    __atomic_store_n(&looks, 0, __ATOMIC_RELAXED);
+    nanosleep(&nap, NULL);
+    EXPECT(bench, __atomic_load_n(&looks, __ATOMIC_RELAXED) == 0);
+    EXPECT(bench, ciommu_unit_poll(bench->unit) == 1);
+    __atomic_store_n(&looks, 1000000, __ATOMIC_RELAXED);
+    EXPECT(bench, page_count(DEVICE(0)) == 0);
+    EXPECT(bench, ciommu_unit_poll(bench->unit) == UINT64_MAX);
+    EXPECT(bench, page_heard(DEVICE(0), 1, 1, CIOMMU_PAGE_FAILURE, CIOMMU_PAGE_BY_DEADLINE));
+    ciommu_page_queue_destroy(queue);
+    ciommu_page_queue_destroy(other);
+}
+
 /* ---- Threads ---- */
 
 #define RIVALS 3u
@@ -276,6 +335,8 @@ const struct page_case page_answer_cases[] = {
     {"late answers are refused", late_answers_are_refused},
     {"a late leader leaves its followers time", a_late_leader_leaves_its_followers_time},
     {"the event thread keeps deadlines", the_event_thread_keeps_deadlines},
+    {"a notice does not hold back a deadline", a_notice_does_not_hold_back_a_deadline},
+    {"the event thread leaves other clocks alone", the_event_thread_leaves_other_clocks_alone},
     {"one of many responders wins", one_of_many_responders_wins},
     {"a whole group has its own handler", a_whole_group_has_its_own_handler},
     {"counters add up", counters_add_up},

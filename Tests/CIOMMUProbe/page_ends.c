@@ -288,6 +288,128 @@ static void handlers_that_detach_each_other(struct page_bench *bench) {
     EXPECT(bench, page_count(DEVICE(0)) == 1 && page_count(DEVICE(1)) == 1);
 }
 
+/* The first of two groups with one response has a handler that ends the other one's interface. */
+static void destroy_next(struct page_device *device, const struct ciommu_page_answer *answer) {
+    struct page_bench *bench = device->bench;
+    (void)answer;
+    ciommu_page_interface_destroy(DEVICE(1)->interface);
+    DEVICE(1)->interface = NULL;
+    EXPECT(bench, page_heard(DEVICE(1), 1, 2, CIOMMU_PAGE_SUCCESS, CIOMMU_PAGE_BY_OWNER));
+}
+
+static void a_handler_destroys_the_next_interface(struct page_bench *bench) {
+    struct ciommu_page_group group;
+    struct ciommu_page pages[16];
+    EXPECT(bench, page_ask(DEVICE(0), 1, 1, R, LAST) == CIOMMU_OK);
+    EXPECT(bench, page_ask(DEVICE(1), 2, 1, R, LAST) == CIOMMU_OK);
+    EXPECT(bench, NEXT(group, pages) == CIOMMU_OK);
+    DEVICE(0)->hook = destroy_next;
+    EXPECT(bench, ciommu_page_respond(bench->queue, group.cookie, CIOMMU_PAGE_SUCCESS) == 0);
+    EXPECT(bench, page_count(DEVICE(0)) == 1 && page_count(DEVICE(1)) == 1);
+}
+
+/* One thread's response answers two groups; its first handler stays. A detach calls the second
+ * handler, which waits for the first in a detach of its own. Whoever destroys the second one's
+ * interface then waits for that call. */
+static uint32_t turn; /* 1: in the first handler; 2: in the second; 3: the first may go; 4: end */
+
+static void nap(long milliseconds) {
+    struct timespec time = {0, milliseconds * 1000000};
+    nanosleep(&time, NULL);
+}
+
+static void come_to(uint32_t wanted) {
+    while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) < wanted) {
+        sched_yield();
+    }
+}
+
+static void take_turns(struct page_device *device, const struct ciommu_page_answer *answer) {
+    struct page_bench *bench = device->bench;
+    (void)answer;
+    if (device == DEVICE(0)) {
+        __atomic_store_n(&turn, 1, __ATOMIC_RELEASE);
+        come_to(3);
+    } else if (device == DEVICE(1)) {
+        __atomic_store_n(&turn, 2, __ATOMIC_RELEASE);
+        EXPECT(bench, ciommu_device_detach(DEVICE(0)->device, NULL, 16) == CIOMMU_OK);
+        nap(50);
+        __atomic_store_n(&turn, 4, __ATOMIC_RELEASE);
+    }
+}
+
+static void *detach_second(void *context) {
+    struct page_bench *bench = context;
+    EXPECT(bench, ciommu_device_detach(DEVICE(1)->device, NULL, 32) == CIOMMU_OK);
+    return NULL;
+}
+
+static void *destroy_second(void *context) {
+    struct page_bench *bench = context;
+    ciommu_page_interface_destroy(DEVICE(1)->interface);
+    DEVICE(1)->interface = NULL;
+    EXPECT(bench, __atomic_load_n(&turn, __ATOMIC_ACQUIRE) == 4);
+    return NULL;
+}
+
+static void destroying_an_interface_waits_for_calls(struct page_bench *bench) {
+    struct ciommu_page_group group;
+    struct ciommu_page pages[16];
+    pthread_t threads[3];
+    turn = 0;
+    DEVICE(0)->hook = take_turns;
+    DEVICE(1)->hook = take_turns;
+    EXPECT(bench, page_ask(DEVICE(0), 1, 1, R, LAST) == CIOMMU_OK);
+    EXPECT(bench, page_ask(DEVICE(1), 2, 1, R, LAST) == CIOMMU_OK);
+    EXPECT(bench, NEXT(group, pages) == CIOMMU_OK);
+    pthread_create(&threads[0], NULL, respond_first, bench);
+    come_to(1);
+    pthread_create(&threads[1], NULL, detach_second, bench);
+    come_to(2);
+    nap(50);
+    pthread_create(&threads[2], NULL, destroy_second, bench);
+    nap(50);
+    __atomic_store_n(&turn, 3, __ATOMIC_RELEASE);
+    for (uint32_t thread = 0; thread < 3; thread++) {
+        pthread_join(threads[thread], NULL);
+    }
+}
+
+/* The same across: one handler detaches the other's device, the other destroys the interface. */
+static void end_across(struct page_device *device, const struct ciommu_page_answer *answer) {
+    struct page_bench *bench = device->bench;
+    if (answer->cause != CIOMMU_PAGE_BY_OWNER) {
+        return;
+    }
+    (void)__atomic_fetch_add(&crossing, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&crossing, __ATOMIC_ACQUIRE) < 2) {
+        sched_yield();
+    }
+    if (device == DEVICE(0)) {
+        EXPECT(bench, ciommu_device_detach(DEVICE(1)->device, NULL, 32) == CIOMMU_OK);
+    } else {
+        nap(20);
+        ciommu_page_interface_destroy(DEVICE(0)->interface);
+        DEVICE(0)->interface = NULL;
+    }
+}
+
+static void handlers_that_end_each_other(struct page_bench *bench) {
+    struct ciommu_page_group group;
+    struct ciommu_page pages[16];
+    pthread_t thread;
+    crossing = 0;
+    DEVICE(0)->hook = end_across;
+    DEVICE(1)->hook = end_across;
+    EXPECT(bench, page_ask(DEVICE(0), 1, 1, R, LAST) == CIOMMU_OK);
+    EXPECT(bench, page_ask(DEVICE(1), 2, 2, R, LAST) == CIOMMU_OK);
+    EXPECT(bench, NEXT(group, pages) == CIOMMU_OK && NEXT(group, pages) == CIOMMU_OK);
+    pthread_create(&thread, NULL, respond_first, bench);
+    EXPECT(bench, ciommu_page_respond(bench->queue, 2, CIOMMU_PAGE_SUCCESS) == CIOMMU_OK);
+    pthread_join(thread, NULL);
+    EXPECT(bench, page_count(DEVICE(0)) == 1 && page_count(DEVICE(1)) == 1);
+}
+
 /* ---- A request in the middle of a detach ---- */
 
 #ifdef CIOMMU_INTERNAL_CHECKS
@@ -336,6 +458,9 @@ const struct page_case page_end_cases[] = {
     {"a handler asks again", a_handler_asks_again},
     {"a detach waits for handlers", a_detach_waits_for_handlers},
     {"handlers that detach each other", handlers_that_detach_each_other},
+    {"a handler destroys the next interface", a_handler_destroys_the_next_interface},
+    {"destroying an interface waits for calls", destroying_an_interface_waits_for_calls},
+    {"handlers that end each other", handlers_that_end_each_other},
     {"no request slips through a detach", no_request_slips_through_a_detach},
 };
 const uint32_t page_end_count = sizeof page_end_cases / sizeof page_end_cases[0];

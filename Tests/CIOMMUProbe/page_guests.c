@@ -3,6 +3,7 @@
  * page_guests.c - cases of page requests that a guest's own tables translate, of bound PASID
  * tables, of a nested domain for all PASIDs, and of devices that share PASIDs.
  */
+#include "debug.h"
 #include "page_bench.h"
 
 #include <string.h>
@@ -149,6 +150,39 @@ static void a_reset_ends_a_guests_groups(struct page_bench *bench) {
     unmake_guests(&guests);
 }
 
+#ifdef CIOMMU_INTERNAL_CHECKS
+/* The tables allowed the request; then the unit is reset, and only then the request goes on. */
+static struct page_bench *resetting;
+
+static void reset_once(enum ciommu_yield_point point) {
+    struct page_bench *bench = resetting;
+    if (point == CIOMMU_YIELD_PAGE_ASKED && bench != NULL) {
+        resetting = NULL;
+        EXPECT(bench, ciommu_unit_reset(bench->unit) == CIOMMU_OK);
+    }
+}
+
+static void no_request_outlives_the_root_table(struct page_bench *bench) {
+    static struct guests guests;
+    struct ciommu_page_group group;
+    struct ciommu_page pages[16];
+    make_guests(bench, &guests);
+    set_context(bench, PRESENT | DTE | PASIDE | PRE);
+    resetting = bench;
+    __atomic_store_n(&ciommu_yield_hook, reset_once, __ATOMIC_RELEASE);
+    EXPECT(bench, ask_through(bench, &guests, 3, CIOMMU_OK) == 0);
+    __atomic_store_n(&ciommu_yield_hook, NULL, __ATOMIC_RELEASE);
+    EXPECT(bench, resetting == NULL && page_take(guests.queue, &group, pages) == CIOMMU_NOT_FOUND);
+    EXPECT(bench,
+           guests.device.count == 1 && guests.device.log[0].cause == CIOMMU_PAGE_BY_NOT_ATTACHED);
+    unmake_guests(&guests);
+}
+#else
+static void no_request_outlives_the_root_table(struct page_bench *bench) {
+    (void)bench;
+}
+#endif
+
 /* The guest answers each group of its own tables itself. */
 static void bound_tables_go_to_the_guests_queue(struct page_bench *bench) {
     static struct guests guests;
@@ -266,6 +300,7 @@ const struct page_case page_guest_cases[] = {
     {"the context entry decides", the_context_entry_decides},
     {"legacy mode has no page requests", legacy_mode_has_no_page_requests},
     {"a reset ends a guest's groups", a_reset_ends_a_guests_groups},
+    {"no request outlives the root table", no_request_outlives_the_root_table},
     {"bound tables go to the guest's queue", bound_tables_go_to_the_guests_queue},
     {"a nested domain hears of every PASID", a_nested_domain_hears_of_every_pasid},
     {"devices that share a PASID", devices_that_share_a_pasid},

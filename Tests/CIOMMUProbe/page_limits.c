@@ -3,9 +3,11 @@
  * page_limits.c - cases of page requests: limits, overflow, groups that follow another one, and the
  * queue's descriptor.
  */
+#define _GNU_SOURCE
 #include "page_bench.h"
 
 #include <poll.h>
+#include <time.h>
 
 #define R CIOMMU_READ
 #define W CIOMMU_WRITE
@@ -171,6 +173,39 @@ static void a_descriptor_can_be_polled(struct page_bench *bench) {
     EXPECT(bench, poll(&poller, 1, 0) == 1);
 }
 
+/* However many follow, one is answered without looking at the others. */
+#define CROWD 60000u
+
+static uint64_t milliseconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+static void a_crowd_of_followers_ends(struct page_bench *bench) {
+    struct page_device *device = DEVICE(2);
+    struct ciommu_page_interface_config config = page_interface_config(device);
+    config.groups = CROWD;
+    config.pages = CROWD;
+    ciommu_page_interface_destroy(device->interface);
+    EXPECT(bench, ciommu_page_interface_create(bench->unit, &config, &device->interface) == 0);
+    for (uint32_t round = 0; round < 2; round++) {
+        uint64_t begin = milliseconds();
+        for (uint32_t group = 0; group < CROWD; group++) {
+            EXPECT(bench, page_ask(device, group % 512, 1, R, LAST) == CIOMMU_OK);
+        }
+        uint64_t asked = milliseconds();
+        if (round == 0) { /* the oldest leads, and is the first to be late */
+            (void)__atomic_fetch_add(&bench->time, 1000, __ATOMIC_RELAXED);
+            (void)ciommu_unit_poll(bench->unit);
+        } else {
+            EXPECT(bench, ciommu_device_detach(device->device, bench->port, 5) == CIOMMU_OK);
+        }
+        EXPECT(bench, milliseconds() - asked <= 10 * (asked - begin) + 200);
+        EXPECT(bench, page_count(device) == CROWD * (round + 1) && page_counts(device).open == 0);
+    }
+}
+
 const struct page_case page_limit_cases[] = {
     {"limits of an interface", limits_of_an_interface},
     {"overflow is answered and signalled", overflow_is_answered_and_signalled},
@@ -178,6 +213,7 @@ const struct page_case page_limit_cases[] = {
     {"followers ride along", followers_ride_along},
     {"a follower takes the place", a_follower_takes_the_place},
     {"a follower needs no room", a_follower_needs_no_room},
+    {"a crowd of followers ends", a_crowd_of_followers_ends},
     {"a descriptor can be polled", a_descriptor_can_be_polled},
 };
 const uint32_t page_limit_count = sizeof page_limit_cases / sizeof page_limit_cases[0];

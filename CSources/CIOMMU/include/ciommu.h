@@ -471,8 +471,9 @@ CIOMMU_API void ciommu_port_leave(struct ciommu_port *port);
 /* Takes up to `capacity` recorded faults of this port, oldest first, and returns how many. One
  * thread at a time per port, not necessarily the translating one. `*lost` (may be NULL) is the
  * number of faults lost to a full ring since the port was made. Each element's `size` must be set
- * by the caller. For hosts without fault queues (ciommu_faults.h): where there are any, what is
- * taken here does not reach them, and what they have collected is not here. */
+ * by the caller, to the same value; the elements are that far apart. For hosts without fault
+ * queues (ciommu_faults.h): where there are any, what is taken here does not reach them, and what
+ * they have collected is not here. */
 CIOMMU_API uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct ciommu_fault *faults,
                                             uint32_t capacity, uint64_t *lost);
 

@@ -117,7 +117,8 @@ struct ciommu_fault_record {
 };
 
 /* Reads up to `capacity` records, oldest first, and returns how many; less than `capacity` means
- * that nothing is left. Each element's `size` must be set by the caller. Collects first, so a host
+ * that nothing is left. Each element's `size` must be set by the caller, to the same value; the
+ * elements are that far apart. Collects first, so a host
  * may poll with this alone: it sees every fault whose translation returned before the call. Any
  * thread, outside sections; several share what there is. */
 CIOMMU_API uint32_t ciommu_fault_read(struct ciommu_fault_queue *queue,

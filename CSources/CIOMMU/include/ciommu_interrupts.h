@@ -53,7 +53,8 @@ enum ciommu_delivery_mode {
     CIOMMU_DELIVERY_EXTINT = 7
 };
 
-/* What became of a message. Address and data are what to signal, as a write of 4 bytes; the
+/* What became of a message. Address and data are what to signal, as a write of 4 bytes (one that
+ * PASSED because remapping is off may have any address: from a guest, look at it first); the
  * fields below say the same in words, of a message that passed as its compatibility format has
  * it. */
 struct ciommu_interrupt {

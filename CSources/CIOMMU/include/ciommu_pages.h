@@ -95,7 +95,8 @@ ciommu_page_interface_create(struct ciommu_unit *unit,
  * handlers in other threads. Requests are refused from then on (CIOMMU_CLOSED). */
 CIOMMU_API void ciommu_page_interface_close(struct ciommu_page_interface *interface);
 
-/* Closes and frees it. Not from its own handlers. NULL is allowed. */
+/* Closes and frees it, after every call of its handlers. Not from one of them; two handlers that
+ * destroy each other's interfaces wait for ever. NULL is allowed. */
 CIOMMU_API void ciommu_page_interface_destroy(struct ciommu_page_interface *interface);
 
 /* last in group: the group is complete and wants an answer */

@@ -333,6 +333,7 @@ enum ciommu_status ciommu_fault_report(struct ciommu_fault_queue *queue,
         store_release(&ring->head, ring->head + 1);
     }
     pthread_mutex_unlock(&queue->report_lock);
+    fence_seq_cst(); /* published before looked; pairs with whoever sets it, then collects */
     if (load_relaxed(&queue->notifies) != 0) {
         events_wake(&queue->unit->events);
     }

@@ -254,7 +254,9 @@ void ciommu_interrupt_apply(struct ciommu_port *port, const struct interrupt_req
                             struct ciommu_interrupt *out) {
     /* Seq_cst: pairs with the drain of ciommu_unit_set_interrupt_table. */
     uint64_t table = load_seq_cst(&port->unit->interrupt_table);
-    if ((table & IRTA_ENABLED) == 0) {
+    /* Choice: off or on, what lies elsewhere is no interrupt. A guest writes the addresses of a
+     * message store, and the host signals what comes out of here. */
+    if ((table & IRTA_ENABLED) == 0 && (request->address & MESSAGE_HEAD) == MESSAGE_BASE) {
         pass(request, out);
         return;
     }

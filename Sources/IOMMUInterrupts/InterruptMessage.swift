@@ -25,8 +25,7 @@ public struct InterruptMessage: Hashable, Sendable {
         case external = 7
     }
 
-    /// Where to write: 0xFEExxxxx; bits 63:40 hold bits 31:8 of a 32-bit destination. While remapping is off it is what
-    /// was programmed, perhaps by a guest: then it may be any address, and what is not 0xFEExxxxx must not be written.
+    /// Where to write: 0xFEExxxxx; bits 63:40 hold bits 31:8 of a 32-bit destination.
     public let address: UInt64
     /// What to write, 4 bytes.
     public let data: UInt32

@@ -123,7 +123,7 @@ struct polled {
 
 static uint64_t collected(struct ciommu_fault_queue *queue) {
     struct ciommu_fault_queue_statistics counts = {.size = sizeof counts};
-    ciommu_fault_queue_statistics(queue, &counts);
+    ciommu_fault_queue_read_statistics(queue, &counts);
     return counts.faults;
 }
 

@@ -107,7 +107,7 @@ static void namespaces(struct message_bench *bench) {
     EXPECT(bench,
            ciommu_message_allocate_guest(bench->slices, space, 3, &index) == CIOMMU_NOT_OWNED);
     EXPECT(bench, ciommu_message_allocate_guest(store, space, 3, &index) == CIOMMU_OK);
-    EXPECT(bench, ciommu_message_program(store, NULL, index, 1, 2) == CIOMMU_OK);
+    EXPECT(bench, ciommu_message_program(store, NULL, index, 0xfee00000, 2) == CIOMMU_OK);
     EXPECT(bench, ciommu_message_arm(store, index) == CIOMMU_OK);
     struct ciommu_message_info info = bench_info(store, index);
     EXPECT(bench, info.pasid == 100 && info.guest == 3 && info.flags == 0);
@@ -250,7 +250,8 @@ static uint64_t live(struct ciommu_unit *unit, bool *whole) {
         errors += status != CIOMMU_OK && status != CIOMMU_NO_MEMORY;
         if (stores[store] != NULL) { /* nothing from here on needs memory */
             errors += ciommu_message_allocate(stores[store], 1, 0, &index) != CIOMMU_OK;
-            errors += ciommu_message_program(stores[store], NULL, index, 0, 0) != CIOMMU_OK;
+            errors +=
+                ciommu_message_program(stores[store], NULL, index, 0xfee00000, 0) != CIOMMU_OK;
             errors += ciommu_message_arm(stores[store], index) != CIOMMU_OK;
             errors += ciommu_message_set_pasid(stores[store], NULL, index, 2) != CIOMMU_OK;
             errors += ciommu_message_free(stores[store], NULL, index) != CIOMMU_OK;

@@ -20,7 +20,8 @@ static uint32_t bring(struct message_bench *bench, enum ciommu_message_state sta
     uint32_t index = 0;
     EXPECT(bench, ciommu_message_allocate(bench->store, PASID, 0, &index) == CIOMMU_OK);
     if (state >= CIOMMU_MESSAGE_PROGRAMMED) {
-        EXPECT(bench, ciommu_message_program(bench->store, bench->port, index, 0, 0) == CIOMMU_OK);
+        EXPECT(bench, ciommu_message_program(bench->store, bench->port, index, 0xfee00000, 0) ==
+                          CIOMMU_OK);
     }
     if (state >= CIOMMU_MESSAGE_ARMED) {
         EXPECT(bench, ciommu_message_arm(bench->store, index) == CIOMMU_OK);
@@ -44,7 +45,7 @@ static enum ciommu_status apply(struct message_bench *bench, enum call call, uin
     bool pending;
     switch (call) {
     case PROGRAM:
-        return ciommu_message_program(bench->store, bench->port, index, 1, 2);
+        return ciommu_message_program(bench->store, bench->port, index, 0xfee00000, 2);
     case ARM:
         return ciommu_message_arm(bench->store, index);
     case MASK:
@@ -138,7 +139,7 @@ static void pending(struct message_bench *bench) {
     EXPECT(bench, bench_raise(bench, store, index, PASID, NULL) == CIOMMU_MESSAGE_IS_MASKED);
     EXPECT(bench, bench_raise(bench, store, index, PASID, NULL) == CIOMMU_MESSAGE_IS_MASKED);
     EXPECT(bench, bench_info(store, index).pending == 1);
-    EXPECT(bench, ciommu_message_program(store, bench->port, index, 1, 0x88) == CIOMMU_OK);
+    EXPECT(bench, ciommu_message_program(store, bench->port, index, 0xfee00000, 0x88) == CIOMMU_OK);
     EXPECT(bench, ciommu_message_unmask(store, index, &raised) == CIOMMU_OK && raised);
     uint32_t data = 0;
     EXPECT(bench, bench_raise(bench, store, index, PASID, &data) == CIOMMU_MESSAGE_DELIVER);
@@ -166,13 +167,13 @@ static void time_outs(struct message_bench *bench) {
     EXPECT(bench, bench_raise(bench, store, index, OTHER, NULL) == CIOMMU_MESSAGE_WRONG_PASID);
     EXPECT(bench, bench_raise(bench, store, index, PASID, NULL) == CIOMMU_MESSAGE_IS_MASKED);
     EXPECT(bench, ciommu_message_mask(store, port, index) == CIOMMU_TIMED_OUT);
-    EXPECT(bench, ciommu_message_program(store, port, index, 1, 0x99) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, ciommu_message_program(store, port, index, 0xfee00000, 0x99) == CIOMMU_TIMED_OUT);
     EXPECT(bench, bench_info(store, index).data == 0x100 + index);
     ciommu_port_leave(bench->other);
     EXPECT(bench, ciommu_message_mask(store, port, index) == CIOMMU_OK);
     ciommu_port_enter(bench->other);
     /* Nobody can be looking at it any more; a new message needs no wait, a new PASID does. */
-    EXPECT(bench, ciommu_message_program(store, port, index, 1, 0x99) == CIOMMU_OK);
+    EXPECT(bench, ciommu_message_program(store, port, index, 0xfee00000, 0x99) == CIOMMU_OK);
     EXPECT(bench, ciommu_message_mask(store, port, index) == CIOMMU_OK);
     EXPECT(bench, ciommu_message_set_pasid(store, port, index, OTHER) == CIOMMU_TIMED_OUT);
     EXPECT(bench, ciommu_message_unmask(store, index, NULL) == CIOMMU_OK);

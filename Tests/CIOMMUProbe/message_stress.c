@@ -128,7 +128,7 @@ static void check(struct run *run, uint32_t entry, uint32_t pasid,
             got->vector != got->destination) {
             report(run, "a torn table entry", entry, got->vector, got->destination);
         }
-    } else if (got->address >> 32 != got->data) {
+    } else if ((got->address >> 4 & 0xffff) != (got->data & 0xffff)) {
         report(run, "a torn message", entry, got->address, got->data);
     } else if (got->data <= dead) {
         report(run, "an old message", entry, got->data, dead);
@@ -231,7 +231,7 @@ static void forbid_all_but(struct run *run, uint32_t entry, uint64_t allowed) {
 static void program(struct worker *worker, uint32_t entry) {
     struct run *run = worker->run;
     uint64_t round = ++run->shared[entry].round;
-    uint64_t address = round << 32 | 0xfee00000;
+    uint64_t address = UINT64_C(0xfee00000) | (round & 0xffff) << 4;
     if (run->options->remapped) {
         address = UINT64_C(0xfee00010) | entry << 5;
     }
@@ -373,7 +373,8 @@ static enum ciommu_status make_tick(struct run *run) {
     for (; first < entries && status == CIOMMU_OK; first++) {
         status = ciommu_message_free(run->store, NULL, first);
     }
-    uint64_t address = run->options->remapped ? UINT64_C(0xfee00010) | 255 << 5 : 0;
+    uint64_t address =
+        run->options->remapped ? UINT64_C(0xfee00010) | 255 << 5 : UINT64_C(0xfee00000);
     status = status != CIOMMU_OK ? status
                                  : ciommu_message_program(run->store, NULL, run->tick, address, 0);
     return status != CIOMMU_OK ? status : ciommu_message_arm(run->store, run->tick);

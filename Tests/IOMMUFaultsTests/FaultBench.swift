@@ -77,7 +77,7 @@ final class Heard: Sendable {
 
 /// Waits until a condition holds; false when it takes too long.
 func isTrue(_ condition: () -> Bool) -> Bool {
-    let end = Date().addingTimeInterval(30)
+    let end = Date().addingTimeInterval(300)
     while !condition() {
         guard Date() < end else { return false }
         Thread.sleep(forTimeInterval: 0.000_2)

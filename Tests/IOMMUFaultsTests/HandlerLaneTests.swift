@@ -136,7 +136,11 @@ struct HandlerLaneTests {
         #expect(weakLoad != nil)
         lane.close()
         #expect(weakLoad == nil)
-        for work in stuck.withLock({ $0 }) { work() }
+        let left = stuck.withLock { work in
+            defer { work = [] }
+            return work
+        }
+        for work in left { work() }
     }
 
     @Test func aThreadExecutorOutlivesItsLastCopyUntilItsWorkIsDone() {

@@ -20,7 +20,7 @@ private let executors: [@Sendable () -> HandlerExecutor] = [
         let bench = try PageBench()
         let devices = try [bench.device(1), bench.device(2)]
         let seen = PageShared<[DeviceID: [UInt64]]>([:])
-        var configuration = PageQueue.Configuration()
+        var configuration = PageQueue.Configuration.patient
         configuration.sharesAnswers = false
         let queue = try PageQueue(bench.domain, configuration: configuration, executor: executors[index]()) { group in
             seen.change { $0[group.device, default: []].append(group.pages[0].address.rawValue) }
@@ -47,7 +47,8 @@ private let executors: [@Sendable () -> HandlerExecutor] = [
         let quick = try bench.device(2)
         let gate = DispatchSemaphore(value: 0)
         let queue = try PageQueue(
-            bench.domain, executor: .queue(DispatchQueue(label: "pages", attributes: .concurrent))
+            bench.domain, configuration: .patient,
+            executor: .queue(DispatchQueue(label: "pages", attributes: .concurrent))
         ) { group in
             if group.device == slow.id { gate.wait() }
             try? group.respond(.success)
@@ -72,7 +73,7 @@ private let executors: [@Sendable () -> HandlerExecutor] = [
         let log = PageLog()
         let calls = PageShared(0)
         let gate = DispatchSemaphore(value: 0)
-        let queue = try PageQueue(bench.domain, executor: executors[index]()) { group in
+        let queue = try PageQueue(bench.domain, configuration: .patient, executor: executors[index]()) { group in
             calls.change { $0 += 1 }
             if index != 0 { gate.wait() }
             #expect(throws: Never.self) { try device.detach() }
@@ -96,7 +97,7 @@ private let executors: [@Sendable () -> HandlerExecutor] = [
         let bench = try PageBench()
         let device = try bench.device(1)
         let log = PageLog()
-        let queue = try PageQueue(bench.domain) { group in
+        let queue = try PageQueue(bench.domain, configuration: .patient) { group in
             #expect(throws: Never.self) { unit ? try bench.unit.reset() : try device.reset() }
             #expect(!group.isOpen)
         }
@@ -116,7 +117,7 @@ private let executors: [@Sendable () -> HandlerExecutor] = [
         let log = PageLog()
         let isAttached = PageShared(true)
         let violations = PageShared(0)
-        let queue = try PageQueue(bench.domain, executor: executors[index]()) { group in
+        let queue = try PageQueue(bench.domain, configuration: .patient, executor: executors[index]()) { group in
             if !isAttached.value { violations.change { $0 += 1 } }
             try? group.respond(.success)
             if !isAttached.value && group.isOpen { violations.change { $0 += 1 } }
@@ -155,7 +156,7 @@ private let executors: [@Sendable () -> HandlerExecutor] = [
     @Test func overflowsPassByThemselves() async throws {
         let bench = try PageBench()
         let device = try bench.device(1)
-        var configuration = PageQueue.Configuration()
+        var configuration = PageQueue.Configuration.patient
         configuration.groups = 4
         let queue = try PageQueue(bench.domain, configuration: configuration) { group in
             try? group.respond(.success)

@@ -10,7 +10,7 @@ import Testing
         let bench = try PageBench()
         let device = try bench.device(7)
         let log = PageLog()
-        let queue = try PageQueue(bench.domain)
+        let queue = try PageQueue(bench.domain, configuration: .patient)
         let interface = try device.enablePageRequests(handler: log.handler)
         try interface.request(PageRequest(IOVA(PageBench.iova(1).rawValue + 5), access: .read, group: 3, isLast: false))
         #expect(try queue.read() == nil)
@@ -39,7 +39,7 @@ import Testing
     @Test func aGroupOfManyPagesIsReadWhole() throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain)
+        let queue = try PageQueue(bench.domain, configuration: .patient)
         let interface = try device.enablePageRequests()
         for page in 0..<300 {
             try interface.request(
@@ -53,8 +53,8 @@ import Testing
         let bench = try PageBench()
         let device = try bench.device(7)
         let interface = try device.enablePageRequests(groups: 1, pages: 4)
-        let queue = try PageQueue(bench.domain)
-        #expect(throws: IOMMUError.exists) { try PageQueue(bench.domain) }
+        let queue = try PageQueue(bench.domain, configuration: .patient)
+        #expect(throws: IOMMUError.exists) { try PageQueue(bench.domain, configuration: .patient) }
         #expect(throws: IOMMUError.invalidArgument) {
             try interface.request(PageRequest(0x1000, access: .read, group: 512))
         }
@@ -85,7 +85,7 @@ import Testing
         let device = try bench.device(7)
         let clock = PageClock()
         let log = PageLog()
-        var configuration = PageQueue.Configuration()
+        var configuration = PageQueue.Configuration.patient
         configuration.clock = clock.read
         configuration.timeout = .microseconds(1)
         let queue = try PageQueue(bench.domain, configuration: configuration)
@@ -104,7 +104,7 @@ import Testing
     @Test func theSystemsClockNeedsNobody() async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        var configuration = PageQueue.Configuration()
+        var configuration = PageQueue.Configuration.patient
         configuration.timeout = .milliseconds(5)
         let queue = try PageQueue(bench.domain, configuration: configuration)
         let interface = try device.enablePageRequests()
@@ -118,7 +118,7 @@ import Testing
         let device = try bench.device(7)
         let log = PageLog()
         let interface = try device.enablePageRequests(handler: log.handler)
-        var queue: PageQueue? = try PageQueue(bench.domain)
+        var queue: PageQueue? = try PageQueue(bench.domain, configuration: .patient)
         try interface.request(PageRequest(0x1000, access: .read, group: 0))
         let held = try #require(try queue?.read())
         try interface.request(PageRequest(0x2000, access: .read, group: 1))
@@ -127,7 +127,7 @@ import Testing
         #expect(throws: IOMMUError.closed) { _ = try queue?.read() }
         queue = nil
         #expect(throws: IOMMUError.alreadyAnswered) { try held.respond(.success) }
-        queue = try PageQueue(bench.domain)
+        queue = try PageQueue(bench.domain, configuration: .patient)
         try interface.request(PageRequest(0x1000, access: .read, group: 2))
         let last = try queue?.read()
         queue = nil
@@ -140,7 +140,7 @@ import Testing
         let bench = try PageBench()
         let device = try bench.device(7)
         let log = PageLog()
-        var configuration = PageQueue.Configuration()
+        var configuration = PageQueue.Configuration.patient
         configuration.groups = 1
         let queue = try PageQueue(bench.domain, configuration: configuration)
         let interface = try device.enablePageRequests(handler: log.handler)
@@ -169,7 +169,7 @@ import Testing
     @Test func aSequenceOfGroups() async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain)
+        let queue = try PageQueue(bench.domain, configuration: .patient)
         let interface = try device.enablePageRequests()
         let groups = queue.groups
         let reader = Task {
@@ -196,7 +196,7 @@ import Testing
 
     @Test func cancellingAnIterationEndsIt() async throws {
         let bench = try PageBench()
-        let queue = try PageQueue(bench.domain)
+        let queue = try PageQueue(bench.domain, configuration: .patient)
         let groups = queue.groups
         for nap in 0..<20 {
             let task = Task {

@@ -9,7 +9,7 @@ import Testing
     @Test func aMissingPageIsAskedForAndFound() async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain) { group in
+        let queue = try PageQueue(bench.domain, configuration: .patient) { group in
             #expect(throws: Never.self) {
                 try bench.resolve(group)
                 try group.respond(.success)
@@ -32,7 +32,7 @@ import Testing
     func aRefusedPageIsAFaultThatIsRecorded(response: PageResponse) async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain) { group in try? group.respond(response) }
+        let queue = try PageQueue(bench.domain, configuration: .patient) { group in try? group.respond(response) }
         let interface = try device.enablePageRequests()
         let port = try bench.unit.makePort()
         let result = try await port.translateOrRequest(PageBench.iova(1), access: .read, via: interface)
@@ -46,7 +46,7 @@ import Testing
     @Test func whatNoPageCuresIsNotAskedFor() async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain)
+        let queue = try PageQueue(bench.domain, configuration: .patient)
         let interface = try device.enablePageRequests()
         let port = try bench.unit.makePort()
         let result = try await port.translateOrRequest(
@@ -59,7 +59,7 @@ import Testing
     @Test func anEmptySuccessEnds() async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain) { group in try? group.respond(.success) }
+        let queue = try PageQueue(bench.domain, configuration: .patient) { group in try? group.respond(.success) }
         let interface = try device.enablePageRequests()
         let port = try bench.unit.makePort()
         let result = try await port.translateOrRequest(PageBench.iova(1), access: .read, via: interface)
@@ -70,7 +70,7 @@ import Testing
     @Test func insideASectionItIsRefused() async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain)
+        let queue = try PageQueue(bench.domain, configuration: .patient)
         let interface = try device.enablePageRequests()
         let port = try bench.unit.makePort()
         let request = PageRequest(PageBench.iova(1), access: .read, group: 1)
@@ -84,7 +84,7 @@ import Testing
     @Test func cancellationEndsTheWait() async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain)
+        let queue = try PageQueue(bench.domain, configuration: .patient)
         let interface = try device.enablePageRequests()
         for nap in 0..<20 {
             let task = Task {
@@ -105,7 +105,7 @@ import Testing
     @Test func aDeadlineEndsTheWait() async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain)
+        let queue = try PageQueue(bench.domain, configuration: .patient)
         let interface = try device.enablePageRequests()
         let port = try bench.unit.makePort()
         let begun = ContinuousClock.now
@@ -124,7 +124,7 @@ import Testing
     @Test func aDetachEndsTheWait() async throws {
         let bench = try PageBench()
         let device = try bench.device(7)
-        let queue = try PageQueue(bench.domain)
+        let queue = try PageQueue(bench.domain, configuration: .patient)
         let interface = try device.enablePageRequests()
         let task = Task {
             let port = try bench.unit.makePort()
@@ -140,7 +140,7 @@ import Testing
     @Test func manyAtOnce() async throws {
         let bench = try PageBench()
         let devices = try [bench.device(1), bench.device(2)]
-        var configuration = PageQueue.Configuration()
+        var configuration = PageQueue.Configuration.patient
         configuration.groups = 6
         let queue = try PageQueue(bench.domain, configuration: configuration) { group in
             try? bench.resolve(group)

@@ -44,7 +44,7 @@ import Testing
     @Test func theHostsEntriesStayItsOwn() throws {
         let bench = try InterruptBench()
         let slots = DSAMessageSlots(store: bench.store)
-        let armed = try bench.store.allocate(pasid: makePASID(5)).program(address: 1, data: 0x41).arm()
+        let armed = try bench.store.allocate(pasid: makePASID(5)).program(address: 0xfee0_0000, data: 0x41).arm()
         #expect(throws: IOMMUError.notFound) { try slots.write(1, slot: armed.index, offset: 12, count: 4) }
         #expect(throws: IOMMUError.notFound) { try slots.hide(slot: armed.index) }
         #expect(throws: IOMMUError.notFound) { try slots.setPASID(makePASID(1), ofSlot: armed.index) }

@@ -13,11 +13,11 @@ import Testing
         var message = try bench.store.allocate(pasid: makePASID(31))
         #expect(throws: IOMMUError.notOwned) { try message.setPASID(makePASID(32)) }
         try message.setPASID(makePASID(16))
-        let armed = message.program(address: 0, data: 1).arm()
+        let armed = message.program(address: 0xfee0_0000, data: 1).arm()
         #expect(try bench.raise(armed.index, 16) == 1)
         var unchecked = try bench.store.allocateUnchecked()
         #expect(throws: IOMMUError.badState) { try unchecked.setPASID(makePASID(16)) }
-        let any = unchecked.program(address: 0, data: 2).arm()
+        let any = unchecked.program(address: 0xfee0_0000, data: 2).arm()
         #expect(try bench.raise(any.index, nil) == 2)
         #expect(try bench.raise(any.index, 999) == 2)
     }
@@ -27,7 +27,8 @@ import Testing
         let space = try PASIDNamespace(unit: bench.unit, hostPASIDs: makePASID(100)...makePASID(109))
         #expect(throws: IOMMUError.notFound) { _ = try bench.store.allocate(guest: makePASID(3), in: space).index }
         try space.bind(guest: makePASID(3), to: makePASID(100))
-        let armed = try bench.store.allocate(guest: makePASID(3), in: space).program(address: 0, data: 1).arm()
+        let armed = try bench.store.allocate(guest: makePASID(3), in: space).program(address: 0xfee0_0000, data: 1)
+            .arm()
         #expect(try bench.raise(armed.index, 100) == 1)
         #expect(try bench.outcome(armed.index, 3) == .wrongPASID)
         try space.unbind(guest: makePASID(3))
@@ -48,7 +49,8 @@ import Testing
                 let space = try PASIDNamespace(unit: bench.unit, hostPASIDs: makePASID(100)...makePASID(109))
                 weakly = space
                 try space.bind(guest: makePASID(3), to: makePASID(100))
-                armed = try bench.store.allocate(guest: makePASID(3), in: space).program(address: 0, data: 1).arm()
+                armed = try bench.store.allocate(guest: makePASID(3), in: space).program(address: 0xfee0_0000, data: 1)
+                    .arm()
             }
             #expect(weakly != nil)
             #expect(try bench.raise(armed.index, 100) == 1)
@@ -58,7 +60,7 @@ import Testing
 
     @Test func aResetOfTheDeviceMasksWhatIsArmed() throws {
         let bench = try InterruptBench()
-        let armed = try bench.store.allocate(pasid: makePASID(5)).program(address: 0, data: 1).arm()
+        let armed = try bench.store.allocate(pasid: makePASID(5)).program(address: 0xfee0_0000, data: 1).arm()
         try bench.device.reset(port: bench.port)
         #expect(try bench.outcome(armed.index, 5) == .masked)
         let again = try armed.mask(port: bench.port).get().unmask()

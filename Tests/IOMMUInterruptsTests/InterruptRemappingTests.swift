@@ -90,7 +90,7 @@ import Testing
             try bench.port.remapInterrupt(address: Self.third, data: 0, source: InterruptBench.source)
         }
         #expect(throws: IOMMUError.invalidArgument) {
-            try bench.port.signalInterrupt(address: 0, data: 0, source: SourceID(0x10000)) { _ in }
+            try bench.port.signalInterrupt(address: 0xfee0_0000, data: 0, source: SourceID(0x10000)) { _ in }
         }
         bench.port.withSection {
             _ = #expect(throws: IOMMUError.inSection) { try bench.enableRemapping() }

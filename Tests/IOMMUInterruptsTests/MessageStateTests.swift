@@ -37,9 +37,9 @@ import Testing
         let bench = try InterruptBench()
         do {
             let first = try bench.store.allocate(pasid: makePASID(1))
-            let second = try bench.store.allocate(pasid: makePASID(1)).program(address: 0, data: 0)
-            let third = try bench.store.allocate(pasid: makePASID(1)).program(address: 0, data: 0).arm()
-            let fourth = try bench.store.allocateUnchecked().program(address: 0, data: 0).arm().mask().get()
+            let second = try bench.store.allocate(pasid: makePASID(1)).program(address: 0xfee0_0000, data: 0)
+            let third = try bench.store.allocate(pasid: makePASID(1)).program(address: 0xfee0_0000, data: 0).arm()
+            let fourth = try bench.store.allocateUnchecked().program(address: 0xfee0_0000, data: 0).arm().mask().get()
             #expect(bench.store.statistics.allocated == 4)
             #expect(throws: IOMMUError.noSpace) { _ = try bench.store.allocateUnchecked().index }
             let indices = [first.index, second.index, third.index, fourth.index]
@@ -50,7 +50,7 @@ import Testing
 
     @Test func anArmedEntryGetsAnotherPASIDInOneCall() throws {
         let bench = try InterruptBench()
-        let first = try bench.store.allocate(pasid: makePASID(5)).program(address: 0, data: 9).arm()
+        let first = try bench.store.allocate(pasid: makePASID(5)).program(address: 0xfee0_0000, data: 9).arm()
         let second = try first.setPASID(makePASID(6), port: bench.port).get()
         #expect(try bench.outcome(second.index, 5) == .wrongPASID)
         #expect(try bench.raise(second.index, 6) == 9)
@@ -58,7 +58,8 @@ import Testing
 
     @Test func nothingIsLostWhenASectionIsOpen() throws {
         let bench = try InterruptBench(isPatient: false)
-        var armed: ArmedMessage? = try bench.store.allocate(pasid: makePASID(5)).program(address: 0, data: 9).arm()
+        var armed: ArmedMessage? = try bench.store.allocate(pasid: makePASID(5)).program(address: 0xfee0_0000, data: 9)
+            .arm()
         var masked: MaskedMessage?
         try bench.other.withSection { () throws in
             masked = late(armed.take()?.setPASID(makePASID(6), port: bench.port), .timedOut)
@@ -83,7 +84,8 @@ import Testing
 
     @Test func whatIsRefusedStaysWhatItIs() throws {
         let bench = try InterruptBench()
-        var armed: ArmedMessage? = try bench.store.allocate(pasid: makePASID(5)).program(address: 0, data: 9).arm()
+        var armed: ArmedMessage? = try bench.store.allocate(pasid: makePASID(5)).program(address: 0xfee0_0000, data: 9)
+            .arm()
         bench.port.withSection {
             armed = refused(armed.take()?.mask(port: bench.port), .inSection)
         }

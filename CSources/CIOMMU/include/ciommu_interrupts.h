@@ -53,8 +53,7 @@ enum ciommu_delivery_mode {
     CIOMMU_DELIVERY_EXTINT = 7
 };
 
-/* What became of a message. Address and data are what to signal, as a write of 4 bytes (one that
- * PASSED because remapping is off may have any address: from a guest, look at it first); the
+/* What became of a message. Address and data are what to signal, as a write of 4 bytes; the
  * fields below say the same in words, of a message that passed as its compatibility format has
  * it. */
 struct ciommu_interrupt {
@@ -89,7 +88,10 @@ struct ciommu_interrupt {
  *     }
  *     ciommu_port_leave(port);
  *
- * Checks, in this order [FORMATS-VTD F2]: reserved bits of the message (0x20), compatibility
+ * While remapping is off, everything at 0xFEExxxxx passes.
+ *
+ * Checks, in this order [FORMATS-VTD F2]: an address other than 0xFEExxxxx, also while remapping
+ * is off, and reserved bits of the message (0x20), compatibility
  * format (0x25), index (0x21), entry readable (0x23), present (0x22), its reserved bits
  * (0x24), the source id (0x26). FPD of the entry suppresses the last three. A fault is
  * CIOMMU_OK with outcome BLOCKED; it goes into the port's ring like those of translations,

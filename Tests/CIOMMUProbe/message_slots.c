@@ -38,7 +38,9 @@ static void layout(struct message_bench *bench) {
     EXPECT(bench, info.state == CIOMMU_MESSAGE_PROGRAMMED);
     /* Data and control at once: armed with the new data. */
     EXPECT(bench, put(bench, index, 8, 8, 0x42) == CIOMMU_OK);
-    uint32_t data = 0;
+    uint32_t data = 0; /* no interrupt lies at such an address */
+    EXPECT(bench, bench_raise(bench, bench->store, index, PASID, &data) == CIOMMU_MESSAGE_FAULT);
+    EXPECT(bench, put(bench, index, 0, 8, 0xfee02000) == CIOMMU_OK);
     EXPECT(bench, bench_raise(bench, bench->store, index, PASID, &data) == CIOMMU_MESSAGE_DELIVER);
     EXPECT(bench, data == 0x42 && get(bench, index, 12, 4) == (PASID << 12 | 8));
 }

@@ -34,7 +34,7 @@ OBJECTS := $(SOURCES:CSources/CIOMMU/%.c=$(BUILD)/obj/%.o)
 # Looked up when a rule runs, not before: `deps` may have to install what it asks for.
 URCU_CFLAGS = $(shell pkg-config --cflags liburcu-bp)
 URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
-LIBRARY_CFLAGS = -std=c17 -DNDEBUG -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
+LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
 .PHONY: help run test deps c-deps need-swift tsan asan ubsan lint format clang-format check-readme lib \

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * tracepoints.h - static tracepoints of provider "ciommu" [B-B4], for perf, bpftrace and the like.
- * There when <sys/sdt.h> is at build time (Debian: systemtap-sdt-dev), nothing otherwise. One that
- * nobody attached to is a no-op instruction; none lies on the way of a first-level hit. README
- * lists them with their arguments.
+ * There when CIOMMU_TRACEPOINTS is defined and <sys/sdt.h> is at build time (Debian:
+ * systemtap-sdt-dev), nothing otherwise. One that nobody attached to is a no-op instruction; none
+ * lies on the way of a first-level hit. README lists them with their arguments.
+ *
+ * `make lib` defines it. A Swift build does not: its linker strips functions that a program does
+ * not use, and some linkers then stumble over the notes that describe tracepoints in them.
  */
 #ifndef CIOMMU_TRACEPOINTS_H
 #define CIOMMU_TRACEPOINTS_H
 
 #include "ciommu.h"
 
-#if defined(__has_include)
+#if defined(CIOMMU_TRACEPOINTS) && defined(__has_include)
 #if __has_include(<sys/sdt.h>)
 #include <sys/sdt.h>
 #define TRACEPOINTS 1

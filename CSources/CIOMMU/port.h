@@ -81,6 +81,10 @@ struct binding_slot {
     struct resolved resolved;
 };
 
+static inline uint64_t binding_slot(uint64_t requester) {
+    return (requester ^ requester >> 4 ^ requester >> 32) % BINDING_SLOTS;
+}
+
 /* A paging table that a walk came through. One cache line. */
 struct walk_entry {
     uint64_t key; /* input >> span of the table, level in the top bits; UINT64_MAX = empty */
@@ -161,6 +165,22 @@ void ciommu_port_recycle(struct ciommu_port *port);
 
 static inline bool port_is_inside(const struct ciommu_port *port) {
     return port->head.depth != 0;
+}
+
+/* ciommu_port_enter and _leave, inlined where nothing watches sections. */
+static inline void port_enter(struct ciommu_port *port) {
+#ifdef CIOMMU_INTERNAL_CHECKS
+    ciommu_port_enter(port);
+#else
+    ciommu_enter(port);
+#endif
+}
+
+static inline void port_leave(struct ciommu_port *port) {
+    if (port->head.depth == 1) {
+        yield_point(CIOMMU_YIELD_LEAVING);
+    }
+    ciommu_leave(port);
 }
 
 /* Borrows a pooled port, lock-free, in at most one pass over the pool; NULL when all are taken. */

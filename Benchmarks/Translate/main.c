@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Translate - what one translation costs on every way through the engine: first level, IOTLB, walk
- * with and without walk cache, nested, pass-through; behind a guest's root table and for a device
- * of the host. Every figure is measured alone (a section each), many in a section, and in batches
- * of 32, at fresh random addresses; answers are checked.
+ * Translate - what one translation costs on every way through the engine: first level, IOTLB,
+ * walk with and without walk cache, nested, pass-through; behind a guest's root table and for a
+ * device of the host. Every figure is measured alone (a section each), many in a section, and in
+ * batches of 32, at fresh random addresses; answers are checked.
  *
  * Arguments: the shortest time for one figure in milliseconds (300), and part of the names of the
  * figures wanted (all).
@@ -79,6 +79,7 @@ struct world {
     struct ciommu_device *device;
     struct ciommu_domain *domain;
     struct ciommu_domain *parent;
+    uint64_t first;  /* input address */
     uint64_t offset; /* from input to output address */
 };
 
@@ -194,11 +195,12 @@ static void open_world(struct world *world, const struct figure *figure) {
     config.first_level_entries = figure->first_level;
     config.iotlb_entries = figure->iotlb;
     config.walk_cache_entries = figure->walks;
-    *world = (struct world){.offset = DATA - IOVA};
+    *world = (struct world){.first = IOVA, .offset = DATA - IOVA};
     next_table = PAGE;
     CHECK(ciommu_unit_create(&config, memory, &world->unit));
     CHECK(ciommu_port_create(world->unit, &world->port));
     if (figure->way == GUEST_PASS || figure->way == HOST_PASS) {
+        world->first = DATA;
         world->offset = 0;
     }
     if (figure->way == HOST_SECOND || figure->way == HOST_NESTED || figure->way == HOST_PASS) {
@@ -232,13 +234,13 @@ static uint64_t next_random(void) {
     return state;
 }
 
-static void choose(uint32_t pages) {
+static void choose(uint64_t first, uint32_t pages) {
     for (unsigned lookup = 0; lookup < LOOKUPS; lookup++) {
         uint64_t random = next_random();
         requests[lookup] = (struct ciommu_request){
             .source = SOURCE,
             .pasid = CIOMMU_NO_PASID,
-            .iova = IOVA + (random >> 32) % pages * PAGE + (random & 0xff8),
+            .iova = first + (random >> 32) % pages * PAGE + (random & 0xff8),
             .access = CIOMMU_READ,
         };
     }
@@ -351,12 +353,12 @@ static void measure(const struct figure *figure, struct chain *near) {
     open_world(&world, figure);
     for (uint32_t page = 0; page < figure->pages; page++) { /* fills what can be filled */
         struct ciommu_result result = {.size = sizeof result};
-        CHECK(ciommu_translate(world.unit, world.port, SOURCE, CIOMMU_NO_PASID, IOVA + page * PAGE,
-                               CIOMMU_READ, 0, &result));
+        CHECK(ciommu_translate(world.unit, world.port, SOURCE, CIOMMU_NO_PASID,
+                               world.first + page * PAGE, CIOMMU_READ, 0, &result));
     }
     for (uint64_t begin = now(); now() - begin < shortest || samples[0].count < 8;) {
         for (unsigned manner = 0; manner < MANNERS; manner++) {
-            choose(figure->pages);
+            choose(world.first, figure->pages);
             add(&samples[manner], translate_in(&world, manner));
             add(&loads[manner], follow(near));
         }

@@ -8,8 +8,8 @@
 
 #include "translate.h"
 
-/* Answers with a fault, and records it where it is to be recorded. Under the RCU read lock, inside
- * a section of `port`. */
+/* Answers with a fault, and records it where it is to be recorded. Under the RCU read lock,
+ * inside a section of `port`. */
 void ciommu_answer_fault(struct ciommu_port *port, const struct lookup *lookup,
                          const struct walk_fault *fault, bool fault_disabled,
                          struct ciommu_result *out) __attribute__((cold));

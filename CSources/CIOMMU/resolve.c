@@ -4,11 +4,56 @@
  */
 #include "resolve.h"
 
+static bool is_alive(const struct resolved *resolved) {
+    return load_acquire(&resolved->space->birth) ==
+           resolved->birth; /* pairs with ciommu_spaces_release */
+}
+
+/* Revision 4 has no execute right; an entry of this binding never grants what the binding
+ * forbids. */
+static uint32_t usable_rights(const struct ciommu_unit *unit, const struct resolved *resolved,
+                              const struct space_shape *shape, bool explicit_pasid) {
+    bool execute = unit->caps.revision == CIOMMU_VTD_3 && resolved->execute_allowed &&
+                   explicit_pasid && shape->kind != SPACE_IDENTITY;
+    uint32_t rights = execute ? ACCESS_RIGHTS : CIOMMU_READ | CIOMMU_WRITE;
+    bool privileged = !explicit_pasid || resolved->supervisor_allowed;
+    return privileged ? RIGHTS_BOTH(rights) : rights;
+}
+
+void ciommu_grant(const struct ciommu_unit *unit, const struct resolved *resolved,
+                  const struct space_shape *shape, bool explicit_pasid, bool privileged,
+                  struct grant *out) {
+    *out = (struct grant){
+        .space = resolved->space,
+        .birth = resolved->birth,
+        .shape = shape,
+        .attributes = resolved->attributes,
+        .shift = privileged ? 3 : 0,
+        .usable = (uint8_t)usable_rights(unit, resolved, shape, explicit_pasid),
+        .explicit_pasid = explicit_pasid,
+        .passes = shape->kind == SPACE_IDENTITY,
+        .short_way = !privileged || resolved->supervisor_allowed,
+        .fault_disabled = resolved->fault_disabled,
+        .legacy = resolved->legacy,
+    };
+    if (out->passes) {
+        out->outside = unit->caps.high_mask;
+    } else if (shape->kind == SPACE_SECOND) {
+        out->outside = ~shape->second.input_last; /* which is 2^n - 1 */
+    } else { /* canonical: after the addition only the low bits are left */
+        out->bias = UINT64_C(1) << (shape->first.input_bits - 1);
+        out->outside = ~((out->bias << 1) - 1);
+    }
+}
+
 static void remember_binding(struct ciommu_port *port, uint64_t requester,
                              const struct resolved *resolved) {
     struct binding_slot *slot = &port->bindings[binding_slot(requester)];
+    bool explicit_pasid = requester >> 32 != CIOMMU_NO_PASID;
     slot->requester = requester;
     slot->resolved = *resolved;
+    ciommu_grant(port->unit, resolved, &resolved->space->shape, explicit_pasid,
+                 !explicit_pasid && resolved->privileged, &slot->grant);
 }
 
 /* What is cached in the unit. */
@@ -110,10 +155,10 @@ bool ciommu_resolve(struct ciommu_port *port, const struct lookup *lookup, struc
     if (!admits_ats(port->unit, lookup, path)) {
         return false;
     }
-    const struct resolved *known = cache ? port_binding(port, requester) : NULL;
-    if (known != NULL && (!ats || known->device_tlb)) {
-        path->resolved = *known;
-        path->shape = &known->space->shape;
+    const struct binding_slot *known = cache ? port_binding(port, requester) : NULL;
+    if (known != NULL && (!ats || known->resolved.device_tlb)) {
+        path->resolved = known->resolved;
+        path->shape = &known->resolved.space->shape;
         return true;
     }
     const struct attachment *attachment = NULL;

@@ -20,17 +20,20 @@ struct path {
     const struct space_shape *shape;
 };
 
-static inline bool is_alive(const struct resolved *resolved) {
-    return load_acquire(&resolved->space->birth) ==
-           resolved->birth; /* pairs with ciommu_spaces_release */
+/* What the port remembers of the requester, or NULL. Under the RCU read lock. */
+static inline const struct binding_slot *port_binding(const struct ciommu_port *port,
+                                                      uint64_t requester) {
+    const struct binding_slot *slot = &port->bindings[binding_slot(requester)];
+    bool alive = slot->requester == requester &&
+                 load_acquire(&slot->grant.space->birth) == slot->grant.birth;
+    return alive ? slot : NULL; /* pairs with ciommu_spaces_release */
 }
 
-/* What the port remembers of the requester, or NULL. Under the RCU read lock. */
-static inline const struct resolved *port_binding(const struct ciommu_port *port,
-                                                  uint64_t requester) {
-    const struct binding_slot *slot = &port->bindings[binding_slot(requester)];
-    return slot->requester == requester && is_alive(&slot->resolved) ? &slot->resolved : NULL;
-}
+/* What the binding of `resolved` and `shape` says to requests with or without PASID, of the
+ * privilege that they ask for or are given. */
+void ciommu_grant(const struct ciommu_unit *unit, const struct resolved *resolved,
+                  const struct space_shape *shape, bool explicit_pasid, bool privileged,
+                  struct grant *out);
 
 /* Fills `path` from `walker.port`, `source` and `tablegen` on. False: path->walker.fault, and
  * path->resolved.fault_disabled. Under the RCU read lock, inside a section. */

@@ -8,8 +8,8 @@
  * is the order that those rest on: generation before tag before walk_generation before the first
  * probe or read.
  *
- * A plain request whose binding the port remembers takes the short way (answer_remembered); every
- * other one is resolved first (answer_slowly). Both go on through the same functions, which are
+ * A plain request whose binding the port remembers takes the short way (answer_remembered);
+ * every other one is resolved first (answer_slowly). Both go on through answer_granted, which is
  * inlined into either, so that what a plain request cannot meet costs it nothing.
  */
 #include "answer.h"
@@ -20,73 +20,73 @@
 #define UNCACHED_FLAGS                                                                             \
     (CIOMMU_NO_CACHE | CIOMMU_IMPLIED_PASID | CIOMMU_TRANSLATED | CIOMMU_TRANSLATION_REQUEST)
 
-/* Implementation: requests of a batch whose cache lines are fetched ahead of the first answer, and
- * that share an RCU read section. */
+/* Implementation: requests of a batch whose cache lines are fetched ahead of the first answer,
+ * and that share an RCU read section. */
 #define GROUP 16u
 
-/* What a binding says to a request. */
-struct grant {
-    const struct resolved *resolved;
+/* One look for a leaf. */
+struct attempt {
     struct ciommu_space *space; /* NULL: nothing is taken from caches */
-    const struct space_shape *shape;
+    /* The space's counters, before anything that they cover was read. */
+    uint64_t generation;
+    uint64_t walk_generation;
+    uint64_t parent_walk_generation;
+    uint32_t tag;
     uint32_t access; /* READ, WRITE, EXECUTE, as the tables are asked; none = probe */
-    bool privileged;
-    bool explicit_pasid;
-    bool keep; /* the answer may go into the first level */
+    bool complete;   /* every accessed bit that the path needs is set: the answer may be kept */
+    struct leaf leaf;
 };
 
 /* ---- First level ---- */
 
 static always_inline bool first_level_answers(struct ciommu_port *port, const struct lookup *lookup,
                                               struct ciommu_result *out) {
-    struct ciommu_segment segment;
-    if ((lookup->flags & ~CIOMMU_NO_FAULT) != 0 || (lookup->access & ACCESS_RIGHTS) == 0 ||
-        !ciommu_first_level_lookup(port, lookup->source, lookup->pasid, lookup->iova,
-                                   lookup->access, &segment)) {
+    if ((lookup->flags & ~CIOMMU_NO_FAULT) != 0 || (lookup->access & ACCESS_RIGHTS) == 0) {
         return false;
     }
-    const struct ciommu_port_head *head = &port->head;
-    uint64_t slot = ciommu_first_level_slot(lookup->iova >> 12,
-                                            ciommu_requester(lookup->source, lookup->pasid));
+    const struct ciommu_first_level_entry *entry =
+        ciommu_first_level_find(port, lookup->source, lookup->pasid, lookup->iova, lookup->access);
+    if (entry == NULL) {
+        return false;
+    }
     out->outcome = CIOMMU_TRANSLATED_OK;
-    out->address = segment.address;
-    out->mask = (UINT64_C(1) << segment.page_lg2) - 1;
-    out->page_lg2 = segment.page_lg2;
-    out->rights = segment.rights;
-    out->host = segment.host;
-    out->contiguous = segment.length;
-    out->attributes = head->first_level[slot & head->first_level_mask].attributes;
+    out->address = entry->address + (lookup->iova & 0xfff);
+    out->mask = (UINT64_C(1) << entry->page_lg2) - 1;
+    out->page_lg2 = entry->page_lg2;
+    out->rights = ciommu_first_level_rights(entry, lookup->access);
+    out->host = ciommu_first_level_host(entry, lookup->iova, lookup->access);
+    out->contiguous = entry->last - lookup->iova + 1;
+    out->attributes = entry->attributes;
     out->token.unit = 0;
     return true;
 }
 
-/* Keeps an answer for the port. `rights` are those of the halves that the requester may use. */
+/* Keeps an answer for the port. `leaf->rights` are those of the halves that the requester may
+ * use; `host` is the host's byte of out->address, whatever it permits. */
 static always_inline void first_level_fill(struct ciommu_port *port, const struct lookup *lookup,
-                                           const struct leaf *leaf, uint32_t rights, uint32_t space,
-                                           uint64_t generation, const struct ciommu_result *out) {
+                                           const struct leaf *leaf, uint32_t space,
+                                           uint64_t generation, unsigned char *host,
+                                           const struct ciommu_result *out) {
     struct ciommu_port_head *head = &port->head;
     if (port->unit->port_sizes.first_level == 0) {
         return;
     }
     uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
     uint64_t page = lookup->iova >> 12;
-    const struct memory_window *window = &port->windows[1];
-    bool backed = out->address - window->first <= window->last - window->first &&
-                  window->first <= window->last;
-    uint64_t base = out->address & ~UINT64_C(0xfff);
+    uint64_t offset = lookup->iova & 0xfff;
     struct ciommu_first_level_entry *entry =
         &head->first_level[ciommu_first_level_slot(page, requester) & head->first_level_mask];
     entry->page = page;
     entry->requester = requester;
     entry->epoch = head->epoch;
-    entry->address = base;
-    entry->host = backed ? window->host + (base - window->first) : NULL;
+    entry->address = out->address - offset;
+    entry->host = host != NULL ? host - offset : NULL;
     entry->last = lookup->iova + (out->contiguous - 1);
     entry->generation = generation;
     entry->space = space;
-    entry->rights = (uint8_t)rights;
+    entry->rights = (uint8_t)leaf->rights;
     entry->page_lg2 = (uint8_t)leaf->page_lg2;
-    entry->host_rights = backed ? (uint8_t)window->rights : 0;
+    entry->host_rights = host != NULL ? (uint8_t)port->windows[1].rights : 0;
     entry->attributes = (uint8_t)leaf->attributes;
 }
 
@@ -100,83 +100,81 @@ static always_inline bool is_blocked_device(const struct ciommu_unit *unit,
            ciommu_device_tlb_blocks(&unit->tlbs, lookup->source, tagged_pasid(lookup));
 }
 
-/* Settles privilege and execution; the fault code, or 0. */
-static always_inline uint32_t admit(const struct ciommu_unit *unit, const struct lookup *lookup,
-                                    struct grant *grant) {
-    const struct resolved *resolved = grant->resolved;
-    grant->access = lookup->access & ACCESS_RIGHTS;
-    /* Privilege and execution belong to the PASID prefix; without it privilege is RID_PRIV and
-     * execution is a read. */
-    grant->privileged =
-        grant->explicit_pasid ? (lookup->access & CIOMMU_PRIVILEGED) != 0 : resolved->privileged;
-    if (grant->privileged && !resolved->supervisor_allowed) {
+/* Settles privilege and execution; the fault code, or 0. `*access` becomes what the tables are
+ * asked. */
+static uint32_t admit(const struct ciommu_unit *unit, const struct resolved *resolved,
+                      const struct grant *grant, uint32_t *access) {
+    if (grant->shift != 0 && !resolved->supervisor_allowed) {
         return VTD_SUPERVISOR_DISABLED;
     }
-    if ((grant->access & CIOMMU_EXECUTE) != 0) {
-        bool execute = grant->explicit_pasid && unit->caps.revision == CIOMMU_VTD_3 &&
-                       grant->shape->kind != SPACE_IDENTITY;
+    if ((*access & CIOMMU_EXECUTE) != 0) {
+        bool execute =
+            grant->explicit_pasid && unit->caps.revision == CIOMMU_VTD_3 && !grant->passes;
         if (execute && !resolved->execute_allowed) {
             return VTD_EXECUTE_DISABLED;
         }
         if (!execute) {
-            grant->access = (grant->access & ~CIOMMU_EXECUTE) | CIOMMU_READ;
+            *access = (*access & ~CIOMMU_EXECUTE) | CIOMMU_READ;
         }
     }
     return 0;
 }
 
-/* Revision 4 has no execute right; an entry of this binding never grants what the binding forbids.
- */
-static always_inline uint32_t usable_rights(const struct ciommu_unit *unit,
-                                            const struct grant *grant, uint32_t rights) {
-    const struct resolved *resolved = grant->resolved;
-    bool execute = unit->caps.revision == CIOMMU_VTD_3 && resolved->execute_allowed &&
-                   grant->explicit_pasid && grant->shape->kind != SPACE_IDENTITY;
-    rights &= execute ? 63u : (uint32_t)~RIGHTS_BOTH(CIOMMU_EXECUTE) & 63u;
-    if (!grant->explicit_pasid) {
-        uint32_t own = grant->privileged ? RIGHTS_PRIVILEGED(rights) : RIGHTS_USER(rights);
-        return RIGHTS_BOTH(own);
-    }
-    return resolved->supervisor_allowed ? rights : RIGHTS_USER(rights);
-}
-
 /* Pass-through, and translated requests: the output is the input. The fault code, or 0. */
-static always_inline uint32_t pass_through(const struct ciommu_unit *unit,
-                                           const struct lookup *lookup, bool explicit_pasid,
-                                           bool legacy, struct leaf *leaf) {
-    if ((lookup->iova & unit->caps.high_mask) != 0) {
-        return legacy ? VTD_INPUT_RANGE : VTD_PT_RANGE;
+static always_inline uint32_t pass_through(const struct lookup *lookup, const struct grant *grant,
+                                           uint32_t flags, struct leaf *leaf) {
+    if (unlikely((lookup->iova & grant->outside) != 0)) {
+        return grant->legacy ? VTD_INPUT_RANGE : VTD_PT_RANGE;
     }
-    bool ats = (lookup->flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
-    if ((explicit_pasid || ats) && in_interrupt_range(lookup->iova)) {
-        return legacy ? VTD_INTERRUPT_RESULT : VTD_SM_INTERRUPT_RESULT;
+    bool ats = (flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
+    if ((grant->explicit_pasid || ats) && unlikely(in_interrupt_range(lookup->iova))) {
+        return grant->legacy ? VTD_INTERRUPT_RESULT : VTD_SM_INTERRUPT_RESULT;
     }
-    *leaf = (struct leaf){lookup->iova & ~UINT64_C(0xfff), RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE),
-                          12, 0};
+    leaf->address = lookup->iova & ~UINT64_C(0xfff);
+    leaf->rights = RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE);
+    leaf->page_lg2 = 12;
+    leaf->attributes = 0;
     return 0;
 }
 
 /* ---- IOTLB and walk ---- */
 
-/* A probe needs no particular right, but an entry without any for its `half` (user or privileged)
- * denies, and denials are walked. */
-static always_inline bool iotlb_answers(struct ciommu_port *port, const struct ciommu_space *space,
-                                        uint32_t tag, uint64_t iova, uint32_t needed, uint32_t half,
-                                        struct leaf *leaf) {
-    const struct iotlb *iotlb = &port->unit->iotlb;
-    if (iotlb->entries == NULL || tag == 0) {
-        return false;
-    }
-    uint64_t sizes = load_acquire(&space->sizes);
-    while (sizes != 0) {
-        uint32_t page_lg2 = (uint32_t)__builtin_ctzll(sizes);
-        sizes &= sizes - 1;
-        if (iotlb_lookup(iotlb, tag, iova, page_lg2, needed, leaf) && (leaf->rights & half) != 0) {
-            /* Tags are finite: after a renewal this one may be another space's. */
-            return load_acquire(&space->tag) == tag;
+/* The sizes that a space uses besides its smallest. */
+static __attribute__((noinline)) bool
+iotlb_answers_larger(const struct iotlb *iotlb, uint64_t sizes, const struct lookup *lookup,
+                     uint32_t shift, struct attempt *attempt) {
+    for (; sizes != 0; sizes &= sizes - 1) {
+        if (iotlb_lookup(iotlb, attempt->tag, lookup->iova, (uint32_t)__builtin_ctzll(sizes),
+                         attempt->access << shift, &attempt->leaf) &&
+            (attempt->leaf.rights & 7u << shift) != 0) {
+            return true;
         }
     }
     return false;
+}
+
+/* A probe needs no particular right, but an entry without any for the half that counts (user or
+ * privileged) denies, and denials are walked. */
+static always_inline bool iotlb_answers(const struct iotlb *iotlb, const struct lookup *lookup,
+                                        uint32_t shift, struct attempt *attempt) {
+    if (iotlb->entries == NULL || attempt->tag == 0) {
+        return false;
+    }
+    uint64_t sizes = load_acquire(&attempt->space->sizes);
+    if (sizes == 0) {
+        return false;
+    }
+    bool found = iotlb_lookup(iotlb, attempt->tag, lookup->iova, (uint32_t)__builtin_ctzll(sizes),
+                              attempt->access << shift, &attempt->leaf) &&
+                 (attempt->leaf.rights & 7u << shift) != 0;
+    sizes &= sizes - 1;
+    if (!found && sizes != 0) {
+        struct attempt larger = {.tag = attempt->tag, .access = attempt->access};
+        found = iotlb_answers_larger(iotlb, sizes, lookup, shift, &larger);
+        attempt->leaf = larger.leaf;
+    }
+    /* Tags are finite: after a renewal this one may be another space's. */
+    return found && load_acquire(&attempt->space->tag) == attempt->tag;
 }
 
 static void iotlb_fill(struct ciommu_port *port, struct ciommu_space *space, uint32_t tag,
@@ -205,90 +203,74 @@ static const struct ciommu_format *format_of(const struct space_shape *shape) {
     return shape->kind == SPACE_SECOND ? &ciommu_vtd_second_stage : &ciommu_vtd_first_stage;
 }
 
-/* Walks the paging structures. False: `*fault`. Marks are set and rights judged as if by the
- * device; nothing is kept here but in the walk cache. */
-static always_inline bool walk_tables(struct ciommu_port *port, const struct lookup *lookup,
-                                      struct grant *grant, uint64_t walk_generation,
-                                      uint64_t parent_walk_generation, struct walk_fault *fault,
-                                      bool *complete, struct leaf *leaf) {
+/* Walks the paging structures, and keeps the leaf in the IOTLB. False: the fault is answered. */
+static __attribute__((noinline)) bool walk_leaf(struct ciommu_port *port,
+                                                const struct lookup *lookup,
+                                                const struct grant *grant, struct attempt *attempt,
+                                                struct ciommu_result *out) {
+    struct ciommu_space *space = attempt->space;
+    struct leaf *leaf = &attempt->leaf;
     struct walker walker = {
         .port = port,
         .memory = port->unit->memory,
         .shape = grant->shape,
-        .space = grant->space,
-        .parent = grant->space == NULL ? NULL : grant->space->parent,
-        .walk_generation = walk_generation,
-        .parent_walk_generation = parent_walk_generation,
-        .access = grant->access,
-        .privileged = grant->privileged,
+        .space = space,
+        .parent = space == NULL ? NULL : space->parent,
+        .walk_generation = attempt->walk_generation,
+        .parent_walk_generation = attempt->parent_walk_generation,
+        .access = attempt->access,
+        .privileged = grant->shift != 0,
         .update = (lookup->flags & CIOMMU_NO_AD) == 0 && (lookup->access & ACCESS_RIGHTS) != 0,
         .trace = lookup->trace,
         .complete = true,
     };
-    struct leaf found;
     count_owned(&port->page_walks);
-    if (!format_of(grant->shape)->walk(&walker, lookup->iova, &found)) {
-        tracepoint_walk(port->id, grant->shape->domain, lookup->iova, 0);
-        *fault = walker.fault;
-        return false;
-    }
-    tracepoint_walk(port->id, grant->shape->domain, lookup->iova, found.page_lg2);
-    *complete = walker.complete;
-    *leaf = found;
-    return true;
-}
-
-/* Finds the leaf of a paged space, in the IOTLB or by walking. False: `*fault`. `*generation` is
- * what the leaf was found under. */
-static always_inline bool find_leaf(struct ciommu_port *port, const struct lookup *lookup,
-                                    struct grant *grant, uint64_t *generation,
-                                    struct walk_fault *fault, struct leaf *leaf) {
-    struct ciommu_space *space = grant->space;
-    uint64_t walk_generation = 0;
-    uint64_t parent_walk_generation = 0;
-    uint32_t tag = 0;
-    if (space != NULL) {
-        yield_point(CIOMMU_YIELD_RESOLVED);
-        *generation = load_acquire(&space->generation);
-        yield_point(CIOMMU_YIELD_GENERATION_READ);
-        tag = load_acquire(&space->tag);
-        walk_generation = load_acquire(&space->walk_generation);
-        parent_walk_generation =
-            space->parent == NULL ? 0 : load_acquire(&space->parent->walk_generation);
-        /* Retired meanwhile: the generation may be the one that its retirement left, which no
-         * invalidation will ever move. Nothing of this answer may be kept. */
-        if (unlikely(!is_alive(grant->resolved)) && !MUTANT(ALIVE_ONCE)) {
-            grant->space = space = NULL;
-        }
-    }
-    if (unlikely(space != NULL && !is_input(grant->shape, lookup->iova))) {
-        grant->space = space = NULL; /* a fault, whatever the IOTLB holds */
-    }
-    if (space != NULL) {
-        uint32_t shift = grant->privileged ? 3 : 0;
-        uint32_t needed = grant->access << shift;
-        if (iotlb_answers(port, space, tag, lookup->iova, needed, 7u << shift, leaf)) {
-            count_owned(&port->iotlb_hits);
-            leaf->attributes |= grant->resolved->attributes;
-            return true;
-        }
-    }
-    bool complete = true;
-    bool found = walk_tables(port, lookup, grant, walk_generation, parent_walk_generation, fault,
-                             &complete, leaf);
+    bool found = format_of(grant->shape)->walk(&walker, lookup->iova, leaf);
+    tracepoint_walk(port->id, grant->shape->domain, lookup->iova, found ? leaf->page_lg2 : 0);
     yield_point(CIOMMU_YIELD_WALKED);
-    if (!found) {
+    if (unlikely(!found)) {
+        ciommu_answer_fault(port, lookup, &walker.fault, grant->fault_disabled, out);
         return false;
     }
     if (space != NULL && MUTANT(LATE_GENERATION)) {
-        *generation = load_acquire(&space->generation);
-        tag = load_acquire(&space->tag);
+        attempt->generation = load_acquire(&space->generation);
+        attempt->tag = load_acquire(&space->tag);
     }
-    if (space != NULL && complete) {
-        iotlb_fill(port, space, tag, *generation, lookup->iova, leaf);
+    if (space != NULL && walker.complete) {
+        iotlb_fill(port, space, attempt->tag, attempt->generation, lookup->iova, leaf);
     }
-    grant->keep = grant->keep && complete;
-    leaf->attributes |= grant->resolved->attributes;
+    attempt->complete = walker.complete;
+    return true;
+}
+
+/* Finds the leaf of a paged space, in the IOTLB or by walking. False: the fault is answered. */
+static always_inline bool find_leaf(struct ciommu_port *port, const struct lookup *lookup,
+                                    const struct grant *grant, struct attempt *attempt,
+                                    struct ciommu_result *out) {
+    struct ciommu_space *space = attempt->space;
+    attempt->complete = true; /* what the IOTLB holds is */
+    if (likely(space != NULL)) {
+        yield_point(CIOMMU_YIELD_RESOLVED);
+        attempt->generation = load_acquire(&space->generation);
+        yield_point(CIOMMU_YIELD_GENERATION_READ);
+        attempt->tag = load_acquire(&space->tag);
+        attempt->walk_generation = load_acquire(&space->walk_generation);
+        attempt->parent_walk_generation =
+            space->parent == NULL ? 0 : load_acquire(&space->parent->walk_generation);
+        /* Retired meanwhile: the generation may be the one that its retirement left, which no
+         * invalidation will ever move. Nothing of this answer may be kept. */
+        if (unlikely(load_acquire(&space->birth) != grant->birth) && !MUTANT(ALIVE_ONCE)) {
+            attempt->space = NULL;
+        } else if (iotlb_answers(&port->unit->iotlb, lookup, grant->shift, attempt)) {
+            count_owned(&port->iotlb_hits);
+            return true;
+        }
+    }
+    struct attempt walked = *attempt; /* a copy, so that a hit keeps everything in registers */
+    if (unlikely(!walk_leaf(port, lookup, grant, &walked, out))) {
+        return false;
+    }
+    *attempt = walked;
     return true;
 }
 
@@ -300,48 +282,55 @@ static bool asks_for_interrupts(const struct lookup *lookup) {
 }
 
 /* Would a device that stores a page of this size use it for the interrupt range too? */
-static always_inline bool hides_interrupts(const struct lookup *lookup, uint64_t mask) {
+static always_inline bool hides_interrupts(const struct lookup *lookup, bool explicit_pasid,
+                                           uint32_t flags, uint64_t mask) {
     uint64_t first = lookup->iova & ~mask;
-    return asks_ats(lookup) && !carries_pasid(lookup) && first <= INTERRUPT_LAST &&
-           first + mask >= INTERRUPT_FIRST;
+    return (flags & CIOMMU_TRANSLATION_REQUEST) != 0 && !explicit_pasid &&
+           first <= INTERRUPT_LAST && first + mask >= INTERRUPT_FIRST;
 }
 
 /* Would a run from the looked-up address to `last` reach into the interrupt range from below? */
-static always_inline bool turns_interrupt(const struct lookup *lookup, uint64_t last) {
-    return lookup->iova < INTERRUPT_FIRST && last >= INTERRUPT_FIRST && meets_interrupts(lookup);
+static always_inline bool turns_interrupt(const struct lookup *lookup, bool explicit_pasid,
+                                          uint32_t flags, uint64_t last) {
+    bool ats = (flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
+    return unlikely(lookup->iova < INTERRUPT_FIRST && last >= INTERRUPT_FIRST) && !explicit_pasid &&
+           !ats;
 }
 
-/* From a leaf to the answer: adds host memory, and how far both run on. */
-static always_inline void answer_leaf(struct ciommu_port *port, const struct lookup *lookup,
-                                      const struct leaf *leaf, bool privileged,
-                                      struct ciommu_result *out) {
+/* From a leaf to the answer: adds host memory, and how far both run on. `flags` are those of the
+ * request that change it. The host's byte of the address, whatever it permits, or NULL. */
+static always_inline unsigned char *answer_leaf(struct ciommu_port *port,
+                                                const struct lookup *lookup, bool explicit_pasid,
+                                                uint32_t flags, const struct leaf *leaf,
+                                                struct ciommu_result *out) {
     struct memory_window *window = &port->windows[1];
     uint64_t mask = (UINT64_C(1) << leaf->page_lg2) - 1;
     uint64_t address = leaf->address | (lookup->iova & mask);
     unsigned char *host = ciommu_memory_host(port->unit->memory, window, address);
     bool splits = leaf->address <= INTERRUPT_LAST && leaf->address + mask >= INTERRUPT_FIRST;
     uint32_t page_lg2 = leaf->page_lg2;
-    if (hides_interrupts(lookup, mask)) {
+    if (hides_interrupts(lookup, explicit_pasid, flags, mask)) {
         page_lg2 = 12;
         mask = 0xfff;
     }
-    uint64_t last = lookup->iova | (host == NULL || splits ? 0xfff : mask);
-    if (host != NULL && window->last - address < last - lookup->iova) {
-        last = lookup->iova + (window->last - address);
+    uint64_t more = ~lookup->iova & (unlikely(host == NULL || splits) ? 0xfff : mask);
+    if (host != NULL) {
+        uint64_t backed = window->length - 1 - (address - window->first);
+        more = backed < more ? backed : more;
     }
-    if (turns_interrupt(lookup, last)) {
-        last = INTERRUPT_FIRST - 1;
+    if (turns_interrupt(lookup, explicit_pasid, flags, lookup->iova + more)) {
+        more = INTERRUPT_FIRST - 1 - lookup->iova;
     }
     bool reachable = host != NULL && (lookup->access & CIOMMU_WRITE & ~window->rights) == 0;
     out->outcome = CIOMMU_TRANSLATED_OK;
     out->address = address;
     out->mask = mask;
     out->page_lg2 = page_lg2;
-    out->rights = privileged ? RIGHTS_PRIVILEGED(leaf->rights) : RIGHTS_USER(leaf->rights);
     out->host = reachable ? host : NULL;
-    out->contiguous = last - lookup->iova + 1;
+    out->contiguous = more + 1;
     out->attributes = leaf->attributes;
     out->token.unit = 0;
+    return host;
 }
 
 /* Lets the device store the answer after the section (port.h). */
@@ -356,47 +345,75 @@ static void give_token(const struct ciommu_port *port, const struct ciommu_space
     };
 }
 
-static always_inline void answer_translated(struct ciommu_port *port, const struct lookup *lookup,
-                                            struct grant *grant, struct ciommu_result *out) {
-    const struct resolved *resolved = grant->resolved;
-    struct leaf leaf;
-    uint64_t generation = load_acquire(&port->unit->spaces.pool[0].generation);
-    struct walk_fault fault = {.level = CIOMMU_NO_LEVEL};
-    if (grant->shape->kind == SPACE_IDENTITY) {
-        fault.code =
-            pass_through(port->unit, lookup, grant->explicit_pasid, resolved->legacy, &leaf);
-        if (unlikely(fault.code != 0)) {
-            ciommu_answer_fault(port, lookup, &fault, resolved->fault_disabled, out);
+/* Answers a request that was admitted. `flags` are those of the request that may change the
+ * answer; the short way knows them when it is compiled. */
+static always_inline void answer_granted(struct ciommu_port *port, const struct lookup *lookup,
+                                         const struct grant *grant, uint32_t flags,
+                                         struct attempt *attempt, struct ciommu_result *out) {
+    struct leaf *leaf = &attempt->leaf;
+    if (grant->passes) {
+        attempt->generation = load_acquire(&port->unit->spaces.pool[0].generation);
+        attempt->complete = true;
+        uint32_t code = pass_through(lookup, grant, flags, leaf);
+        if (unlikely(code != 0)) {
+            const struct walk_fault fault = {.code = code, .level = CIOMMU_NO_LEVEL};
+            ciommu_answer_fault(port, lookup, &fault, grant->fault_disabled, out);
             return;
         }
-        leaf.attributes |= resolved->attributes;
-    } else if (unlikely(!find_leaf(port, lookup, grant, &generation, &fault, &leaf))) {
-        ciommu_answer_fault(port, lookup, &fault, resolved->fault_disabled, out);
+    } else if (unlikely(!find_leaf(port, lookup, grant, attempt, out))) {
         return;
     }
-    leaf.rights = usable_rights(port->unit, grant, leaf.rights);
-    answer_leaf(port, lookup, &leaf, grant->privileged, out);
-    if (grant->keep && grant->space != NULL) {
-        first_level_fill(port, lookup, &leaf, leaf.rights, grant->space->index, generation, out);
+    leaf->attributes |= grant->attributes;
+    leaf->rights &= grant->usable;
+    uint32_t own = leaf->rights >> grant->shift & ACCESS_RIGHTS;
+    leaf->rights = grant->explicit_pasid ? leaf->rights : RIGHTS_BOTH(own);
+    unsigned char *host = answer_leaf(port, lookup, grant->explicit_pasid, flags, leaf, out);
+    out->rights = own;
+    if (attempt->complete && attempt->space != NULL && (flags & UNCACHED_FLAGS) == 0) {
+        first_level_fill(port, lookup, leaf, attempt->space->index, attempt->generation, host, out);
     }
-    if (asks_ats(lookup)) {
-        give_token(port, grant->space, generation, out);
+    if ((flags & CIOMMU_TRANSLATION_REQUEST) != 0) {
+        give_token(port, attempt->space, attempt->generation, out);
     }
 }
 
 /* Translation is disabled: everything passes, nothing is checked. */
 static void answer_disabled(struct ciommu_port *port, const struct lookup *lookup,
                             struct ciommu_result *out) {
-    struct leaf leaf = {lookup->iova & ~UINT64_C(0xfff), RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE),
-                        12, 0};
-    answer_leaf(port, lookup, &leaf, false, out);
+    const struct leaf leaf = {lookup->iova & ~UINT64_C(0xfff),
+                              RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE), 12, 0};
+    unsigned char *host =
+        answer_leaf(port, lookup, carries_pasid(lookup), lookup->flags, &leaf, out);
+    out->rights = CIOMMU_READ | CIOMMU_WRITE;
     if (asks_ats(lookup)) {
         out->attributes |= CIOMMU_ATTRIBUTE_UNTRANSLATED_ONLY;
     }
     if ((lookup->flags & UNCACHED_FLAGS) == 0) {
         uint64_t generation = load_acquire(&port->unit->spaces.pool[0].generation);
-        first_level_fill(port, lookup, &leaf, leaf.rights, 0, generation, out);
+        first_level_fill(port, lookup, &leaf, 0, generation, host, out);
     }
+}
+
+/* A binding was found. */
+static void answer_resolved(struct ciommu_port *port, const struct lookup *lookup,
+                            const struct path *path, struct ciommu_result *out) {
+    const struct resolved *resolved = &path->resolved;
+    bool explicit_pasid = carries_pasid(lookup);
+    bool privileged =
+        explicit_pasid ? (lookup->access & CIOMMU_PRIVILEGED) != 0 : resolved->privileged;
+    struct grant grant;
+    ciommu_grant(port->unit, resolved, path->shape, explicit_pasid, privileged, &grant);
+    struct attempt attempt = {.space = grant.space, .access = lookup->access & ACCESS_RIGHTS};
+    struct walk_fault fault = {.code = admit(port->unit, resolved, &grant, &attempt.access),
+                               .level = CIOMMU_NO_LEVEL};
+    if (fault.code != 0) {
+        ciommu_answer_fault(port, lookup, &fault, grant.fault_disabled, out);
+        return;
+    }
+    if (!grant.passes && ((lookup->iova + grant.bias) & grant.outside) != 0) {
+        attempt.space = NULL; /* a fault, whatever the IOTLB holds: it keeps too few bits to tell */
+    }
+    answer_granted(port, lookup, &grant, lookup->flags, &attempt, out);
 }
 
 /* Requests that are not plain, and bindings that the port does not remember. Under the RCU read
@@ -425,62 +442,39 @@ answer_slowly(struct ciommu_port *port, const struct lookup *lookup, struct ciom
     } else if (asks_for_interrupts(lookup)) {
         ciommu_answer_untranslated_only(lookup, out);
     } else {
-        struct grant grant = {
-            .resolved = &path.resolved,
-            .space = path.resolved.space,
-            .shape = path.shape,
-            .explicit_pasid = carries_pasid(lookup),
-            .keep = (lookup->flags & UNCACHED_FLAGS) == 0,
-        };
-        struct walk_fault fault = {.code = admit(unit, lookup, &grant), .level = CIOMMU_NO_LEVEL};
-        if (fault.code != 0) {
-            ciommu_answer_fault(port, lookup, &fault, path.resolved.fault_disabled, out);
-        } else {
-            answer_translated(port, lookup, &grant, out);
-        }
+        answer_resolved(port, lookup, &path, out);
     }
 }
 
-/* The short way: a read or write of user privilege without special flags, through a binding that
- * the port remembers. False: nothing is answered. Under the RCU read lock.
+/* The short way: a read or write of user privilege without special flags, through a binding
+ * that the port remembers. False: nothing is answered. Under the RCU read lock.
  *
- * Neither the device table nor `enabled` is looked at: whoever changes them moves tablegen and then
- * ugen, so a section that began after the change has forgotten the binding (port.h), and one that
- * began before may keep to it. */
+ * Neither the device table nor `enabled` is looked at: whoever changes them moves tablegen and
+ * then ugen, so a section that began after the change has forgotten the binding (port.h), and one
+ * that began before may keep to it. The RCU lock keeps the shape, host-made tables and the memory
+ * map; the counters of a space lie in a pool that is never freed. */
 static always_inline bool answer_remembered(struct ciommu_port *port, const struct lookup *lookup,
                                             struct ciommu_result *out) {
-    const struct ciommu_unit *unit = port->unit;
     bool plain = (lookup->flags & ~CIOMMU_NO_FAULT) == 0 &&
                  (lookup->access & ~(CIOMMU_READ | CIOMMU_WRITE)) == 0 && lookup->access != 0;
     bool message = in_interrupt_range(lookup->iova) && lookup->pasid == CIOMMU_NO_PASID;
-    if (unlikely(!plain || message || load_relaxed(&unit->tlbs_blocked) != 0)) {
+    if (unlikely(!plain || message || load_relaxed(&port->unit->tlbs_blocked) != 0)) {
         return false;
     }
-    const struct resolved *resolved =
+    const struct binding_slot *slot =
         port_binding(port, ciommu_requester(lookup->source, lookup->pasid));
-    if (unlikely(resolved == NULL)) {
+    if (unlikely(slot == NULL || !slot->grant.short_way ||
+                 ((lookup->iova + slot->grant.bias) & slot->grant.outside) != 0)) {
         return false;
     }
-    struct lookup asked = *lookup; /* what is known of it by now */
-    asked.flags &= CIOMMU_NO_FAULT;
-    asked.trace = NULL;
-    struct grant grant = {
-        .resolved = resolved,
-        .space = resolved->space,
-        .shape = &resolved->space->shape,
-        .explicit_pasid = lookup->pasid != CIOMMU_NO_PASID,
-        .keep = true,
-    };
-    if (unlikely(admit(unit, &asked, &grant) != 0)) {
-        return false;
-    }
-    answer_translated(port, &asked, &grant, out);
+    struct attempt attempt = {.space = slot->grant.space, .access = lookup->access};
+    answer_granted(port, lookup, &slot->grant, 0, &attempt, out);
     return true;
 }
 
 /* Everything past the first level. Under the RCU read lock. */
-static always_inline void answer_miss(struct ciommu_port *port, const struct lookup *lookup,
-                                      struct ciommu_result *out) {
+static __attribute__((noinline)) void
+answer_miss(struct ciommu_port *port, const struct lookup *lookup, struct ciommu_result *out) {
     count_owned(&port->lookups_slow);
     tracepoint_miss(port->id, lookup->source, lookup->pasid, lookup->iova, lookup->access);
     if (unlikely(!answer_remembered(port, lookup, out))) {
@@ -488,19 +482,18 @@ static always_inline void answer_miss(struct ciommu_port *port, const struct loo
     }
 }
 
-static __attribute__((noinline)) void answer_miss_alone(struct ciommu_port *port,
-                                                        const struct lookup *lookup,
-                                                        struct ciommu_result *out) {
-    ciommu_rcu_lock();
-    answer_miss(port, lookup, out);
-    ciommu_rcu_unlock();
+static always_inline void answer(struct ciommu_port *port, const struct lookup *lookup,
+                                 struct ciommu_result *out) {
+    if (!first_level_answers(port, lookup, out)) {
+        ciommu_rcu_lock();
+        answer_miss(port, lookup, out);
+        ciommu_rcu_unlock();
+    }
 }
 
 void ciommu_lookup_answer(struct ciommu_port *port, const struct lookup *lookup,
                           struct ciommu_result *out) {
-    if (!first_level_answers(port, lookup, out)) {
-        answer_miss_alone(port, lookup, out);
-    }
+    answer(port, lookup, out);
 }
 
 /* ---- Entry points for single addresses ---- */
@@ -510,9 +503,7 @@ static always_inline void translate_through(struct ciommu_port *port, const stru
                                             struct ciommu_result *out) {
     bool inside = port_is_inside(port);
     port_enter(port);
-    if (!first_level_answers(port, lookup, out)) {
-        answer_miss_alone(port, lookup, out);
-    }
+    answer(port, lookup, out);
     port_leave(port);
     if (!inside) {
         out->host = NULL; /* address-only: no section keeps it valid */
@@ -582,7 +573,7 @@ static always_inline void fetch_ahead(const struct ciommu_port *port,
     if (slot->requester != requester || iotlb->entries == NULL) {
         return;
     }
-    const struct ciommu_space *space = slot->resolved.space; /* the pool is never freed */
+    const struct ciommu_space *space = slot->grant.space; /* the pool is never freed */
     uint64_t sizes = load_relaxed(&space->sizes);
     if (sizes != 0) {
         iotlb_prefetch(iotlb, load_relaxed(&space->tag), request->iova,

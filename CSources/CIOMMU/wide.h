@@ -41,10 +41,10 @@ static inline void store_wide(struct wide_word *word, struct wide_word value) {
 #endif
 }
 
-/* Of four words in a row, the high half of one that agrees with `key` in the bits of `mask`, or 0.
- * Each word is loaded once, whole, at a moment of its own: two may agree if one was cleared and the
- * other stored meanwhile, so one is taken, never a mixture. Which one agrees decides no branch,
- * because nobody could foresee it. */
+/* Of four words in a row, the high half of one that agrees with `key` in the bits of `mask`, or
+ * 0. Each word is loaded once, whole, at a moment of its own: two may agree if one was cleared
+ * and the other stored meanwhile, so one is taken, never a mixture. Which one agrees decides no
+ * branch, because nobody could foresee it. */
 static inline uint64_t select_wide(const struct wide_word *words, struct wide_word key,
                                    const struct wide_word *mask) {
     uint64_t high = 0;

@@ -20,7 +20,7 @@ static enum ciommu_status check_request(struct ciommu_port *port,
     }
     struct lookup lookup = {request->source, request->pasid, request->iova,
                             request->access, request->flags, NULL};
-    return ciommu_lookup_check(&lookup);
+    return lookup_check(&lookup);
 }
 
 static bool continues(const struct ciommu_segment *segment, const struct ciommu_result *result) {
@@ -122,7 +122,7 @@ static enum ciommu_status copy(struct ciommu_port *port, const struct ciommu_req
     out->done = 0;
     out->outcome = CIOMMU_TRANSLATED_OK;
     out->segments = 0;
-    ciommu_port_enter(port);
+    port_enter(port);
     while (status == CIOMMU_OK && out->done < wanted.length &&
            out->outcome == CIOMMU_TRANSLATED_OK) {
         fill_segments(port, &wanted, &translated, segments, COPY_SEGMENTS, out);
@@ -131,7 +131,7 @@ static enum ciommu_status copy(struct ciommu_port *port, const struct ciommu_req
             out->done += status == CIOMMU_OK ? segments[index].length : 0;
         }
     }
-    ciommu_port_leave(port);
+    port_leave(port);
     if (status == CIOMMU_OK && out->outcome == CIOMMU_FAULT) {
         return CIOMMU_FAULTED;
     }
@@ -195,7 +195,7 @@ enum ciommu_status ciommu_compare_exchange(struct ciommu_port *port,
     struct ciommu_segment segment;
     uint64_t found = *expected;
     out->done = 0;
-    ciommu_port_enter(port);
+    port_enter(port);
     fill_segments(port, &wanted, &out->done, &segment, 1, out);
     if (out->outcome == CIOMMU_FAULT) {
         status = CIOMMU_FAULTED;
@@ -211,7 +211,7 @@ enum ciommu_status ciommu_compare_exchange(struct ciommu_port *port,
             ciommu_port_note_write(port, segment.address, wanted.length);
         }
     }
-    ciommu_port_leave(port);
+    port_leave(port);
     out->done = status == CIOMMU_OK ? wanted.length : 0;
     return status;
 }

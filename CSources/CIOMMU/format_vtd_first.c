@@ -165,6 +165,7 @@ static const struct walk_format nested = {
     .present = FS_PRESENT,
     .ad_snoop = VTD_FS_AD_SNOOP,
     .ad_failed = VTD_FS_AD_FAILED,
+    .nested = true,
     .absent = absent,
     .check = check,
     .rights = rights_of,

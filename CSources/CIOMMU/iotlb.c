@@ -10,65 +10,12 @@
 #include <sched.h>
 #include <string.h>
 
-#define PAGE_NUMBER_BITS 45u
-#define PAGE_NUMBER_MASK ((UINT64_C(1) << PAGE_NUMBER_BITS) - 1)
-#define OUTPUT_MASK ((UINT64_C(1) << 40) - 1)
-#define RIGHTS_SHIFT 40u
-#define SIZE_SHIFT 46u
-#define ATTRIBUTES_SHIFT 52u
-#define TAG_HIGH_SHIFT 55u
-#define TAG_LOW_BITS 19u
 #define STRIPES_MOST 4096u
 
 static_assert(sizeof(struct wide_word) * IOTLB_WAYS == 64, "a set is one cache line");
-static_assert(TAG_LOW_BITS + 64 - TAG_HIGH_SHIFT == IOTLB_TAG_BITS,
+static_assert(IOTLB_TAG_LOW_BITS + 64 - IOTLB_TAG_HIGH_SHIFT == IOTLB_TAG_BITS,
               "the halves hold the whole tag");
-
-/* CRC32C spreads strided page numbers over the sets; a multiplicative hash resonates with some
- * strides. */
-static inline uint64_t hash_wide(uint64_t value) {
-#if defined(__x86_64__)
-    uint64_t crc = 0;
-    __asm__("crc32q %1, %0" : "+r"(crc) : "r"(value));
-    return crc;
-#else
-    return value;
-#endif
-}
-
-/* Full avalanche: xor-shift and multiply, three rounds. */
-static inline uint64_t hash_portable(uint64_t value) {
-    value ^= value >> 33;
-    value *= UINT64_C(0xff51afd7ed558ccd);
-    value ^= value >> 33;
-    value *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return value ^ value >> 33;
-}
-
-static inline uint64_t set_index(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
-                                 uint32_t page_lg2) {
-    uint64_t page =
-        (iova >> 12 & PAGE_NUMBER_MASK) >> (page_lg2 - 12); /* the bits that low_half keeps */
-    uint64_t key = page ^ (uint64_t)tag << 36 ^ (uint64_t)page_lg2 << 30;
-    return (iotlb->wide ? hash_wide(key) : hash_portable(key)) & iotlb->set_mask;
-}
-
-uint64_t ciommu_iotlb_set(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
-                          uint32_t page_lg2) {
-    return set_index(iotlb, tag, iova, page_lg2);
-}
-
-static inline uint64_t low_half(uint32_t tag, uint64_t iova, uint32_t page_lg2) {
-    uint64_t page = iova >> page_lg2 << (page_lg2 - 12) & PAGE_NUMBER_MASK;
-    return page | (uint64_t)tag << PAGE_NUMBER_BITS;
-}
-
-/* The part of the high half that a lookup compares. */
-static inline uint64_t high_key(uint32_t tag, uint32_t page_lg2) {
-    return (uint64_t)page_lg2 << SIZE_SHIFT | (uint64_t)(tag >> TAG_LOW_BITS) << TAG_HIGH_SHIFT;
-}
-
-#define HIGH_KEY_MASK (UINT64_C(63) << SIZE_SHIFT | UINT64_C(0x1ff) << TAG_HIGH_SHIFT)
+static_assert(IOTLB_WAYS == 4, "select_wide compares four");
 
 enum ciommu_status ciommu_iotlb_init(struct iotlb *iotlb, uint32_t entries, bool portable) {
     memset(iotlb, 0, sizeof *iotlb);
@@ -116,7 +63,8 @@ static inline void store_halves(struct wide_word *entry, struct wide_word value)
 
 static inline void store_entry(struct iotlb *iotlb, uint64_t set, struct wide_word *entry,
                                struct wide_word value) {
-    happens_before(entry); /* the store is a release; pairs with ciommu_iotlb_lookup */
+    /* The store is a release; pairs with iotlb.h: iotlb_find. */
+    happens_before(&iotlb->entries[set * IOTLB_WAYS]);
     if (iotlb->wide && !MUTANT(TORN_ENTRY)) {
         store_wide(entry, value);
         return;
@@ -132,48 +80,28 @@ static inline void store_entry(struct iotlb *iotlb, uint64_t set, struct wide_wo
     store_release(sequence, load_relaxed(sequence) + 1);
 }
 
-static inline bool matches(struct wide_word entry, uint64_t low, uint64_t key, uint32_t needed) {
-    return entry.low == low && (entry.high & HIGH_KEY_MASK) == key &&
-           (entry.high >> RIGHTS_SHIFT & 63) != 0 &&
-           (needed & ~(uint32_t)(entry.high >> RIGHTS_SHIFT)) == 0;
+static inline bool matches(struct wide_word entry, uint64_t low, uint64_t key) {
+    return entry.low == low && (entry.high & iotlb_key_mask.high) == key;
 }
 
-static inline void decode(struct wide_word entry, uint32_t page_lg2, struct leaf *out) {
-    out->address = (entry.high & OUTPUT_MASK) << 12;
-    out->rights = (uint32_t)(entry.high >> RIGHTS_SHIFT & 63);
-    out->page_lg2 = page_lg2;
-    out->attributes = (uint32_t)(entry.high >> ATTRIBUTES_SHIFT & 7);
-}
-
-bool ciommu_iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova, uint32_t page_lg2,
-                         uint32_t needed, struct leaf *out) {
-    uint64_t set = set_index(iotlb, tag, iova, page_lg2);
+uint64_t ciommu_iotlb_find_halves(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                                  uint32_t page_lg2) {
+    uint64_t set = iotlb_set(iotlb, tag, iova, page_lg2);
     const struct wide_word *ways = &iotlb->entries[set * IOTLB_WAYS];
-    uint64_t low = low_half(tag, iova, page_lg2);
-    uint64_t key = high_key(tag, page_lg2);
-    if (likely(iotlb->wide)) {
-        for (unsigned way = 0; way < IOTLB_WAYS; way++) {
-            struct wide_word entry =
-                MUTANT(TORN_ENTRY) ? load_halves(&ways[way]) : load_wide(&ways[way]);
-            if (matches(entry, low, key, needed)) {
-                happens_after(&ways[way]); /* the load is an acquire; pairs with store_entry */
-                decode(entry, page_lg2, out);
-                return true;
-            }
-        }
-        return false;
-    }
-    uint32_t before = load_acquire(&iotlb->sequences[set]);
+    uint64_t low = iotlb_low(tag, iova, page_lg2);
+    uint64_t key = iotlb_high_key(tag, page_lg2);
+    bool bracketed = !iotlb->wide; /* a mutant is not */
+    uint32_t before = bracketed ? load_acquire(&iotlb->sequences[set]) : 0;
     for (unsigned way = 0; way < IOTLB_WAYS && (before & 1) == 0; way++) {
         struct wide_word entry = load_halves(&ways[way]);
-        if (matches(entry, low, key, needed)) {
+        if (matches(entry, low, key)) {
             fence_acquire(); /* pairs with store_entry */
-            happens_after(&ways[way]);
-            decode(entry, page_lg2, out);
-            return load_relaxed(&iotlb->sequences[set]) == before;
+            happens_after(ways);
+            bool whole = !bracketed || load_relaxed(&iotlb->sequences[set]) == before;
+            return whole ? entry.high : 0;
         }
     }
-    return false;
+    return 0;
 }
 
 static bool stripe_try_lock(uint32_t *stripe) {
@@ -201,7 +129,7 @@ static unsigned victim(const struct wide_word *ways, uint64_t low, uint64_t key,
     unsigned choice = (unsigned)seed % IOTLB_WAYS;
     for (unsigned way = 0; way < IOTLB_WAYS; way++) {
         struct wide_word entry = load_halves(&ways[way]);
-        if (entry.low == low && (entry.high & HIGH_KEY_MASK) == key) {
+        if (matches(entry, low, key)) {
             return way;
         }
         if (entry.high == 0) {
@@ -213,7 +141,7 @@ static unsigned victim(const struct wide_word *ways, uint64_t low, uint64_t key,
 
 void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const struct leaf *leaf,
                          const uint64_t *generation, uint64_t expected, uint64_t seed) {
-    uint64_t set = set_index(iotlb, tag, iova, leaf->page_lg2);
+    uint64_t set = iotlb_set(iotlb, tag, iova, leaf->page_lg2);
     uint32_t *stripe = &iotlb->stripes[set & iotlb->stripe_mask];
     if (!stripe_try_lock(stripe)) {
         return;
@@ -222,12 +150,12 @@ void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const
     if (load_seq_cst(generation) == expected || MUTANT(INSERT_UNCHECKED)) {
         yield_point(CIOMMU_YIELD_INSERTING);
         struct wide_word *ways = &iotlb->entries[set * IOTLB_WAYS];
-        uint64_t key = high_key(tag, leaf->page_lg2);
+        uint64_t key = iotlb_high_key(tag, leaf->page_lg2);
         struct wide_word value = {
-            .low = low_half(tag, iova, leaf->page_lg2),
-            .high = (leaf->address >> 12 & OUTPUT_MASK) |
-                    (uint64_t)(leaf->rights & 63) << RIGHTS_SHIFT | key |
-                    (uint64_t)(leaf->attributes & 7) << ATTRIBUTES_SHIFT,
+            .low = iotlb_low(tag, iova, leaf->page_lg2),
+            .high = (leaf->address >> 12 & IOTLB_OUTPUT_MASK) |
+                    (uint64_t)(leaf->rights & 63) << IOTLB_RIGHTS_SHIFT | key |
+                    (uint64_t)(leaf->attributes & 7) << IOTLB_ATTRIBUTES_SHIFT,
         };
         store_entry(iotlb, set, &ways[victim(ways, value.low, key, seed)], value);
     }
@@ -235,15 +163,15 @@ void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const
 }
 
 void ciommu_iotlb_clear_page(struct iotlb *iotlb, uint32_t tag, uint64_t iova, uint32_t page_lg2) {
-    uint64_t set = set_index(iotlb, tag, iova, page_lg2);
+    uint64_t set = iotlb_set(iotlb, tag, iova, page_lg2);
     struct wide_word *ways = &iotlb->entries[set * IOTLB_WAYS];
-    uint64_t low = low_half(tag, iova, page_lg2);
-    uint64_t key = high_key(tag, page_lg2);
+    uint64_t low = iotlb_low(tag, iova, page_lg2);
+    uint64_t key = iotlb_high_key(tag, page_lg2);
     uint32_t *stripe = &iotlb->stripes[set & iotlb->stripe_mask];
     stripe_lock(stripe);
     for (unsigned way = 0; way < IOTLB_WAYS; way++) {
         struct wide_word entry = load_halves(&ways[way]);
-        if (entry.low == low && (entry.high & HIGH_KEY_MASK) == key) {
+        if (matches(entry, low, key)) {
             store_entry(iotlb, set, &ways[way], (struct wide_word){0, 0});
         }
     }

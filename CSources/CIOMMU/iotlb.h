@@ -40,6 +40,15 @@
 #define IOTLB_TAG_BITS 28u
 #define IOTLB_TAG_MAX ((1u << IOTLB_TAG_BITS) - 1)
 
+#define IOTLB_PAGE_BITS 45u
+#define IOTLB_PAGE_MASK ((UINT64_C(1) << IOTLB_PAGE_BITS) - 1)
+#define IOTLB_OUTPUT_MASK ((UINT64_C(1) << 40) - 1)
+#define IOTLB_RIGHTS_SHIFT 40u
+#define IOTLB_SIZE_SHIFT 46u
+#define IOTLB_ATTRIBUTES_SHIFT 52u
+#define IOTLB_TAG_HIGH_SHIFT 55u
+#define IOTLB_TAG_LOW_BITS 19u
+
 /* Rights as caches keep them: bits 0-2 user R W X, bits 3-5 privileged R W X. */
 #define RIGHTS_USER(rights) ((rights) & 7u)
 #define RIGHTS_PRIVILEGED(rights) ((rights) >> 3 & 7u)
@@ -63,13 +72,92 @@ struct iotlb {
     bool wide; /* 16-byte loads and CRC32C are there */
 };
 
+static inline uint64_t hash_crc32c(uint64_t value) {
+#if defined(__x86_64__)
+    uint64_t crc = 0;
+    __asm__("crc32q %1, %0" : "+r"(crc) : "r"(value));
+    return crc;
+#else
+    return value;
+#endif
+}
+
+/* Full avalanche: xor-shift and multiply, three rounds. */
+static inline uint64_t hash_rounds(uint64_t value) {
+    value ^= value >> 33;
+    value *= UINT64_C(0xff51afd7ed558ccd);
+    value ^= value >> 33;
+    value *= UINT64_C(0xc4ceb9fe1a85ec53);
+    return value ^ value >> 33;
+}
+
+/* iotlb_find where entries are loaded by halves. */
+uint64_t ciommu_iotlb_find_halves(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                                  uint32_t page_lg2);
+
 /* `entries` is 0 or a power of two, at least IOTLB_WAYS. */
 enum ciommu_status ciommu_iotlb_init(struct iotlb *iotlb, uint32_t entries, bool portable);
 void ciommu_iotlb_fini(struct iotlb *iotlb);
 
+/* The set that a page falls into. CRC32C spreads strided page numbers over the sets; a
+ * multiplicative hash resonates with some strides. */
+static inline uint64_t iotlb_set(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                                 uint32_t page_lg2) {
+    uint64_t page =
+        (iova >> 12 & IOTLB_PAGE_MASK) >> (page_lg2 - 12); /* the bits that iotlb_low keeps */
+    uint64_t key = page ^ (uint64_t)tag << 36 ^ (uint64_t)page_lg2 << 30;
+    return (likely(iotlb->wide) ? hash_crc32c(key) : hash_rounds(key)) & iotlb->set_mask;
+}
+
+static inline uint64_t iotlb_low(uint32_t tag, uint64_t iova, uint32_t page_lg2) {
+    uint64_t page = iova >> page_lg2 << (page_lg2 - 12) & IOTLB_PAGE_MASK;
+    return page | (uint64_t)tag << IOTLB_PAGE_BITS;
+}
+
+/* The part of the high half that a lookup compares. */
+static inline uint64_t iotlb_high_key(uint32_t tag, uint32_t page_lg2) {
+    return (uint64_t)page_lg2 << IOTLB_SIZE_SHIFT | (uint64_t)(tag >> IOTLB_TAG_LOW_BITS)
+                                                        << IOTLB_TAG_HIGH_SHIFT;
+}
+
+/* What a lookup compares of an entry. */
+static const struct wide_word iotlb_key_mask = {
+    UINT64_MAX, UINT64_C(63) << IOTLB_SIZE_SHIFT | UINT64_C(0x1ff) << IOTLB_TAG_HIGH_SHIFT};
+
+/* The high half of the entry for the page of `iova` at one size, or 0. */
+static inline uint64_t iotlb_find(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                                  uint32_t page_lg2) {
+    if (unlikely(!iotlb->wide || MUTANT(TORN_ENTRY))) {
+        return ciommu_iotlb_find_halves(iotlb, tag, iova, page_lg2);
+    }
+    const struct wide_word *set =
+        &iotlb->entries[iotlb_set(iotlb, tag, iova, page_lg2) * IOTLB_WAYS];
+    const struct wide_word key = {iotlb_low(tag, iova, page_lg2), iotlb_high_key(tag, page_lg2)};
+    uint64_t high = select_wide(set, key, &iotlb_key_mask);
+    happens_after(set); /* the loads are acquires; pairs with iotlb.c: store_entry */
+    return high;
+}
+
 /* Looks for the page of `iova` at one size, with at least the `needed` rights. */
-bool ciommu_iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova, uint32_t page_lg2,
-                         uint32_t needed, struct leaf *out);
+static inline bool iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                                uint32_t page_lg2, uint32_t needed, struct leaf *out) {
+    uint64_t high = iotlb_find(iotlb, tag, iova, page_lg2);
+    uint32_t rights = (uint32_t)(high >> IOTLB_RIGHTS_SHIFT & 63);
+    if (rights == 0 || (needed & ~rights) != 0) {
+        return false;
+    }
+    out->address = (high & IOTLB_OUTPUT_MASK) << 12;
+    out->rights = rights;
+    out->page_lg2 = page_lg2;
+    out->attributes = (uint32_t)(high >> IOTLB_ATTRIBUTES_SHIFT & 7);
+    return true;
+}
+
+/* Fetches the set of a page ahead of its lookup. */
+static inline void iotlb_prefetch(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                                  uint32_t page_lg2) {
+    __builtin_prefetch(&iotlb->entries[iotlb_set(iotlb, tag, iova, page_lg2) * IOTLB_WAYS]);
+}
 
 /* Inserts unless the stripe is busy or `*generation` is no longer `expected`. `seed` picks the
  * victim. */
@@ -81,9 +169,5 @@ void ciommu_iotlb_clear_page(struct iotlb *iotlb, uint32_t tag, uint64_t iova, u
 
 /* Clears everything: when tags run out. */
 void ciommu_iotlb_clear(struct iotlb *iotlb);
-
-/* The set that a page falls into; for tests of the distribution. */
-uint64_t ciommu_iotlb_set(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
-                          uint32_t page_lg2);
 
 #endif

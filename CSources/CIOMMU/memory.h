@@ -66,15 +66,15 @@ struct ciommu_memory {
     struct deferrals deferrals;
 };
 
-/* A range that a port met last; empty when first > last. */
+/* A range that a port met last; empty when `length` is 0. */
 struct memory_window {
     uint64_t first;
-    uint64_t last;
+    uint64_t length;
     unsigned char *host;
     uint32_t rights;
 };
 
-#define MEMORY_NO_WINDOW ((struct memory_window){.first = 1, .last = 0})
+#define MEMORY_NO_WINDOW ((struct memory_window){.length = 0})
 
 /* Registers and unregisters a user. Unregistering does not drain. */
 void ciommu_memory_join(struct ciommu_memory *memory, struct memory_user *user);
@@ -87,13 +87,13 @@ const struct memory_range *ciommu_memory_find(const struct memory_map *map, uint
  * inside a section. */
 static inline unsigned char *ciommu_memory_host(const struct ciommu_memory *memory,
                                                 struct memory_window *window, uint64_t address) {
-    if (unlikely(address - window->first > window->last - window->first ||
-                 window->first > window->last)) {
+    if (unlikely(address - window->first >= window->length)) {
         const struct memory_range *range = ciommu_memory_find(load_acquire(&memory->map), address);
         if (range == NULL) {
             return NULL;
         }
-        *window = (struct memory_window){range->first, range->last, range->host, range->rights};
+        *window = (struct memory_window){range->first, range->last - range->first + 1, range->host,
+                                         range->rights};
     }
     return window->host + (address - window->first);
 }

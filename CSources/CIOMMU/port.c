@@ -173,10 +173,7 @@ void ciommu_port_enter(struct ciommu_port *port) {
 }
 
 void ciommu_port_leave(struct ciommu_port *port) {
-    if (port->head.depth == 1) {
-        yield_point(CIOMMU_YIELD_LEAVING);
-    }
-    ciommu_leave(port);
+    port_leave(port);
 }
 
 bool ciommu_ats_token_valid(const struct ciommu_port *port, const struct ciommu_ats_token *token) {

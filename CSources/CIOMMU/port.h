@@ -76,10 +76,33 @@ struct resolved {
     bool legacy;
 };
 
+/* What a binding says to requests of one privilege: all that stands between them and a leaf, in
+ * the form in which a hit needs it (resolve.h: ciommu_grant). */
+struct grant {
+    struct ciommu_space *space; /* NULL: nothing is taken from caches */
+    uint64_t birth;             /* of the space */
+    const struct space_shape *shape;
+    uint64_t bias; /* an input address is legal if its sum with `bias` has no bit of `outside` */
+    uint64_t outside;
+    uint32_t attributes; /* CIOMMU_ATTRIBUTE_* of every answer */
+    uint8_t shift;       /* to the half of the rights that counts: 0 user, 3 privileged */
+    uint8_t usable;      /* the rights that an entry may grant, both halves */
+    bool explicit_pasid; /* without, the half that counts stands for both */
+    bool passes;         /* the output is the input */
+    bool short_way;      /* a plain request may be answered from here */
+    bool fault_disabled;
+    bool legacy;
+};
+
 struct binding_slot {
     uint64_t requester; /* UINT64_MAX = empty */
+    struct grant grant; /* to plain requests (translate.c) */
     struct resolved resolved;
-};
+} __attribute__((aligned(64)));
+
+static inline uint64_t binding_slot(uint64_t requester) {
+    return (requester ^ requester >> 4 ^ requester >> 32) % BINDING_SLOTS;
+}
 
 /* A paging table that a walk came through. One cache line. */
 struct walk_entry {
@@ -161,6 +184,22 @@ void ciommu_port_recycle(struct ciommu_port *port);
 
 static inline bool port_is_inside(const struct ciommu_port *port) {
     return port->head.depth != 0;
+}
+
+/* ciommu_port_enter and _leave, inlined where nothing watches sections. */
+static inline void port_enter(struct ciommu_port *port) {
+#ifdef CIOMMU_INTERNAL_CHECKS
+    ciommu_port_enter(port);
+#else
+    ciommu_enter(port);
+#endif
+}
+
+static inline void port_leave(struct ciommu_port *port) {
+    if (port->head.depth == 1) {
+        yield_point(CIOMMU_YIELD_LEAVING);
+    }
+    ciommu_leave(port);
 }
 
 /* Borrows a pooled port, lock-free, in at most one pass over the pool; NULL when all are taken. */

@@ -26,11 +26,11 @@ extern char ciommu_rcu_edge; /* names the grace periods to ThreadSanitizer */
 
 typedef void (*ciommu_rcu_callback)(struct rcu_head *head);
 
-static inline void ciommu_rcu_lock(void) {
+static inline __attribute__((always_inline)) void ciommu_rcu_lock(void) {
     urcu_bp_read_lock();
 }
 
-static inline void ciommu_rcu_unlock(void) {
+static inline __attribute__((always_inline)) void ciommu_rcu_unlock(void) {
     happens_before(&ciommu_rcu_edge);
     urcu_bp_read_unlock();
 }

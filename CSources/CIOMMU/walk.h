@@ -46,8 +46,8 @@ struct walker {
     const struct ciommu_memory *memory;
     const struct space_shape *shape;
     const struct ciommu_space *space;  /* whose walk-cache entries may be used; NULL = none */
+    uint64_t walk_generation;          /* of it, read before the walk */
     const struct ciommu_space *parent; /* the same for the second stage of a nested space */
-    uint64_t walk_generation;          /* of space, read before the walk */
     uint64_t parent_walk_generation;
     uint32_t access; /* READ, WRITE, EXECUTE; none = probe */
     bool privileged;
@@ -79,12 +79,6 @@ static inline bool is_canonical(uint64_t input, uint32_t bits) {
     return (uint64_t)((int64_t)(input << unused) >> unused) == input;
 }
 
-/* May the space translate `input` at all? The IOTLB keeps too few bits of an address to tell. */
-static inline bool is_input(const struct space_shape *shape, uint64_t input) {
-    return shape->kind == SPACE_SECOND ? input <= shape->second.input_last
-                                       : is_canonical(input, shape->first.input_bits);
-}
-
 /* Records an entry for ciommu_trace. */
 void ciommu_trace_step(struct trace *trace, uint32_t table, uint32_t level, uint64_t address,
                        uint64_t input, const uint64_t *words, uint32_t count);
@@ -109,6 +103,8 @@ struct walk_format {
     uint64_t present; /* any of these bits: present */
     uint8_t ad_snoop; /* codes; 0 = the stage's own table */
     uint8_t ad_failed;
+    /* Opening a table walks itself, and tells its faults by where this walk stands. */
+    bool nested;
     uint32_t (*absent)(const struct stage_shape *stage, uint32_t access);
     /* Everything about one entry but the rights of a leaf; 0 = fine. */
     uint32_t (*check)(const struct walker *walker, const struct stage_shape *stage, uint64_t entry,
@@ -143,6 +139,13 @@ static inline uint64_t entry_offset(uint64_t input, uint32_t level) {
 static inline void walk_at(struct walker *walker, uint32_t level, uint64_t entry_address) {
     walker->fault.level = level;
     walker->fault.entry_address = entry_address;
+}
+
+/* Where it stands, and what it has been granted so far. */
+static always_inline void walk_stands(struct walker *walker, uint32_t level, uint64_t entry_address,
+                                      uint32_t rights) {
+    walk_at(walker, level, entry_address);
+    walker->fault.found = walker->privileged ? RIGHTS_PRIVILEGED(rights) : RIGHTS_USER(rights);
 }
 
 /* Host memory of a table page, through the port's table window. */
@@ -203,8 +206,7 @@ static always_inline void remember_table(const struct walker *walker,
 
 enum mark_result { MARKED, MARK_LOST, MARK_FAILED };
 
-/* Sets `missing` in the entry that was judged as `*entry`. Lost: `*entry` is what stands there now.
- */
+/* Sets `missing` in the entry that was judged as `*entry`. */
 static always_inline enum mark_result mark(struct walker *walker, const struct walk_format *format,
                                            const struct stage_shape *stage,
                                            const struct table *table, uint64_t offset,
@@ -250,69 +252,82 @@ struct judged {
     bool leaf;
 };
 
-/* Judges the entry at `offset` and marks it, again and again while the guest changes it in between.
- * A leaf goes into `*out`. */
-static always_inline bool visit_entry(struct walker *walker, const struct walk_format *format,
-                                      const struct stage_shape *stage, const struct table *table,
-                                      uint32_t level, uint32_t rights, uint64_t input,
-                                      uint32_t access, bool judge, struct judged *judged,
-                                      struct leaf *out) {
+enum visit {
+    VISITED,
+    VISIT_AGAIN, /* the guest changed the entry before it could be marked */
+    VISIT_FAILED
+};
+
+/* Judges the entry at `offset`, and marks it. A leaf goes into `*out`. */
+static always_inline enum visit visit_entry(struct walker *walker, const struct walk_format *format,
+                                            const struct stage_shape *stage,
+                                            const struct table *table, uint32_t level,
+                                            uint32_t rights, uint64_t input, uint32_t access,
+                                            bool judge, struct judged *judged, struct leaf *out) {
     uint64_t offset = entry_offset(input, level);
     uint64_t entry = load_acquire((const uint64_t *)(const void *)(table->host + offset));
-    for (uint32_t attempt = 0; attempt < UPDATE_ATTEMPTS; attempt++) {
-        if (unlikely(walker->trace != NULL)) {
-            /* Where the host's own tables lie is nobody's business. */
-            uint64_t at = stage->host_tables ? 0 : table->address + offset;
-            bool hidden = stage->host_tables && level != 0 && (entry & LARGE_PAGE) == 0;
-            uint64_t shown = hidden ? entry & ~stage->address_mask : entry;
-            ciommu_trace_step(walker->trace, format->table, level, at, input, &shown, 1);
-        }
-        walk_at(walker, level, table->address + offset);
-        if ((entry & format->present) == 0) {
-            walker->fault.found = 0;
-            return walk_fails(walker, format->absent(stage, access));
-        }
-        judged->leaf = level == 0 || ((entry & LARGE_PAGE) != 0 && level <= LARGE_LEVEL_MOST);
-        judged->rights = rights & format->rights(stage, entry);
-        walker->fault.found =
-            walker->privileged ? RIGHTS_PRIVILEGED(judged->rights) : RIGHTS_USER(judged->rights);
-        uint32_t code = format->check(walker, stage, entry, level, judged->leaf);
-        if (code == 0 && judged->leaf) {
-            code = format->deny(walker, stage, access, &judged->rights);
-        }
-        if (unlikely(code != 0)) {
-            return walk_fails(walker, code);
-        }
-        if (judged->leaf &&
-            !take_leaf(walker, format, stage, level, entry, judged->rights, input, judge, out)) {
-            return false;
-        }
-        bool writes = judged->leaf && (access & CIOMMU_WRITE) != 0;
-        uint64_t missing = (stage->accessed | (writes ? stage->dirty : 0)) & ~entry;
-        judged->entry = entry;
-        if (likely(missing == 0)) {
-            return true;
-        }
-        if (!walker->update) {
-            walker->complete = walker->complete && (missing & stage->accessed) == 0;
-            return true;
-        }
-        walk_at(walker, level, table->address + offset);
-        enum mark_result marked = mark(walker, format, stage, table, offset, missing, &entry);
-        if (marked != MARK_LOST) {
-            judged->entry = entry;
-            return marked == MARKED;
-        }
+    uint64_t where = table->address + offset;
+    if (unlikely(walker->trace != NULL)) {
+        /* Where the host's own tables lie is nobody's business. */
+        bool hidden = stage->host_tables && level != 0 && (entry & LARGE_PAGE) == 0;
+        uint64_t shown = hidden ? entry & ~stage->address_mask : entry;
+        ciommu_trace_step(walker->trace, format->table, level, stage->host_tables ? 0 : where,
+                          input, &shown, 1);
     }
-    return walk_fails(walker, format->ad_failed != 0 ? format->ad_failed : stage->codes->ad_failed);
+    if (unlikely((entry & format->present) == 0)) {
+        walk_stands(walker, level, where, 0);
+        (void)walk_fails(walker, format->absent(stage, access));
+        return VISIT_FAILED;
+    }
+    uint32_t granted = rights & format->rights(stage, entry);
+    judged->entry = entry;
+    judged->leaf = level == 0 || ((entry & LARGE_PAGE) != 0 && level <= LARGE_LEVEL_MOST);
+    judged->rights = granted;
+    uint32_t code = format->check(walker, stage, entry, level, judged->leaf);
+    if (code == 0 && judged->leaf) {
+        code = format->deny(walker, stage, access, &judged->rights);
+    }
+    if (format->nested || judged->leaf || unlikely(code != 0)) {
+        walk_stands(walker, level, where, granted);
+    }
+    if (unlikely(code != 0)) {
+        (void)walk_fails(walker, code);
+        return VISIT_FAILED;
+    }
+    if (judged->leaf &&
+        !take_leaf(walker, format, stage, level, entry, judged->rights, input, judge, out)) {
+        return VISIT_FAILED;
+    }
+    bool writes = judged->leaf && (access & CIOMMU_WRITE) != 0;
+    uint64_t missing = (stage->accessed | (writes ? stage->dirty : 0)) & ~entry;
+    if (likely(missing == 0)) {
+        return VISITED;
+    }
+    if (!walker->update) {
+        walker->complete = walker->complete && (missing & stage->accessed) == 0;
+        return VISITED;
+    }
+    if (!format->nested && !judged->leaf) {
+        walk_stands(walker, level, where, granted);
+    } else { /* `found` is known, perhaps from the other stage */
+        walk_at(walker, level, where);
+    }
+    switch (mark(walker, format, stage, table, offset, missing, &judged->entry)) {
+    case MARKED:
+        return VISITED;
+    case MARK_LOST:
+        return VISIT_AGAIN;
+    default:
+        return VISIT_FAILED;
+    }
 }
 
-/* The generic walker. `space` NULL: no walk cache. */
-static always_inline bool walk_stage(struct walker *walker, const struct walk_format *format,
-                                     const struct stage_shape *stage,
-                                     const struct ciommu_space *space, uint64_t walk_generation,
-                                     uint64_t input, uint32_t access, bool judge,
-                                     struct leaf *out) {
+/* One attempt of walk_stage. */
+static always_inline enum visit walk_once(struct walker *walker, const struct walk_format *format,
+                                          const struct stage_shape *stage,
+                                          const struct ciommu_space *space,
+                                          uint64_t walk_generation, uint64_t input, uint32_t access,
+                                          bool judge, struct leaf *out) {
     struct table table;
     uint32_t level = stage->levels - 1;
     uint32_t rights = 63;
@@ -320,33 +335,58 @@ static always_inline bool walk_stage(struct walker *walker, const struct walk_fo
     if (!cached ||
         !known_table(walker, space, walk_generation, input, access, &table, &level, &rights)) {
         walk_at(walker, level, stage->roots[0] + entry_offset(input, level));
-        if (!format->open(walker, stage, stage->roots[0], true, &table)) {
-            return false;
+        if (unlikely(!format->open(walker, stage, stage->roots[0], true, &table))) {
+            return VISIT_FAILED;
         }
     }
     for (;;) {
         struct judged judged;
-        if (!visit_entry(walker, format, stage, &table, level, rights, input, access, judge,
-                         &judged, out)) {
-            return false;
+        enum visit visit = visit_entry(walker, format, stage, &table, level, rights, input, access,
+                                       judge, &judged, out);
+        if (unlikely(visit != VISITED)) {
+            return visit;
         }
         if (judged.leaf) {
             if ((stage->dirty & ~judged.entry) != 0 && !MUTANT(RIGHTS_WITHOUT_D)) {
                 out->rights &= ~(uint32_t)RIGHTS_BOTH(CIOMMU_WRITE);
             }
-            return true;
+            return VISITED;
         }
         rights = judged.rights;
         level--;
         uint64_t below = judged.entry & stage->address_mask;
-        walk_at(walker, level, below + entry_offset(input, level));
-        if (!format->open(walker, stage, below, false, &table)) {
-            return false;
+        if (format->nested) {
+            walk_at(walker, level, below + entry_offset(input, level));
+        }
+        if (unlikely(!format->open(walker, stage, below, false, &table))) {
+            if (!format->nested) {
+                walk_stands(walker, level, below + entry_offset(input, level), rights);
+            }
+            return VISIT_FAILED;
         }
         if (cached && walker->complete && level < 2) {
             remember_table(walker, space, walk_generation, input, &table, level, rights);
         }
     }
+}
+
+/* The generic walker. `space` NULL: no walk cache. An entry that the guest changes before it is
+ * marked is judged anew by another walk, which finds the entries above marked. */
+static always_inline bool walk_stage(struct walker *walker, const struct walk_format *format,
+                                     const struct stage_shape *stage,
+                                     const struct ciommu_space *space, uint64_t walk_generation,
+                                     uint64_t input, uint32_t access, bool judge,
+                                     struct leaf *out) {
+    const uint32_t stage_at = walker->fault.stage;
+    for (uint32_t attempt = 0; attempt < UPDATE_ATTEMPTS; attempt++) {
+        enum visit visit =
+            walk_once(walker, format, stage, space, walk_generation, input, access, judge, out);
+        if (likely(visit != VISIT_AGAIN)) {
+            return visit == VISITED;
+        }
+        walker->fault.stage = stage_at; /* a nested walk may have moved it */
+    }
+    return walk_fails(walker, format->ad_failed != 0 ? format->ad_failed : stage->codes->ad_failed);
 }
 
 #endif

@@ -41,6 +41,41 @@ static inline void store_wide(struct wide_word *word, struct wide_word value) {
 #endif
 }
 
+/* Of four words in a row, the high half of one that agrees with `key` in the bits of `mask`, or
+ * 0. Each word is loaded once, whole, at a moment of its own: two may agree if one was cleared
+ * and the other stored meanwhile, so one is taken, never a mixture. Which one agrees decides no
+ * branch, because nobody could foresee it. */
+static inline uint64_t select_wide(const struct wide_word *words, struct wide_word key,
+                                   const struct wide_word *mask) {
+    uint64_t high = 0;
+#if defined(__x86_64__)
+#define SELECT(offset)                                                                             \
+    "vmovdqa " offset "(%[words]), %%xmm2\n\t"                                                     \
+    "vpand %%xmm1, %%xmm2, %%xmm3\n\t"                                                             \
+    "vpcmpeqq %%xmm0, %%xmm3, %%xmm3\n\t"                                                          \
+    "vpshufd $0x4e, %%xmm3, %%xmm4\n\t"                                                            \
+    "vpand %%xmm4, %%xmm3, %%xmm3\n\t"                                                             \
+    "vpblendvb %%xmm3, %%xmm2, %%xmm5, %%xmm5\n\t"
+    __asm__ volatile(
+        "vmovq %[low], %%xmm0\n\t"
+        "vpinsrq $1, %[key], %%xmm0, %%xmm0\n\t"
+        "vmovdqa %[mask], %%xmm1\n\t"
+        "vpxor %%xmm5, %%xmm5, %%xmm5\n\t" SELECT("") SELECT("16") SELECT("32")
+            SELECT("48") "vpextrq $1, %%xmm5, %[high]"
+        : [high] "=r"(high)
+        : [words] "r"(words), [low] "r"(key.low), [key] "r"(key.high), [mask] "m"(*mask)
+        : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "memory");
+#undef SELECT
+#else
+    for (unsigned word = 0; word < 4; word++) {
+        bool agrees =
+            (words[word].low & mask->low) == key.low && (words[word].high & mask->high) == key.high;
+        high = agrees ? words[word].high : high;
+    }
+#endif
+    return high;
+}
+
 static inline bool processor_has_wide_loads(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();

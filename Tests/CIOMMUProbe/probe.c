@@ -165,7 +165,7 @@ double probe_iotlb_crowding(uint32_t entries, uint32_t pages, uint64_t stride, b
     uint32_t *counts = calloc(sets, sizeof *counts);
     uint32_t most = 0;
     for (uint32_t page = 0; counts != NULL && page < pages; page++) {
-        uint64_t set = ciommu_iotlb_set(&iotlb, 5, page * stride * PAGE, 12);
+        uint64_t set = iotlb_set(&iotlb, 5, page * stride * PAGE, 12);
         counts[set]++;
         most = counts[set] > most ? counts[set] : most;
     }

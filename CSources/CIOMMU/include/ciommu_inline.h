@@ -110,13 +110,11 @@ static inline uint64_t ciommu_first_level_slot(uint64_t page, uint64_t requester
     return page ^ (page >> 9) ^ requester ^ (requester >> 21) ^ (requester >> 35);
 }
 
-/* Looks one byte up in the port's first level. Inside a section only. True on a hit that grants
- * `access` (which must contain R, W or X):
- * `*segment` then covers from iova to the end of what is contiguous, rights of the asked privilege.
- * False says nothing: ask ciommu_translate. */
-static inline bool ciommu_first_level_lookup(struct ciommu_port *port, uint32_t source,
-                                             uint32_t pasid, uint64_t iova, uint32_t access,
-                                             struct ciommu_segment *segment) {
+/* The entry of the port's first level that grants `access` (which must contain R, W or X) to the
+ * byte, or NULL, which says nothing. Inside a section only. Counts the hit. */
+static inline __attribute__((always_inline)) const struct ciommu_first_level_entry *
+ciommu_first_level_find(struct ciommu_port *port, uint32_t source, uint32_t pasid, uint64_t iova,
+                        uint32_t access) {
     struct ciommu_port_head *head = ciommu_head_of(port);
     uint64_t page = iova >> 12;
     uint64_t requester = ciommu_requester(source, pasid);
@@ -125,21 +123,46 @@ static inline bool ciommu_first_level_lookup(struct ciommu_port *port, uint32_t 
     uint32_t needed = ciommu_rights_needed(access);
     if (entry->page != page || entry->requester != requester ||
         (needed & ~(uint32_t)entry->rights) != 0) {
-        return false;
+        return NULL;
     }
     if (__builtin_expect(entry->epoch != head->epoch, 0) && !ciommu_port_revalidate(port, entry)) {
-        return false;
+        return NULL;
     }
-    uint64_t offset = iova & 0xfffu;
+    __atomic_store_n(&head->hits, head->hits + 1, __ATOMIC_RELAXED);
+    return entry;
+}
+
+/* The host byte of `iova` in a page of the first level, where the memory permits `access`. */
+static inline unsigned char *ciommu_first_level_host(const struct ciommu_first_level_entry *entry,
+                                                     uint64_t iova, uint32_t access) {
     bool reachable =
         entry->host != NULL && (access & CIOMMU_WRITE & ~(uint32_t)entry->host_rights) == 0;
+    return reachable ? entry->host + (iova & 0xfffu) : NULL;
+}
+
+/* The rights of a page of the first level for the privilege in `access`. */
+static inline uint32_t ciommu_first_level_rights(const struct ciommu_first_level_entry *entry,
+                                                 uint32_t access) {
+    return ((access & CIOMMU_PRIVILEGED) != 0 ? entry->rights >> 3 : entry->rights) & 7u;
+}
+
+/* Looks one byte up in the port's first level, as above. True on a hit: `*segment` then covers
+ * from iova to the end of what is contiguous, rights of the asked privilege. False says nothing:
+ * ask ciommu_translate. */
+static inline bool ciommu_first_level_lookup(struct ciommu_port *port, uint32_t source,
+                                             uint32_t pasid, uint64_t iova, uint32_t access,
+                                             struct ciommu_segment *segment) {
+    const struct ciommu_first_level_entry *entry =
+        ciommu_first_level_find(port, source, pasid, iova, access);
+    if (entry == NULL) {
+        return false;
+    }
     segment->iova = iova;
-    segment->address = entry->address + offset;
-    segment->host = reachable ? entry->host + offset : NULL;
+    segment->address = entry->address + (iova & 0xfffu);
+    segment->host = ciommu_first_level_host(entry, iova, access);
     segment->length = entry->last - iova + 1;
-    segment->rights = ((access & CIOMMU_PRIVILEGED) != 0 ? entry->rights >> 3 : entry->rights) & 7u;
+    segment->rights = ciommu_first_level_rights(entry, access);
     segment->page_lg2 = entry->page_lg2;
-    __atomic_store_n(&head->hits, head->hits + 1, __ATOMIC_RELAXED);
     return true;
 }
 

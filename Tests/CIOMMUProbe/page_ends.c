@@ -272,13 +272,16 @@ static void detach_across(struct page_device *device, const struct ciommu_page_a
     EXPECT(bench, ciommu_device_detach(other->device, NULL, other->pasid) == CIOMMU_OK);
 }
 
-static void handlers_that_detach_each_other(struct page_bench *bench) {
+/* Each of two devices has a group; they are answered at once in two threads, with `hook` in both
+ * handlers. */
+static void answer_across(struct page_bench *bench,
+                          void (*hook)(struct page_device *, const struct ciommu_page_answer *)) {
     struct ciommu_page_group group;
     struct ciommu_page pages[16];
     pthread_t thread;
     crossing = 0;
-    DEVICE(0)->hook = detach_across;
-    DEVICE(1)->hook = detach_across;
+    DEVICE(0)->hook = hook;
+    DEVICE(1)->hook = hook;
     EXPECT(bench, page_ask(DEVICE(0), 1, 1, R, LAST) == CIOMMU_OK);
     EXPECT(bench, page_ask(DEVICE(1), 2, 2, R, LAST) == CIOMMU_OK);
     EXPECT(bench, NEXT(group, pages) == CIOMMU_OK && NEXT(group, pages) == CIOMMU_OK);
@@ -286,6 +289,10 @@ static void handlers_that_detach_each_other(struct page_bench *bench) {
     EXPECT(bench, ciommu_page_respond(bench->queue, 2, CIOMMU_PAGE_SUCCESS) == CIOMMU_OK);
     pthread_join(thread, NULL);
     EXPECT(bench, page_count(DEVICE(0)) == 1 && page_count(DEVICE(1)) == 1);
+}
+
+static void handlers_that_detach_each_other(struct page_bench *bench) {
+    answer_across(bench, detach_across);
 }
 
 /* The first of two groups with one response has a handler that ends the other one's interface. */
@@ -395,19 +402,7 @@ static void end_across(struct page_device *device, const struct ciommu_page_answ
 }
 
 static void handlers_that_end_each_other(struct page_bench *bench) {
-    struct ciommu_page_group group;
-    struct ciommu_page pages[16];
-    pthread_t thread;
-    crossing = 0;
-    DEVICE(0)->hook = end_across;
-    DEVICE(1)->hook = end_across;
-    EXPECT(bench, page_ask(DEVICE(0), 1, 1, R, LAST) == CIOMMU_OK);
-    EXPECT(bench, page_ask(DEVICE(1), 2, 2, R, LAST) == CIOMMU_OK);
-    EXPECT(bench, NEXT(group, pages) == CIOMMU_OK && NEXT(group, pages) == CIOMMU_OK);
-    pthread_create(&thread, NULL, respond_first, bench);
-    EXPECT(bench, ciommu_page_respond(bench->queue, 2, CIOMMU_PAGE_SUCCESS) == CIOMMU_OK);
-    pthread_join(thread, NULL);
-    EXPECT(bench, page_count(DEVICE(0)) == 1 && page_count(DEVICE(1)) == 1);
+    answer_across(bench, end_across);
 }
 
 /* ---- A request in the middle of a detach ---- */

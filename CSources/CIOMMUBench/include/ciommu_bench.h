@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * ciommu_bench.h - what benchmarks share: worlds (a unit with tables or domains, its ports, and the
+ * requests that fit), measured loops over them, the baselines in the same binary, and bare loads.
+ *
+ * Everything here belongs to measuring, not to the engine, and may change with any version. Memory
+ * that runs out and refusals of the engine end the process with a message: a benchmark cannot go
+ * on. A loop that meets a wrong answer ends it too.
+ *
+ * Threads: a world, a baseline and their parts are made and destroyed by one thread. A lane (of a
+ * world or of a baseline) is used by one thread at a time, different lanes by different threads at
+ * once.
+ */
+#ifndef CIOMMU_BENCH_H
+#define CIOMMU_BENCH_H
+
+#include <ciommu.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Monotonic nanoseconds. */
+uint64_t bench_now(void);
+
+/* Ties the calling thread to one of the processors that the process may use (index modulo their
+ * number); false where the system does not allow it. */
+bool bench_pin(uint32_t index);
+
+/* ---- Worlds ---- */
+
+/* Who made the tables, and what they are. Four levels everywhere. */
+enum bench_way {
+    BENCH_GUEST_SECOND, /* a guest's legacy context entry and second-stage tables */
+    BENCH_GUEST_FIRST,  /* a guest's scalable-mode PASID entry and first-stage tables */
+    BENCH_GUEST_NESTED, /* the same over a second stage */
+    BENCH_GUEST_PASS,   /* pass-through */
+    BENCH_HOST_SECOND,  /* a paging domain */
+    BENCH_HOST_NESTED,  /* a guest's first stage in a nested domain */
+    BENCH_HOST_PASS     /* the identity domain */
+};
+
+struct bench_world_config {
+    enum bench_way way;
+    uint32_t pages;               /* mapped for each requester, 1 to 1 Mi */
+    uint32_t page_lg2;            /* 12, 21 or 30 */
+    uint32_t sources;             /* devices, 1 to 64 */
+    uint32_t pasids;              /* of each device; 0 = requests carry none; up to 1,024 */
+    uint32_t lanes;               /* ports, 1 to 64 */
+    uint32_t first_level_entries; /* as in struct ciommu_unit_config */
+    uint32_t iotlb_entries;
+    uint32_t walk_cache_entries;
+    bool scattered; /* input pages lie 2 MiB apart (page_lg2 12 only): every walk has a leaf table
+                       of its own */
+};
+
+/* 1 source, no PASID, 1 lane, pages of 4 KiB, the engine's default caches. */
+void bench_world_config_init(struct bench_world_config *config, enum bench_way way, uint32_t pages);
+
+struct bench_world;
+
+struct bench_world *bench_world_create(const struct bench_world_config *config);
+void bench_world_destroy(struct bench_world *world);
+
+struct ciommu_unit *bench_world_unit(const struct bench_world *world);
+struct ciommu_port *bench_world_port(const struct bench_world *world, uint32_t lane);
+
+/* Translates every page of every requester once through every lane, so that caches hold what they
+ * can. */
+void bench_world_warm(struct bench_world *world);
+
+/* Fills `requests` with fresh random ones (reads of 1 byte, 8-byte aligned) from `*seed` on, and
+ * `answers` (NULL = not wanted) with the output addresses. `skew` 0 = uniform; otherwise that many
+ * per cent of the requests go to one per cent of the pages. */
+void bench_world_choose(const struct bench_world *world, uint64_t *seed, uint32_t skew,
+                        struct ciommu_request *requests, uint64_t *answers, uint32_t count);
+
+/* The same without a world's requester: what the loops below ask. */
+enum bench_manner {
+    BENCH_SINGLE,  /* a section for each */
+    BENCH_SECTION, /* one section around all */
+    BENCH_BATCH    /* batches of 32 */
+};
+
+/* Nanoseconds that the loop took, all requests together; checks every answer. */
+uint64_t bench_world_translate(struct bench_world *world, uint32_t lane, enum bench_manner manner,
+                               const struct ciommu_request *requests, const uint64_t *answers,
+                               uint32_t count);
+
+/* Drops one page of the first requester / its whole domain, from any thread; returns when it is
+ * done. */
+void bench_world_invalidate_page(struct bench_world *world, uint64_t iova);
+void bench_world_invalidate_domain(struct bench_world *world);
+
+/* ---- Baselines: the same tables behind the usual designs ---- */
+
+enum bench_design {
+    BENCH_MUTEX_TABLE, /* one mutex around a chained hash table keyed by (source, PASID, page,
+                          level) and around the walk; flushed whole at 1,024 entries */
+    BENCH_TREE,        /* a reader-writer lock over an ordered map */
+    BENCH_RCU_TABLE    /* cds_lfht, read under RCU */
+};
+
+struct bench_baseline;
+
+/* A cache of this design over the world's tables (ways GUEST_SECOND and GUEST_NESTED); `caches`
+ * false: no cache, only the lock or read section, and the walk. The world outlives it. */
+struct bench_baseline *bench_baseline_create(const struct bench_world *world,
+                                             enum bench_design design, bool caches);
+void bench_baseline_destroy(struct bench_baseline *baseline);
+
+/* As bench_world_translate; batches take the lock, or enter the read section, once. */
+uint64_t bench_baseline_translate(struct bench_baseline *baseline, enum bench_manner manner,
+                                  const struct ciommu_request *requests, const uint64_t *answers,
+                                  uint32_t count);
+
+void bench_baseline_warm(struct bench_baseline *baseline);
+
+/* Removes, and waits until nobody uses what was removed. */
+void bench_baseline_invalidate_page(struct bench_baseline *baseline, uint64_t iova);
+void bench_baseline_invalidate_domain(struct bench_baseline *baseline);
+
+/* ---- Bare loads ---- */
+
+struct bench_loads;
+
+/* A random cycle through `bytes` (8 KiB lies in the first cache, 512 MiB in no cache). */
+struct bench_loads *bench_loads_create(uint64_t bytes);
+void bench_loads_destroy(struct bench_loads *loads);
+
+/* Nanoseconds of `count` loads that wait for each other. */
+uint64_t bench_loads_follow(struct bench_loads *loads, uint32_t count);
+
+/* Nanoseconds of the same loop over the requests without any translation. */
+uint64_t bench_loop_alone(const struct ciommu_request *requests, const uint64_t *answers,
+                          uint32_t count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

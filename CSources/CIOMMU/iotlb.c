@@ -139,9 +139,9 @@ static unsigned victim(const struct wide_word *ways, uint64_t low, uint64_t key,
     return choice;
 }
 
-void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const struct leaf *leaf,
+void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, struct leaf leaf,
                          const uint64_t *generation, uint64_t expected, uint64_t seed) {
-    uint64_t set = iotlb_set(iotlb, tag, iova, leaf->page_lg2);
+    uint64_t set = iotlb_set(iotlb, tag, iova, leaf.page_lg2);
     uint32_t *stripe = &iotlb->stripes[set & iotlb->stripe_mask];
     if (!stripe_try_lock(stripe)) {
         return;
@@ -150,13 +150,9 @@ void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const
     if (load_seq_cst(generation) == expected || MUTANT(INSERT_UNCHECKED)) {
         yield_point(CIOMMU_YIELD_INSERTING);
         struct wide_word *ways = &iotlb->entries[set * IOTLB_WAYS];
-        uint64_t key = iotlb_high_key(tag, leaf->page_lg2);
-        struct wide_word value = {
-            .low = iotlb_low(tag, iova, leaf->page_lg2),
-            .high = (leaf->address >> 12 & IOTLB_OUTPUT_MASK) |
-                    (uint64_t)(leaf->rights & 63) << IOTLB_RIGHTS_SHIFT | key |
-                    (uint64_t)(leaf->attributes & 7) << IOTLB_ATTRIBUTES_SHIFT,
-        };
+        uint64_t key = iotlb_high_key(tag, leaf.page_lg2);
+        struct wide_word value = {.low = iotlb_low(tag, iova, leaf.page_lg2),
+                                  .high = leaf_pack(leaf) | key};
         store_entry(iotlb, set, &ways[victim(ways, value.low, key, seed)], value);
     }
     stripe_unlock(stripe);

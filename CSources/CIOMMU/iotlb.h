@@ -7,10 +7,7 @@
  * An entry is 16 bytes:
  *   low   bits 44:0   input page number (56:12 of the address; low bits of a larger page are zero)
  *         bits 63:45  tag, low 19 bits
- *   high  bits 39:0   output page number (51:12)
- *         bits 45:40  rights: user R W X, privileged R W X; zero = empty
- *         bits 51:46  page size, log2
- *         bits 54:52  attributes
+ *   high  bits 54:0   the leaf (leaf.h); without rights = empty
  *         bits 63:55  tag, high 9 bits
  *
  * Protocol (IOTLB fill versus invalidation)
@@ -34,6 +31,7 @@
 #include "ciommu.h"
 #include "atomics.h"
 #include "debug.h"
+#include "leaf.h"
 #include "wide.h"
 
 #define IOTLB_WAYS 4u
@@ -42,26 +40,8 @@
 
 #define IOTLB_PAGE_BITS 45u
 #define IOTLB_PAGE_MASK ((UINT64_C(1) << IOTLB_PAGE_BITS) - 1)
-#define IOTLB_OUTPUT_MASK ((UINT64_C(1) << 40) - 1)
-#define IOTLB_RIGHTS_SHIFT 40u
-#define IOTLB_SIZE_SHIFT 46u
-#define IOTLB_ATTRIBUTES_SHIFT 52u
-#define IOTLB_TAG_HIGH_SHIFT 55u
+#define IOTLB_TAG_HIGH_SHIFT LEAF_BITS
 #define IOTLB_TAG_LOW_BITS 19u
-
-/* Rights as caches keep them: bits 0-2 user R W X, bits 3-5 privileged R W X. */
-#define RIGHTS_USER(rights) ((rights) & 7u)
-#define RIGHTS_PRIVILEGED(rights) ((rights) >> 3 & 7u)
-#define RIGHTS_BOTH(rights) ((rights) | (rights) << 3)
-
-/* A leaf, whichever cache it comes from. `address` is the output address of the page's first byte.
- */
-struct leaf {
-    uint64_t address;
-    uint32_t rights;
-    uint32_t page_lg2;
-    uint32_t attributes;
-};
 
 struct iotlb {
     struct wide_word *entries; /* sets * IOTLB_WAYS, one cache line a set; NULL = no IOTLB */
@@ -116,13 +96,13 @@ static inline uint64_t iotlb_low(uint32_t tag, uint64_t iova, uint32_t page_lg2)
 
 /* The part of the high half that a lookup compares. */
 static inline uint64_t iotlb_high_key(uint32_t tag, uint32_t page_lg2) {
-    return (uint64_t)page_lg2 << IOTLB_SIZE_SHIFT | (uint64_t)(tag >> IOTLB_TAG_LOW_BITS)
-                                                        << IOTLB_TAG_HIGH_SHIFT;
+    return (uint64_t)page_lg2 << LEAF_SIZE_SHIFT | (uint64_t)(tag >> IOTLB_TAG_LOW_BITS)
+                                                       << IOTLB_TAG_HIGH_SHIFT;
 }
 
 /* What a lookup compares of an entry. */
 static const struct wide_word iotlb_key_mask = {
-    UINT64_MAX, UINT64_C(63) << IOTLB_SIZE_SHIFT | UINT64_C(0x1ff) << IOTLB_TAG_HIGH_SHIFT};
+    UINT64_MAX, UINT64_C(63) << LEAF_SIZE_SHIFT | UINT64_C(0x1ff) << IOTLB_TAG_HIGH_SHIFT};
 
 /* The high half of the entry for the page of `iova` at one size, or 0. */
 static inline uint64_t iotlb_find(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
@@ -138,19 +118,13 @@ static inline uint64_t iotlb_find(const struct iotlb *iotlb, uint32_t tag, uint6
     return high;
 }
 
-/* Looks for the page of `iova` at one size, with at least the `needed` rights. */
-static inline bool iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
-                                uint32_t page_lg2, uint32_t needed, struct leaf *out) {
-    uint64_t high = iotlb_find(iotlb, tag, iova, page_lg2);
-    uint32_t rights = (uint32_t)(high >> IOTLB_RIGHTS_SHIFT & 63);
-    if (rights == 0 || (needed & ~rights) != 0) {
-        return false;
-    }
-    out->address = (high & IOTLB_OUTPUT_MASK) << 12;
-    out->rights = rights;
-    out->page_lg2 = page_lg2;
-    out->attributes = (uint32_t)(high >> IOTLB_ATTRIBUTES_SHIFT & 7);
-    return true;
+/* The leaf of the page of `iova` at one size if it has the `needed` rights, or none. */
+static inline struct leaf iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, uint64_t iova,
+                                       uint32_t page_lg2, uint32_t needed) {
+    struct leaf leaf = leaf_unpack(iotlb_find(iotlb, tag, iova, page_lg2));
+    leaf.page_lg2 = page_lg2; /* known to the caller before the entry is there */
+    leaf.rights = (needed & ~leaf.rights) == 0 ? leaf.rights : 0;
+    return leaf;
 }
 
 /* Fetches the set of a page ahead of its lookup. */
@@ -161,7 +135,7 @@ static inline void iotlb_prefetch(const struct iotlb *iotlb, uint32_t tag, uint6
 
 /* Inserts unless the stripe is busy or `*generation` is no longer `expected`. `seed` picks the
  * victim. */
-void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, const struct leaf *leaf,
+void ciommu_iotlb_insert(struct iotlb *iotlb, uint32_t tag, uint64_t iova, struct leaf leaf,
                          const uint64_t *generation, uint64_t expected, uint64_t seed);
 
 /* Clears the entry of the page that holds `iova` at this size. */

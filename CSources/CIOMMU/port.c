@@ -163,6 +163,7 @@ void ciommu_port_enter(struct ciommu_port *port) {
         ugen = load_seq_cst(head->ugen);
     }
     store_relaxed(&port->entered_by, (uint64_t)(uintptr_t)pthread_self());
+    head->inside = head->state;
     store_release(&port->entered_state, head->state); /* pairs with ciommu_ports_hold_caller */
     if (ugen != head->seen_ugen) {
         ciommu_port_resynchronise(port);

@@ -85,13 +85,26 @@ struct grant {
     uint64_t bias; /* an input address is legal if its sum with `bias` has no bit of `outside` */
     uint64_t outside;
     uint32_t attributes; /* CIOMMU_ATTRIBUTE_* of every answer */
+    uint32_t usable;     /* the rights that an entry may grant, both halves */
     uint8_t shift;       /* to the half of the rights that counts: 0 user, 3 privileged */
-    uint8_t usable;      /* the rights that an entry may grant, both halves */
     bool explicit_pasid; /* without, the half that counts stands for both */
     bool passes;         /* the output is the input */
     bool short_way;      /* a plain request may be answered from here */
+    bool quick;          /* its walk may be a quick one (quick_walk.h) */
+    bool tables_first;   /* a leaf table in the walk cache is read before the IOTLB is asked */
     bool fault_disabled;
     bool legacy;
+};
+
+/* One requester's way to its leaves: the binding, and the counters of its space, loaded before
+ * anything that they cover is read. For as many requests of one section as share it. */
+struct way {
+    const struct grant *grant;
+    struct ciommu_space *space; /* NULL: nothing is taken from caches, or kept in them */
+    uint64_t generation;
+    uint64_t walk_generation;
+    uint64_t parent_walk_generation;
+    uint32_t tag;
 };
 
 struct binding_slot {
@@ -106,15 +119,14 @@ static inline uint64_t binding_slot(uint64_t requester) {
 
 /* A paging table that a walk came through. One cache line. */
 struct walk_entry {
-    uint64_t key; /* input >> span of the table, level in the top bits; UINT64_MAX = empty */
+    uint64_t key;             /* walk.h: walk_key; UINT64_MAX = empty */
     uint64_t walk_generation; /* of the space, read before the walk */
     unsigned char *host;      /* the table */
     uint64_t address;         /* its output address */
     uint64_t guest;           /* its address as the first stage names it (nested) */
-    uint32_t space;
-    uint32_t rights;      /* accumulated above it */
-    uint32_t host_rights; /* of the memory it lies in */
-    uint32_t reserved[3];
+    uint32_t rights;          /* accumulated above it */
+    uint32_t host_rights;     /* of the memory it lies in */
+    uint64_t reserved[2];
 };
 
 struct dirty_range {

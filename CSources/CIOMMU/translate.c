@@ -1,94 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * translate.c - the way of a request, top to bottom: first level -> binding -> IOTLB -> walk ->
- * fill -> answer.
- *
- * Runs inside a section. A first-level hit is done after one comparison; the rest runs under the
- * RCU read lock. What makes the fill safe against invalidations stands in space.h and iotlb.h; here
- * is the order that those rest on: generation before tag before walk_generation before the first
- * probe or read.
- *
- * A plain request whose binding the port remembers takes the short way (answer_remembered);
- * every other one is resolved first (answer_slowly). Both go on through answer_granted, which is
- * inlined into either, so that what a plain request cannot meet costs it nothing.
+ * translate.c - the way of one request, top to bottom: first level -> binding -> IOTLB -> walk ->
+ * fill -> answer. The short way, which nearly every request takes, stands in short_way.h; here are
+ * the long way, for every request there is, and the entry points for one address.
  */
+#include "short_way.h"
 #include "answer.h"
-#include "resolve.h"
 #include "tracepoints.h"
 
 /* Requests whose answers the first level must not serve to plain ones. */
 #define UNCACHED_FLAGS                                                                             \
     (CIOMMU_NO_CACHE | CIOMMU_IMPLIED_PASID | CIOMMU_TRANSLATED | CIOMMU_TRANSLATION_REQUEST)
-
-/* Implementation: requests of a batch whose cache lines are fetched ahead of the first answer,
- * and that share an RCU read section. */
-#define GROUP 16u
-
-/* One look for a leaf. */
-struct attempt {
-    struct ciommu_space *space; /* NULL: nothing is taken from caches */
-    /* The space's counters, before anything that they cover was read. */
-    uint64_t generation;
-    uint64_t walk_generation;
-    uint64_t parent_walk_generation;
-    uint32_t tag;
-    uint32_t access; /* READ, WRITE, EXECUTE, as the tables are asked; none = probe */
-    bool complete;   /* every accessed bit that the path needs is set: the answer may be kept */
-    struct leaf leaf;
-};
-
-/* ---- First level ---- */
-
-static always_inline bool first_level_answers(struct ciommu_port *port, const struct lookup *lookup,
-                                              struct ciommu_result *out) {
-    if ((lookup->flags & ~CIOMMU_NO_FAULT) != 0 || (lookup->access & ACCESS_RIGHTS) == 0) {
-        return false;
-    }
-    const struct ciommu_first_level_entry *entry =
-        ciommu_first_level_find(port, lookup->source, lookup->pasid, lookup->iova, lookup->access);
-    if (entry == NULL) {
-        return false;
-    }
-    out->outcome = CIOMMU_TRANSLATED_OK;
-    out->address = entry->address + (lookup->iova & 0xfff);
-    out->mask = (UINT64_C(1) << entry->page_lg2) - 1;
-    out->page_lg2 = entry->page_lg2;
-    out->rights = ciommu_first_level_rights(entry, lookup->access);
-    out->host = ciommu_first_level_host(entry, lookup->iova, lookup->access);
-    out->contiguous = entry->last - lookup->iova + 1;
-    out->attributes = entry->attributes;
-    out->token.unit = 0;
-    return true;
-}
-
-/* Keeps an answer for the port. `leaf->rights` are those of the halves that the requester may
- * use; `host` is the host's byte of out->address, whatever it permits. */
-static always_inline void first_level_fill(struct ciommu_port *port, const struct lookup *lookup,
-                                           const struct leaf *leaf, uint32_t space,
-                                           uint64_t generation, unsigned char *host,
-                                           const struct ciommu_result *out) {
-    struct ciommu_port_head *head = &port->head;
-    if (port->unit->port_sizes.first_level == 0) {
-        return;
-    }
-    uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
-    uint64_t page = lookup->iova >> 12;
-    uint64_t offset = lookup->iova & 0xfff;
-    struct ciommu_first_level_entry *entry =
-        &head->first_level[ciommu_first_level_slot(page, requester) & head->first_level_mask];
-    entry->page = page;
-    entry->requester = requester;
-    entry->epoch = head->epoch;
-    entry->address = out->address - offset;
-    entry->host = host != NULL ? host - offset : NULL;
-    entry->last = lookup->iova + (out->contiguous - 1);
-    entry->generation = generation;
-    entry->space = space;
-    entry->rights = (uint8_t)leaf->rights;
-    entry->page_lg2 = (uint8_t)leaf->page_lg2;
-    entry->host_rights = host != NULL ? (uint8_t)port->windows[1].rights : 0;
-    entry->attributes = (uint8_t)leaf->attributes;
-}
 
 /* ---- What the binding allows ---- */
 
@@ -121,104 +43,40 @@ static uint32_t admit(const struct ciommu_unit *unit, const struct resolved *res
 }
 
 /* Pass-through, and translated requests: the output is the input. The fault code, or 0. */
-static always_inline uint32_t pass_through(const struct lookup *lookup, const struct grant *grant,
-                                           uint32_t flags, struct leaf *leaf) {
-    if (unlikely((lookup->iova & grant->outside) != 0)) {
+static uint32_t pass_through(const struct lookup *lookup, const struct grant *grant,
+                             struct leaf *leaf) {
+    if ((lookup->iova & grant->outside) != 0) {
         return grant->legacy ? VTD_INPUT_RANGE : VTD_PT_RANGE;
     }
-    bool ats = (flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
-    if ((grant->explicit_pasid || ats) && unlikely(in_interrupt_range(lookup->iova))) {
+    if ((grant->explicit_pasid || is_ats(lookup)) && in_interrupt_range(lookup->iova)) {
         return grant->legacy ? VTD_INTERRUPT_RESULT : VTD_SM_INTERRUPT_RESULT;
     }
-    leaf->address = lookup->iova & ~UINT64_C(0xfff);
-    leaf->rights = RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE);
-    leaf->page_lg2 = 12;
-    leaf->attributes = 0;
+    *leaf = leaf_of_itself(lookup->iova);
     return 0;
 }
 
-/* ---- IOTLB and walk ---- */
-
-/* The sizes that a space uses besides its smallest. */
-static __attribute__((noinline)) bool
-iotlb_answers_larger(const struct iotlb *iotlb, uint64_t sizes, const struct lookup *lookup,
-                     uint32_t shift, struct attempt *attempt) {
-    for (; sizes != 0; sizes &= sizes - 1) {
-        if (iotlb_lookup(iotlb, attempt->tag, lookup->iova, (uint32_t)__builtin_ctzll(sizes),
-                         attempt->access << shift, &attempt->leaf) &&
-            (attempt->leaf.rights & 7u << shift) != 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A probe needs no particular right, but an entry without any for the half that counts (user or
- * privileged) denies, and denials are walked. */
-static always_inline bool iotlb_answers(const struct iotlb *iotlb, const struct lookup *lookup,
-                                        uint32_t shift, struct attempt *attempt) {
-    if (iotlb->entries == NULL || attempt->tag == 0) {
-        return false;
-    }
-    uint64_t sizes = load_acquire(&attempt->space->sizes);
-    if (sizes == 0) {
-        return false;
-    }
-    bool found = iotlb_lookup(iotlb, attempt->tag, lookup->iova, (uint32_t)__builtin_ctzll(sizes),
-                              attempt->access << shift, &attempt->leaf) &&
-                 (attempt->leaf.rights & 7u << shift) != 0;
-    sizes &= sizes - 1;
-    if (!found && sizes != 0) {
-        struct attempt larger = {.tag = attempt->tag, .access = attempt->access};
-        found = iotlb_answers_larger(iotlb, sizes, lookup, shift, &larger);
-        attempt->leaf = larger.leaf;
-    }
-    /* Tags are finite: after a renewal this one may be another space's. */
-    return found && load_acquire(&attempt->space->tag) == attempt->tag;
-}
-
-static void iotlb_fill(struct ciommu_port *port, struct ciommu_space *space, uint32_t tag,
-                       uint64_t generation, uint64_t iova, const struct leaf *leaf) {
-    struct iotlb *iotlb = &port->unit->iotlb;
-    uint64_t end = leaf->address + ((UINT64_C(1) << leaf->page_lg2) - 1);
-    bool splits = leaf->address <= INTERRUPT_LAST && end >= INTERRUPT_FIRST; /* parts of it fault */
-    if (iotlb->entries == NULL || tag == 0 || splits) {
-        return;
-    }
-    uint64_t size = UINT64_C(1) << leaf->page_lg2;
-    /* The bit is there (seq_cst, whoever set it) before the generation is checked; pairs with
-     * space.c: invalidate_ranges. */
-    if (!MUTANT(SIZES_LATE) && (load_seq_cst(&space->sizes) & size) == 0) {
-        (void)or_seq_cst(&space->sizes, size);
-    }
-    port->random = port->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-    ciommu_iotlb_insert(iotlb, tag, iova, leaf, &space->generation, generation, port->random >> 60);
-    if (MUTANT(SIZES_LATE)) {
-        yield_point(CIOMMU_YIELD_INSERTING);
-        (void)or_seq_cst(&space->sizes, size);
-    }
-}
+/* ---- The leaf ---- */
 
 static const struct ciommu_format *format_of(const struct space_shape *shape) {
     return shape->kind == SPACE_SECOND ? &ciommu_vtd_second_stage : &ciommu_vtd_first_stage;
 }
 
-/* Walks the paging structures, and keeps the leaf in the IOTLB. False: the fault is answered. */
-static __attribute__((noinline)) bool walk_leaf(struct ciommu_port *port,
-                                                const struct lookup *lookup,
-                                                const struct grant *grant, struct attempt *attempt,
-                                                struct ciommu_result *out) {
-    struct ciommu_space *space = attempt->space;
-    struct leaf *leaf = &attempt->leaf;
+/* Walks the paging structures, and keeps the leaf in the IOTLB. False: the fault is answered.
+ * `*complete`: every accessed bit that the path needs is set, so the answer may be kept. */
+static bool walk_leaf(struct ciommu_port *port, const struct lookup *lookup, struct way *way,
+                      uint32_t access, struct leaf *leaf, bool *complete,
+                      struct ciommu_result *out) {
+    const struct grant *grant = way->grant;
+    struct ciommu_space *space = way->space;
     struct walker walker = {
         .port = port,
         .memory = port->unit->memory,
         .shape = grant->shape,
         .space = space,
         .parent = space == NULL ? NULL : space->parent,
-        .walk_generation = attempt->walk_generation,
-        .parent_walk_generation = attempt->parent_walk_generation,
-        .access = attempt->access,
+        .walk_generation = way->walk_generation,
+        .parent_walk_generation = way->parent_walk_generation,
+        .access = access,
         .privileged = grant->shift != 0,
         .update = (lookup->flags & CIOMMU_NO_AD) == 0 && (lookup->access & ACCESS_RIGHTS) != 0,
         .trace = lookup->trace,
@@ -227,51 +85,39 @@ static __attribute__((noinline)) bool walk_leaf(struct ciommu_port *port,
     count_owned(&port->page_walks);
     bool found = format_of(grant->shape)->walk(&walker, lookup->iova, leaf);
     tracepoint_walk(port->id, grant->shape->domain, lookup->iova, found ? leaf->page_lg2 : 0);
-    yield_point(CIOMMU_YIELD_WALKED);
-    if (unlikely(!found)) {
+    if (!found) {
+        yield_point(CIOMMU_YIELD_WALKED);
         ciommu_answer_fault(port, lookup, &walker.fault, grant->fault_disabled, out);
         return false;
     }
-    if (space != NULL && MUTANT(LATE_GENERATION)) {
-        attempt->generation = load_acquire(&space->generation);
-        attempt->tag = load_acquire(&space->tag);
+    *complete = walker.complete;
+    if (space == NULL) {
+        yield_point(CIOMMU_YIELD_WALKED);
+        return true;
     }
-    if (space != NULL && walker.complete) {
-        iotlb_fill(port, space, attempt->tag, attempt->generation, lookup->iova, leaf);
+    way_walked(way);
+    if (walker.complete) {
+        ciommu_iotlb_fill(port, way, lookup->iova, *leaf);
     }
-    attempt->complete = walker.complete;
     return true;
 }
 
-/* Finds the leaf of a paged space, in the IOTLB or by walking. False: the fault is answered. */
-static always_inline bool find_leaf(struct ciommu_port *port, const struct lookup *lookup,
-                                    const struct grant *grant, struct attempt *attempt,
-                                    struct ciommu_result *out) {
-    struct ciommu_space *space = attempt->space;
-    attempt->complete = true; /* what the IOTLB holds is */
-    if (likely(space != NULL)) {
-        yield_point(CIOMMU_YIELD_RESOLVED);
-        attempt->generation = load_acquire(&space->generation);
-        yield_point(CIOMMU_YIELD_GENERATION_READ);
-        attempt->tag = load_acquire(&space->tag);
-        attempt->walk_generation = load_acquire(&space->walk_generation);
-        attempt->parent_walk_generation =
-            space->parent == NULL ? 0 : load_acquire(&space->parent->walk_generation);
-        /* Retired meanwhile: the generation may be the one that its retirement left, which no
-         * invalidation will ever move. Nothing of this answer may be kept. */
-        if (unlikely(load_acquire(&space->birth) != grant->birth) && !MUTANT(ALIVE_ONCE)) {
-            attempt->space = NULL;
-        } else if (iotlb_answers(&port->unit->iotlb, lookup, grant->shift, attempt)) {
+/* Finds the leaf of a paged space, in the IOTLB or by walking. False: the fault is answered. A
+ * probe needs no particular right, but an entry without any for the half that counts (user or
+ * privileged) denies, and denials are walked. */
+static bool find_leaf(struct ciommu_port *port, const struct lookup *lookup, struct way *way,
+                      uint32_t access, struct leaf *leaf, bool *complete,
+                      struct ciommu_result *out) {
+    uint32_t shift = way->grant->shift;
+    if (way->space != NULL) {
+        *leaf = iotlb_leaf(port, way, lookup->iova, access << shift);
+        if ((leaf->rights >> shift & ACCESS_RIGHTS) != 0) {
             count_owned(&port->iotlb_hits);
+            *complete = true; /* what the IOTLB holds is */
             return true;
         }
     }
-    struct attempt walked = *attempt; /* a copy, so that a hit keeps everything in registers */
-    if (unlikely(!walk_leaf(port, lookup, grant, &walked, out))) {
-        return false;
-    }
-    *attempt = walked;
-    return true;
+    return walk_leaf(port, lookup, way, access, leaf, complete, out);
 }
 
 /* ---- Answers ---- */
@@ -281,56 +127,11 @@ static bool asks_for_interrupts(const struct lookup *lookup) {
     return asks_ats(lookup) && !carries_pasid(lookup) && in_interrupt_range(lookup->iova);
 }
 
-/* Would a device that stores a page of this size use it for the interrupt range too? */
-static always_inline bool hides_interrupts(const struct lookup *lookup, bool explicit_pasid,
-                                           uint32_t flags, uint64_t mask) {
-    uint64_t first = lookup->iova & ~mask;
-    return (flags & CIOMMU_TRANSLATION_REQUEST) != 0 && !explicit_pasid &&
-           first <= INTERRUPT_LAST && first + mask >= INTERRUPT_FIRST;
-}
-
-/* Would a run from the looked-up address to `last` reach into the interrupt range from below? */
-static always_inline bool turns_interrupt(const struct lookup *lookup, bool explicit_pasid,
-                                          uint32_t flags, uint64_t last) {
-    bool ats = (flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
-    return unlikely(lookup->iova < INTERRUPT_FIRST && last >= INTERRUPT_FIRST) && !explicit_pasid &&
-           !ats;
-}
-
-/* From a leaf to the answer: adds host memory, and how far both run on. `flags` are those of the
- * request that change it. The host's byte of the address, whatever it permits, or NULL. */
-static always_inline unsigned char *answer_leaf(struct ciommu_port *port,
-                                                const struct lookup *lookup, bool explicit_pasid,
-                                                uint32_t flags, const struct leaf *leaf,
-                                                struct ciommu_result *out) {
-    struct memory_window *window = &port->windows[1];
-    uint64_t mask = (UINT64_C(1) << leaf->page_lg2) - 1;
-    uint64_t address = leaf->address | (lookup->iova & mask);
-    unsigned char *host = ciommu_memory_host(port->unit->memory, window, address);
-    bool splits = leaf->address <= INTERRUPT_LAST && leaf->address + mask >= INTERRUPT_FIRST;
-    uint32_t page_lg2 = leaf->page_lg2;
-    if (hides_interrupts(lookup, explicit_pasid, flags, mask)) {
-        page_lg2 = 12;
-        mask = 0xfff;
-    }
-    uint64_t more = ~lookup->iova & (unlikely(host == NULL || splits) ? 0xfff : mask);
-    if (host != NULL) {
-        uint64_t backed = window->length - 1 - (address - window->first);
-        more = backed < more ? backed : more;
-    }
-    if (turns_interrupt(lookup, explicit_pasid, flags, lookup->iova + more)) {
-        more = INTERRUPT_FIRST - 1 - lookup->iova;
-    }
-    bool reachable = host != NULL && (lookup->access & CIOMMU_WRITE & ~window->rights) == 0;
-    out->outcome = CIOMMU_TRANSLATED_OK;
-    out->address = address;
-    out->mask = mask;
-    out->page_lg2 = page_lg2;
-    out->host = reachable ? host : NULL;
-    out->contiguous = more + 1;
-    out->attributes = leaf->attributes;
-    out->token.unit = 0;
-    return host;
+/* A run ends below the interrupt range where a request for it would be a message; a device that
+ * stores a page that covers it would use that for messages too. */
+static struct cuts cuts_of(const struct lookup *lookup, bool explicit_pasid) {
+    return (struct cuts){.run = !explicit_pasid && !is_ats(lookup),
+                         .page = !explicit_pasid && asks_ats(lookup)};
 }
 
 /* Lets the device store the answer after the section (port.h). */
@@ -345,52 +146,56 @@ static void give_token(const struct ciommu_port *port, const struct ciommu_space
     };
 }
 
-/* Answers a request that was admitted. `flags` are those of the request that may change the
- * answer; the short way knows them when it is compiled. */
-static always_inline void answer_granted(struct ciommu_port *port, const struct lookup *lookup,
-                                         const struct grant *grant, uint32_t flags,
-                                         struct attempt *attempt, struct ciommu_result *out) {
-    struct leaf *leaf = &attempt->leaf;
+/* Answers a request that was admitted. */
+static void answer_granted(struct ciommu_port *port, const struct lookup *lookup, struct way *way,
+                           uint32_t access, struct ciommu_result *out) {
+    const struct grant *grant = way->grant;
+    bool complete = true;
+    struct leaf leaf;
     if (grant->passes) {
-        attempt->generation = load_acquire(&port->unit->spaces.pool[0].generation);
-        attempt->complete = true;
-        uint32_t code = pass_through(lookup, grant, flags, leaf);
-        if (unlikely(code != 0)) {
+        uint32_t code = pass_through(lookup, grant, &leaf);
+        if (code != 0) {
             const struct walk_fault fault = {.code = code, .level = CIOMMU_NO_LEVEL};
             ciommu_answer_fault(port, lookup, &fault, grant->fault_disabled, out);
             return;
         }
-    } else if (unlikely(!find_leaf(port, lookup, grant, attempt, out))) {
+    } else if (!find_leaf(port, lookup, way, access, &leaf, &complete, out)) {
         return;
     }
-    leaf->attributes |= grant->attributes;
-    leaf->rights &= grant->usable;
-    uint32_t own = leaf->rights >> grant->shift & ACCESS_RIGHTS;
-    leaf->rights = grant->explicit_pasid ? leaf->rights : RIGHTS_BOTH(own);
-    unsigned char *host = answer_leaf(port, lookup, grant->explicit_pasid, flags, leaf, out);
+    leaf.attributes |= grant->attributes;
+    leaf.rights &= grant->usable;
+    uint32_t own = leaf.rights >> grant->shift & ACCESS_RIGHTS;
+    struct backing backing = answer_leaf(port, lookup->iova, lookup->access, leaf,
+                                         cuts_of(lookup, grant->explicit_pasid), out);
     out->rights = own;
-    if (attempt->complete && attempt->space != NULL && (flags & UNCACHED_FLAGS) == 0) {
-        first_level_fill(port, lookup, leaf, attempt->space->index, attempt->generation, host, out);
+    if (complete && way->space != NULL && (lookup->flags & UNCACHED_FLAGS) == 0) {
+        uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
+        first_level_fill(port, first_level_slot(port, requester, lookup->iova), requester,
+                         lookup->iova, grant->explicit_pasid ? leaf.rights : RIGHTS_BOTH(own),
+                         way->space->index, way->generation, backing, out);
     }
-    if ((flags & CIOMMU_TRANSLATION_REQUEST) != 0) {
-        give_token(port, attempt->space, attempt->generation, out);
+    if (asks_ats(lookup)) {
+        give_token(port, way->space, way->generation, out);
     }
 }
 
 /* Translation is disabled: everything passes, nothing is checked. */
 static void answer_disabled(struct ciommu_port *port, const struct lookup *lookup,
                             struct ciommu_result *out) {
-    const struct leaf leaf = {lookup->iova & ~UINT64_C(0xfff),
-                              RIGHTS_BOTH(CIOMMU_READ | CIOMMU_WRITE), 12, 0};
-    unsigned char *host =
-        answer_leaf(port, lookup, carries_pasid(lookup), lookup->flags, &leaf, out);
-    out->rights = CIOMMU_READ | CIOMMU_WRITE;
+    const uint32_t rights = CIOMMU_READ | CIOMMU_WRITE;
+    struct backing backing =
+        answer_leaf(port, lookup->iova, lookup->access, leaf_of_itself(lookup->iova),
+                    cuts_of(lookup, carries_pasid(lookup)), out);
+    out->rights = rights;
     if (asks_ats(lookup)) {
         out->attributes |= CIOMMU_ATTRIBUTE_UNTRANSLATED_ONLY;
+        out->token.unit = 0;
     }
     if ((lookup->flags & UNCACHED_FLAGS) == 0) {
         uint64_t generation = load_acquire(&port->unit->spaces.pool[0].generation);
-        first_level_fill(port, lookup, &leaf, 0, generation, host, out);
+        uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
+        first_level_fill(port, first_level_slot(port, requester, lookup->iova), requester,
+                         lookup->iova, RIGHTS_BOTH(rights), 0, generation, backing, out);
     }
 }
 
@@ -403,23 +208,25 @@ static void answer_resolved(struct ciommu_port *port, const struct lookup *looku
         explicit_pasid ? (lookup->access & CIOMMU_PRIVILEGED) != 0 : resolved->privileged;
     struct grant grant;
     ciommu_grant(port->unit, resolved, path->shape, explicit_pasid, privileged, &grant);
-    struct attempt attempt = {.space = grant.space, .access = lookup->access & ACCESS_RIGHTS};
-    struct walk_fault fault = {.code = admit(port->unit, resolved, &grant, &attempt.access),
+    uint32_t access = lookup->access & ACCESS_RIGHTS;
+    struct walk_fault fault = {.code = admit(port->unit, resolved, &grant, &access),
                                .level = CIOMMU_NO_LEVEL};
     if (fault.code != 0) {
         ciommu_answer_fault(port, lookup, &fault, grant.fault_disabled, out);
         return;
     }
-    if (!grant.passes && ((lookup->iova + grant.bias) & grant.outside) != 0) {
-        attempt.space = NULL; /* a fault, whatever the IOTLB holds: it keeps too few bits to tell */
+    struct way way = {.grant = &grant};
+    /* Beyond what the space translates there is a fault, whatever the IOTLB holds: it keeps too
+     * few bits to tell. */
+    if (grant.space != NULL &&
+        (grant.passes || ((lookup->iova + grant.bias) & grant.outside) == 0)) {
+        way_load(&grant, &way);
     }
-    answer_granted(port, lookup, &grant, lookup->flags, &attempt, out);
+    answer_granted(port, lookup, &way, access, out);
 }
 
-/* Requests that are not plain, and bindings that the port does not remember. Under the RCU read
- * lock. */
-static __attribute__((noinline)) void
-answer_slowly(struct ciommu_port *port, const struct lookup *lookup, struct ciommu_result *out) {
+void ciommu_answer_slowly(struct ciommu_port *port, const struct lookup *lookup,
+                          struct ciommu_result *out) {
     struct ciommu_unit *unit = port->unit;
     struct path path;
     path.walker = (struct walker){.port = port, .memory = unit->memory, .trace = lookup->trace};
@@ -446,64 +253,39 @@ answer_slowly(struct ciommu_port *port, const struct lookup *lookup, struct ciom
     }
 }
 
-/* The short way: a read or write of user privilege without special flags, through a binding
- * that the port remembers. False: nothing is answered. Under the RCU read lock.
- *
- * Neither the device table nor `enabled` is looked at: whoever changes them moves tablegen and
- * then ugen, so a section that began after the change has forgotten the binding (port.h), and one
- * that began before may keep to it. The RCU lock keeps the shape, host-made tables and the memory
- * map; the counters of a space lie in a pool that is never freed. */
-static always_inline bool answer_remembered(struct ciommu_port *port, const struct lookup *lookup,
-                                            struct ciommu_result *out) {
-    bool plain = (lookup->flags & ~CIOMMU_NO_FAULT) == 0 &&
-                 (lookup->access & ~(CIOMMU_READ | CIOMMU_WRITE)) == 0 && lookup->access != 0;
-    bool message = in_interrupt_range(lookup->iova) && lookup->pasid == CIOMMU_NO_PASID;
-    if (unlikely(!plain || message || load_relaxed(&port->unit->tlbs_blocked) != 0)) {
-        return false;
-    }
-    const struct binding_slot *slot =
-        port_binding(port, ciommu_requester(lookup->source, lookup->pasid));
-    if (unlikely(slot == NULL || !slot->grant.short_way ||
-                 ((lookup->iova + slot->grant.bias) & slot->grant.outside) != 0)) {
-        return false;
-    }
-    struct attempt attempt = {.space = slot->grant.space, .access = lookup->access};
-    answer_granted(port, lookup, &slot->grant, 0, &attempt, out);
-    return true;
-}
-
-/* Everything past the first level. Under the RCU read lock. */
-static __attribute__((noinline)) void
-answer_miss(struct ciommu_port *port, const struct lookup *lookup, struct ciommu_result *out) {
+void ciommu_answer_miss(struct ciommu_port *port, const struct lookup *lookup,
+                        struct ciommu_result *out) {
     count_owned(&port->lookups_slow);
     tracepoint_miss(port->id, lookup->source, lookup->pasid, lookup->iova, lookup->access);
-    if (unlikely(!answer_remembered(port, lookup, out))) {
-        answer_slowly(port, lookup, out);
-    }
-}
-
-static always_inline void answer(struct ciommu_port *port, const struct lookup *lookup,
-                                 struct ciommu_result *out) {
-    if (!first_level_answers(port, lookup, out)) {
-        ciommu_rcu_lock();
-        answer_miss(port, lookup, out);
-        ciommu_rcu_unlock();
+    if (unlikely(!answer_shortly(port, ciommu_requester(lookup->source, lookup->pasid),
+                                 lookup->iova, lookup->access, lookup->flags, out))) {
+        ciommu_answer_slowly(port, lookup, out);
     }
 }
 
 void ciommu_lookup_answer(struct ciommu_port *port, const struct lookup *lookup,
                           struct ciommu_result *out) {
-    answer(port, lookup, out);
+    if (asks_first_level(lookup->access, lookup->flags)) {
+        const struct ciommu_first_level_entry *entry = ciommu_first_level_find(
+            port, lookup->source, lookup->pasid, lookup->iova, lookup->access);
+        if (entry != NULL) {
+            answer_hit(entry, lookup->iova, lookup->access, out);
+            return;
+        }
+    }
+    ciommu_rcu_lock();
+    ciommu_answer_miss(port, lookup, out);
+    ciommu_rcu_unlock();
 }
 
 /* ---- Entry points for single addresses ---- */
 
 /* A section of its own, or the caller's; then the host pointer stays. */
-static always_inline void translate_through(struct ciommu_port *port, const struct lookup *lookup,
-                                            struct ciommu_result *out) {
+static void translate_through(struct ciommu_port *port, const struct lookup *lookup,
+                              struct ciommu_result *out) {
     bool inside = port_is_inside(port);
     port_enter(port);
-    answer(port, lookup, out);
+    ciommu_lookup_answer(port, lookup, out);
     port_leave(port);
     if (!inside) {
         out->host = NULL; /* address-only: no section keeps it valid */
@@ -511,9 +293,8 @@ static always_inline void translate_through(struct ciommu_port *port, const stru
 }
 
 /* Through a port of the unit's pool. */
-static __attribute__((noinline)) enum ciommu_status translate_borrowed(struct ciommu_unit *unit,
-                                                                       const struct lookup *lookup,
-                                                                       struct ciommu_result *out) {
+static enum ciommu_status translate_borrowed(struct ciommu_unit *unit, const struct lookup *lookup,
+                                             struct ciommu_result *out) {
     struct ciommu_port *port = ciommu_port_borrow(unit);
     if (port == NULL) {
         return CIOMMU_NO_PORT;
@@ -528,10 +309,8 @@ static __attribute__((noinline)) enum ciommu_status translate_borrowed(struct ci
     return CIOMMU_OK;
 }
 
-static always_inline enum ciommu_status translate_one(struct ciommu_unit *unit,
-                                                      struct ciommu_port *port,
-                                                      const struct lookup *lookup,
-                                                      struct ciommu_result *out) {
+static enum ciommu_status translate_one(struct ciommu_unit *unit, struct ciommu_port *port,
+                                        const struct lookup *lookup, struct ciommu_result *out) {
     enum ciommu_status status = lookup_check(lookup);
     if (status != CIOMMU_OK) {
         return status;
@@ -543,9 +322,11 @@ static always_inline enum ciommu_status translate_one(struct ciommu_unit *unit,
     return CIOMMU_OK;
 }
 
-enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct ciommu_port *port,
-                                    uint32_t source, uint32_t pasid, uint64_t iova, uint32_t access,
-                                    uint32_t flags, struct ciommu_result *out) {
+/* What the first level does not answer, and arguments that are refused. */
+static __attribute__((noinline)) enum ciommu_status
+translate_elsewhere(struct ciommu_unit *unit, struct ciommu_port *port, uint32_t source,
+                    uint32_t pasid, uint64_t iova, uint32_t access, uint32_t flags,
+                    struct ciommu_result *out) {
     if (unit == NULL || out == NULL || out->size < sizeof *out ||
         (port != NULL && port->unit != unit)) {
         return CIOMMU_INVALID_ARGUMENT;
@@ -554,83 +335,49 @@ enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct ciommu_port
     return translate_one(unit, port, &lookup, out);
 }
 
-/* ---- Batches ---- */
-
-/* Brings near what the first look for this request will touch. No part of the protocol: nothing
- * that is loaded here is used. Inside a section. */
-static always_inline void fetch_ahead(const struct ciommu_port *port,
-                                      const struct ciommu_request *request) {
-    const struct ciommu_port_head *head = &port->head;
-    const struct iotlb *iotlb = &port->unit->iotlb;
-    uint64_t requester = ciommu_requester(request->source, request->pasid);
-    uint64_t page = request->iova >> 12;
-    const struct ciommu_first_level_entry *entry =
-        &head->first_level[ciommu_first_level_slot(page, requester) & head->first_level_mask];
-    if (entry->page == page && entry->requester == requester) {
-        return;
-    }
-    const struct binding_slot *slot = &port->bindings[binding_slot(requester)];
-    if (slot->requester != requester || iotlb->entries == NULL) {
-        return;
-    }
-    const struct ciommu_space *space = slot->grant.space; /* the pool is never freed */
-    uint64_t sizes = load_relaxed(&space->sizes);
-    if (sizes != 0) {
-        iotlb_prefetch(iotlb, load_relaxed(&space->tag), request->iova,
-                       (uint32_t)__builtin_ctzll(sizes));
-    }
-}
-
-/* Answers requests until the end or the first that is refused; how many were answered. Inside a
- * section. */
-static uint32_t answer_group(struct ciommu_port *port, const struct ciommu_request *requests,
-                             struct ciommu_result *results, uint32_t count, bool inside,
-                             enum ciommu_status *status) {
-    for (uint32_t index = 0; index < count; index++) {
-        fetch_ahead(port, &requests[index]);
-    }
-    uint32_t done = 0;
+/* What the first level does not answer, inside the section that asked it. */
+static __attribute__((noinline)) enum ciommu_status
+translate_missed(struct ciommu_port *port, uint32_t source, uint32_t pasid, uint64_t iova,
+                 uint32_t access, uint32_t flags, struct ciommu_result *out) {
+    enum ciommu_status status = CIOMMU_OK;
     ciommu_rcu_lock();
-    for (; done < count; done++) {
-        const struct ciommu_request *request = &requests[done];
-        struct ciommu_result *out = &results[done];
-        const struct lookup lookup = {request->source, request->pasid, request->iova,
-                                      request->access, request->flags, NULL};
-        *status = out->size < sizeof *out ? CIOMMU_INVALID_ARGUMENT : lookup_check(&lookup);
-        if (unlikely(*status != CIOMMU_OK)) {
-            break;
-        }
-        if (!first_level_answers(port, &lookup, out)) {
-            answer_miss(port, &lookup, out);
-        }
-        if (!inside) {
-            out->host = NULL;
+    /* A requester that the port remembers has a source id and a PASID in range. */
+    if (likely(answer_shortly(port, ciommu_requester(source, pasid), iova, access, flags, out))) {
+        count_owned(&port->lookups_slow);
+    } else {
+        const struct lookup lookup = {source, pasid, iova, access, flags, NULL};
+        status = lookup_check(&lookup);
+        if (status == CIOMMU_OK) {
+            ciommu_answer_miss(port, &lookup, out);
         }
     }
     ciommu_rcu_unlock();
-    return done;
-}
-
-enum ciommu_status ciommu_translate_batch(struct ciommu_port *port,
-                                          const struct ciommu_request *requests,
-                                          struct ciommu_result *results, uint32_t count,
-                                          uint32_t *done) {
-    if (port == NULL || (count != 0 && (requests == NULL || results == NULL))) {
-        return CIOMMU_INVALID_ARGUMENT;
-    }
-    bool inside = port_is_inside(port);
-    enum ciommu_status status = CIOMMU_OK;
-    uint32_t index = 0;
-    port_enter(port);
-    while (index < count && status == CIOMMU_OK) {
-        uint32_t group = count - index < GROUP ? count - index : GROUP;
-        index += answer_group(port, &requests[index], &results[index], group, inside, &status);
-    }
     port_leave(port);
-    if (done != NULL) {
-        *done = index;
+    if (!port_is_inside(port) && status == CIOMMU_OK) {
+        out->host = NULL;
     }
     return status;
+}
+
+enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct ciommu_port *port,
+                                    uint32_t source, uint32_t pasid, uint64_t iova, uint32_t access,
+                                    uint32_t flags, struct ciommu_result *out) {
+    if (unlikely(port == NULL || port->unit != unit || out == NULL || out->size < sizeof *out ||
+                 !asks_first_level(access, flags))) {
+        return translate_elsewhere(unit, port, source, pasid, iova, access, flags, out);
+    }
+    port_enter(port);
+    const struct ciommu_first_level_entry *entry =
+        ciommu_first_level_find(port, source, pasid, iova, access);
+    if (unlikely(entry == NULL)) {
+        return translate_missed(port, source, pasid, iova, access, flags, out);
+    }
+    answer_hit(entry, iova, access, out);
+    port_leave(port);
+    if (!port_is_inside(port)) {
+        out->host = NULL; /* address-only: no section keeps it valid */
+    }
+    return CIOMMU_OK;
 }
 
 /* ---- Traces ---- */

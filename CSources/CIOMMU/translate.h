@@ -51,10 +51,14 @@ static inline bool asks_ats(const struct lookup *lookup) {
     return (lookup->flags & CIOMMU_TRANSLATION_REQUEST) != 0;
 }
 
+/* A request of ATS: for a translation, or with one. */
+static inline bool is_ats(const struct lookup *lookup) {
+    return (lookup->flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
+}
+
 /* Requests to the interrupt range are messages unless a PASID or ATS makes them DMA. */
 static inline bool meets_interrupts(const struct lookup *lookup) {
-    bool ats = (lookup->flags & (CIOMMU_TRANSLATION_REQUEST | CIOMMU_TRANSLATED)) != 0;
-    return !carries_pasid(lookup) && !ats;
+    return !carries_pasid(lookup) && !is_ats(lookup);
 }
 
 /* Answers a checked lookup; every field of `*out` but `size`. Inside a section of `port`. */

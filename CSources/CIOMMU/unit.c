@@ -5,13 +5,17 @@
 #include "invalidate.h"
 #include "alloc.h"
 #include "tlb_ask.h"
+#include "walk.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define IOTLB_MOST (1u << 26)
 #define PORT_CACHE_MOST (1u << 16)
 #define POOL_MOST (1u << 20)
 #define PORTS_MOST 4096u
+
+static_assert(2 * POOL_MOST + 1 < WALK_KEY_SPACES, "a walk-cache entry names any space of a pool");
 
 static bool is_power_of_two(uint32_t value) {
     return value != 0 && (value & (value - 1)) == 0;

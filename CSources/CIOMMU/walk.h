@@ -131,6 +131,10 @@ static inline uint32_t level_shift(uint32_t level) {
     return 12 + 9 * level;
 }
 
+/* The key of a known table has 24 bits for its space (walk_key). */
+#define WALK_KEY_SPACE_SHIFT 36u
+#define WALK_KEY_SPACES (1u << 24)
+
 static inline uint64_t entry_offset(uint64_t input, uint32_t level) {
     return (input >> level_shift(level) & 511) * 8;
 }
@@ -157,28 +161,57 @@ static always_inline bool open_page(struct walker *walker, uint64_t address, str
     return table->host != NULL;
 }
 
-static inline uint64_t walk_key(uint64_t input, uint32_t level) {
-    return input >> level_shift(level + 1) | (uint64_t)level << 60;
+/* What a table translates (bits 56:21 of the input at the lowest level, the rest repeats the
+ * highest), its level and its space. */
+static inline uint64_t walk_key(uint64_t input, uint32_t level, uint32_t space) {
+    uint64_t span = input << 7 >> (level_shift(level + 1) + 7);
+    return span | (uint64_t)space << WALK_KEY_SPACE_SHIFT | (uint64_t)level << 60;
 }
 
-static inline struct walk_entry *walk_slot(const struct ciommu_port *port, uint64_t key,
-                                           uint32_t space) {
-    uint64_t hash = (key ^ (uint64_t)space << 13 ^ key >> 60 << 7) * UINT64_C(0x9e3779b97f4a7c15);
-    return &port->walks[hash >> 32 & port->walk_mask];
+static inline struct walk_entry *walk_slot(const struct ciommu_port *port, uint64_t key) {
+    return &port->walks[key * UINT64_C(0x9e3779b97f4a7c15) >> 32 & port->walk_mask];
 }
 
-/* The deepest table known for `input`: the leaf table, or the one above it. One whose upper levels
- * deny the access is of no use: first-stage rights are judged entry by entry, and only the walk
- * from the top meets the entry that denies. */
-static always_inline bool known_table(const struct walker *walker, const struct ciommu_space *space,
-                                      uint64_t walk_generation, uint64_t input, uint32_t access,
-                                      struct table *table, uint32_t *level, uint32_t *rights) {
+/* What is known of the table of `level` that leads to `input`, or NULL. One whose upper levels deny
+ * what is needed (in the half that counts) is of no use: first-stage rights are judged entry by
+ * entry, and only the walk from the top meets the entry that denies. */
+static always_inline const struct walk_entry *known_table(const struct ciommu_port *port,
+                                                          const struct ciommu_space *space,
+                                                          uint64_t walk_generation, uint64_t input,
+                                                          uint32_t needed, uint32_t level) {
+    uint64_t key = walk_key(input, level, space->index);
+    const struct walk_entry *entry = walk_slot(port, key);
+    bool good = entry->key == key && entry->walk_generation == walk_generation &&
+                (needed & ~entry->rights) == 0;
+    return good ? entry : NULL;
+}
+
+static always_inline void remember_table(struct ciommu_port *port, const struct ciommu_space *space,
+                                         uint64_t walk_generation, uint64_t input,
+                                         const struct table *table, uint32_t level,
+                                         uint32_t rights) {
+    uint64_t key = walk_key(input, level, space->index);
+    struct walk_entry *entry = walk_slot(port, key);
+    entry->key = key;
+    entry->walk_generation = walk_generation;
+    entry->host = table->host;
+    entry->address = table->address;
+    entry->guest = table->guest;
+
+    entry->rights = rights;
+    entry->host_rights = table->host_rights;
+}
+
+/* The deepest table known for `input`: the leaf table, or the one above it. */
+static always_inline bool deepest_known(const struct walker *walker,
+                                        const struct ciommu_space *space, uint64_t walk_generation,
+                                        uint64_t input, uint32_t access, struct table *table,
+                                        uint32_t *level, uint32_t *rights) {
     uint32_t needed = (access | CIOMMU_READ) << (walker->privileged ? 3 : 0);
     for (uint32_t at = 0; at < 2; at++) {
-        uint64_t key = walk_key(input, at);
-        const struct walk_entry *entry = walk_slot(walker->port, key, space->index);
-        if (entry->key == key && entry->space == space->index &&
-            entry->walk_generation == walk_generation && (needed & ~entry->rights) == 0) {
+        const struct walk_entry *entry =
+            known_table(walker->port, space, walk_generation, input, needed, at);
+        if (entry != NULL) {
             *table = (struct table){entry->host, entry->address, entry->guest, entry->host_rights};
             *level = at;
             *rights = entry->rights;
@@ -186,22 +219,6 @@ static always_inline bool known_table(const struct walker *walker, const struct 
         }
     }
     return false;
-}
-
-static always_inline void remember_table(const struct walker *walker,
-                                         const struct ciommu_space *space, uint64_t walk_generation,
-                                         uint64_t input, const struct table *table, uint32_t level,
-                                         uint32_t rights) {
-    uint64_t key = walk_key(input, level);
-    struct walk_entry *entry = walk_slot(walker->port, key, space->index);
-    entry->key = key;
-    entry->walk_generation = walk_generation;
-    entry->host = table->host;
-    entry->address = table->address;
-    entry->guest = table->guest;
-    entry->space = space->index;
-    entry->rights = rights;
-    entry->host_rights = table->host_rights;
 }
 
 enum mark_result { MARKED, MARK_LOST, MARK_FAILED };
@@ -330,10 +347,10 @@ static always_inline enum visit walk_once(struct walker *walker, const struct wa
                                           bool judge, struct leaf *out) {
     struct table table;
     uint32_t level = stage->levels - 1;
-    uint32_t rights = 63;
+    uint32_t rights = RIGHTS_ALL;
     bool cached = space != NULL && walker->port->walks != NULL;
     if (!cached ||
-        !known_table(walker, space, walk_generation, input, access, &table, &level, &rights)) {
+        !deepest_known(walker, space, walk_generation, input, access, &table, &level, &rights)) {
         walk_at(walker, level, stage->roots[0] + entry_offset(input, level));
         if (unlikely(!format->open(walker, stage, stage->roots[0], true, &table))) {
             return VISIT_FAILED;
@@ -365,7 +382,7 @@ static always_inline enum visit walk_once(struct walker *walker, const struct wa
             return VISIT_FAILED;
         }
         if (cached && walker->complete && level < 2) {
-            remember_table(walker, space, walk_generation, input, &table, level, rights);
+            remember_table(walker->port, space, walk_generation, input, &table, level, rights);
         }
     }
 }

@@ -21,7 +21,8 @@ import Testing
     @Test(arguments: [CacheWorld.Kind.legacy, .scalable, .nested(levels: 4)])
     func oneEntryThatIsNotLeafOnlyForgetsTables(kind: CacheWorld.Kind) {
         for place in 0..<3 {
-            let world = CacheWorld(kind, pages: Self.pages)
+            let world = CacheWorld(
+                kind, pages: Self.pages, configuration: BatchBench.configuration { $0.walk_cache_entries = 256 })
             let changed = 2 * place
             for page in Self.pages.indices { world.warm(0, page) }
             world.changeTable(0, changed)

@@ -21,6 +21,9 @@
 #define MISSES 48u /* stores kept in flight before a section */
 #define MISS_BYTES (UINT64_C(64) << 20)
 
+#define TOGETHER 5u /* pages that every other reader translates in one batch */
+#define SEEN 3u     /* looks at a page in a section */
+
 struct run {
     const struct probe_options *options;
     struct world world;
@@ -34,6 +37,7 @@ struct run {
 struct reader {
     struct run *run;
     uint64_t random;
+    uint32_t together; /* pages of a section */
     pthread_t thread;
 };
 
@@ -58,40 +62,88 @@ static bool is_right(uint32_t page, uint64_t value, uint64_t done, uint64_t star
            (both && value == world_stamp(page, (uint32_t)(~done & 1)));
 }
 
-/* One section. */
-static void read_once(struct run *run, struct ciommu_port *port, uint32_t page, uint64_t random) {
+/* One page that a section reads, and what had happened to it before. */
+struct reading {
+    uint32_t page;
+    uint64_t done;
+    uint64_t seen[SEEN];
+};
+
+/* Translates the pages, one by one or together. */
+static void translate_all(struct run *run, struct ciommu_port *port, const struct reading *readings,
+                          struct ciommu_result *results, uint32_t count) {
+    struct ciommu_request requests[TOGETHER];
+    for (uint32_t index = 0; index < count; index++) {
+        results[index] =
+            (struct ciommu_result){.size = sizeof results[index], .outcome = CIOMMU_FAULT};
+        requests[index] = (struct ciommu_request){
+            .source = WORLD_DEVICE,
+            .pasid = CIOMMU_NO_PASID,
+            .iova = WORLD_IOVA + readings[index].page * UINT64_C(4096),
+            .access = CIOMMU_READ,
+        };
+    }
+    if (count == 1) {
+        (void)ciommu_translate(run->world.unit, port, requests[0].source, requests[0].pasid,
+                               requests[0].iova, requests[0].access, 0, &results[0]);
+    } else {
+        (void)ciommu_translate_batch(port, requests, results, count, NULL);
+    }
+}
+
+static void judge(struct run *run, const struct reading *reading, bool fine,
+                  const struct ciommu_result *result) {
+    uint64_t started = __atomic_load_n(&run->world.started[reading->page], __ATOMIC_SEQ_CST);
+    if (!fine) {
+        report(run, "fault or no memory", reading->page, result->fault.code, reading->done,
+               started);
+        return;
+    }
+    for (uint32_t time = 0; time < SEEN; time++) {
+        uint64_t seen = reading->seen[time];
+        if (!is_right(reading->page, seen, reading->done, started)) {
+            report(run, seen == WORLD_POISON ? "poison" : "stale or foreign", reading->page, seen,
+                   reading->done, started);
+        }
+    }
+}
+
+/* One section, with `count` pages. */
+static void read_once(struct run *run, struct ciommu_port *port, uint64_t *random, uint32_t count) {
     struct world *world = &run->world;
-    uint64_t done = __atomic_load_n(&world->finished[page], __ATOMIC_SEQ_CST);
-    struct ciommu_result result = {.size = sizeof result};
-    uint64_t seen[3] = {0};
+    struct ciommu_result results[TOGETHER];
+    struct reading readings[TOGETHER];
+    bool fine[TOGETHER];
+    for (uint32_t index = 0; index < count; index++) {
+        readings[index].page = (uint32_t)(probe_random(random) % world->pages);
+        readings[index].done =
+            __atomic_load_n(&world->finished[readings[index].page], __ATOMIC_SEQ_CST);
+    }
+    uint64_t choice = probe_random(random) >> 32;
     ciommu_port_enter(port);
-    if (world->kind == PROBE_EVICTIONS && random % 4 == 0) { /* crowds the pools */
+    if (world->kind == PROBE_EVICTIONS && choice % 4 == 0) { /* crowds the pools */
+        struct ciommu_result result = {.size = sizeof result};
         (void)ciommu_translate(world->unit, port,
-                               WORLD_DEVICE + 8 * (1 + (uint32_t)(random >> 8) % WORLD_NEIGHBOURS),
+                               WORLD_DEVICE + 8 * (1 + (uint32_t)(choice >> 8) % WORLD_NEIGHBOURS),
                                CIOMMU_NO_PASID, WORLD_IOVA, CIOMMU_READ, 0, &result);
     }
-    enum ciommu_status status =
-        ciommu_translate(world->unit, port, WORLD_DEVICE, CIOMMU_NO_PASID,
-                         WORLD_IOVA + page * UINT64_C(4096), CIOMMU_READ, 0, &result);
-    bool fine =
-        status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK && result.host != NULL;
-    for (uint32_t attempt = 0; fine && attempt < 3; attempt++) {
-        seen[attempt] = *(volatile uint64_t *)(void *)result.host;
+    translate_all(run, port, readings, results, count);
+    for (uint32_t index = 0; index < count; index++) {
+        fine[index] = results[index].outcome == CIOMMU_TRANSLATED_OK && results[index].host != NULL;
+    }
+    for (uint32_t time = 0; time < SEEN; time++) {
+        for (uint32_t index = 0; index < count; index++) {
+            if (fine[index]) {
+                readings[index].seen[time] = *(volatile uint64_t *)(void *)results[index].host;
+            }
+        }
         for (uint32_t spin = 0; spin < 8; spin++) {
             cpu_relax();
         }
     }
     ciommu_port_leave(port);
-    uint64_t started = __atomic_load_n(&world->started[page], __ATOMIC_SEQ_CST);
-    if (!fine) {
-        report(run, "fault or no memory", page, result.fault.code, done, started);
-        return;
-    }
-    for (uint32_t attempt = 0; attempt < 3; attempt++) {
-        if (!is_right(page, seen[attempt], done, started)) {
-            report(run, seen[attempt] == WORLD_POISON ? "poison" : "stale or foreign", page,
-                   seen[attempt], done, started);
-        }
+    for (uint32_t index = 0; index < count; index++) {
+        judge(run, &readings[index], fine[index], &results[index]);
     }
 }
 
@@ -111,9 +163,8 @@ static void *read_pages(void *argument) {
         for (uint32_t miss = 0; misses != NULL && miss < MISSES; miss++) {
             misses[probe_random(&reader->random) % MISS_BYTES] = 1;
         }
-        uint64_t random = probe_random(&reader->random);
-        read_once(run, port, (uint32_t)(random % run->world.pages), random >> 32);
-        reads++;
+        read_once(run, port, &reader->random, reader->together);
+        reads += reader->together;
     }
     (void)ciommu_port_destroy(port);
     free(misses);
@@ -161,8 +212,9 @@ int probe_stress(const struct probe_options *options, struct probe_result *resul
         probe_widen(options->widen);
         probe_set_mutant(options->mutant);
         for (uint32_t index = 0; index < options->readers; index++) {
-            readers[index] =
-                (struct reader){.run = run, .random = options->seed * 2 + index * 77 + 1};
+            readers[index] = (struct reader){.run = run,
+                                             .random = options->seed * 2 + index * 77 + 1,
+                                             .together = index % 2 == 0 ? 1 : TOGETHER};
             pthread_create(&readers[index].thread, NULL, read_pages, &readers[index]);
         }
         cpu_set_t before;

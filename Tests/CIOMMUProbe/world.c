@@ -241,7 +241,7 @@ int world_create(struct world *world, const struct probe_options *options) {
     ciommu_unit_config_init(&config);
     config.iotlb_entries = options->iotlb_entries;
     config.first_level_entries = options->first_level_entries;
-    config.walk_cache_entries = 64;
+    config.walk_cache_entries = options->walk_cache_entries;
     config.flags = options->portable ? CIOMMU_UNIT_NO_WIDE_LOADS : 0;
     if (world->kind == PROBE_EVICTIONS) {
         config.bindings = 3;

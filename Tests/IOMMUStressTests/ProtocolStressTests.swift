@@ -14,12 +14,13 @@ struct StressCase: Sendable, CustomTestStringConvertible {
     var readers: UInt32 = 3
     var firstLevelEntries: UInt32 = 64
     var iotlbEntries: UInt32 = 256
+    var walkCacheEntries: UInt32 = 64
     var slowStores = false
     var portable = false
 
     var testDescription: String {
         unsafe "\(String(cString: probe_world_name(world))), \(String(cString: probe_mutant_name(mutant)))"
-            + (portable ? ", portable IOTLB" : "")
+            + (portable ? ", portable IOTLB" : "") + (walkCacheEntries == 0 ? ", no walk cache" : "")
     }
 
     func run(milliseconds: UInt32, seed: UInt64) -> probe_result {
@@ -31,6 +32,7 @@ struct StressCase: Sendable, CustomTestStringConvertible {
         options.seed = seed
         options.iotlb_entries = world == PROBE_CROWD.rawValue ? 16 : iotlbEntries
         options.first_level_entries = firstLevelEntries
+        options.walk_cache_entries = walkCacheEntries
         options.portable = portable
         options.widen = !slowStores
         options.slow_stores = slowStores
@@ -58,33 +60,34 @@ func seed() -> UInt64 {
     return UInt64.random(in: 1...UInt64(UInt32.max))
 }
 
-/// The mutants with the world that must show them. `rightsWithoutD` has a deterministic test of its own.
+/// The mutants with the world that must show them; those of the IOTLB without a walk cache, whose tables would be read instead. `rightsWithoutD` has a deterministic test of its own.
 private let mutants: [StressCase] = [
-    StressCase(world: PROBE_PAGES.rawValue, mutant: 1, firstLevelEntries: 4),
+    StressCase(world: PROBE_PAGES.rawValue, mutant: 1, firstLevelEntries: 4, walkCacheEntries: 0),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 2),
-    StressCase(world: PROBE_PAGES.rawValue, mutant: 3, firstLevelEntries: 4, iotlbEntries: 4),
+    StressCase(world: PROBE_PAGES.rawValue, mutant: 3, firstLevelEntries: 4, iotlbEntries: 4, walkCacheEntries: 0),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 4),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 5),
     StressCase(world: PROBE_NESTED_TABLES.rawValue, mutant: 6),
     StressCase(world: PROBE_BINDINGS.rawValue, mutant: 7),
     StressCase(world: PROBE_MEMORY.rawValue, mutant: 8),
     StressCase(world: PROBE_BINDINGS.rawValue, mutant: 9),
-    StressCase(world: PROBE_CROWD.rawValue, mutant: 11),
-    StressCase(world: PROBE_PAGES.rawValue, mutant: 12),
-    StressCase(world: PROBE_PAGES.rawValue, mutant: 13, readers: 1, firstLevelEntries: 4),
+    StressCase(world: PROBE_CROWD.rawValue, mutant: 11, walkCacheEntries: 0),
+    StressCase(world: PROBE_PAGES.rawValue, mutant: 12, walkCacheEntries: 0),
+    StressCase(world: PROBE_PAGES.rawValue, mutant: 13, readers: 1, firstLevelEntries: 4, walkCacheEntries: 0),
     StressCase(world: PROBE_TABLES.rawValue, mutant: 14),
     StressCase(world: PROBE_NESTED.rawValue, mutant: 15),
     StressCase(world: PROBE_PAGES.rawValue, mutant: 16),
     StressCase(world: PROBE_EVICTIONS.rawValue, mutant: 17),
-    StressCase(world: PROBE_PAGES.rawValue, mutant: 18, readers: 1, firstLevelEntries: 4),
+    StressCase(world: PROBE_PAGES.rawValue, mutant: 18, readers: 1, firstLevelEntries: 4, walkCacheEntries: 0),
 ]
 
 private let soundWorlds: [StressCase] =
     (0..<PROBE_WORLDS.rawValue).flatMap { world in
-        [StressCase(world: world), StressCase(world: world, readers: 2, portable: true)]
+        [StressCase(world: world), StressCase(world: world, readers: 2, walkCacheEntries: 0, portable: true)]
     } + [
         StressCase(world: PROBE_PAGES.rawValue, readers: 1, slowStores: true),
         StressCase(world: PROBE_PAGES.rawValue, readers: 6, firstLevelEntries: 4),
+        StressCase(world: PROBE_PAGES.rawValue, walkCacheEntries: 0),
     ]
 
 /// What the cases and the model of page requests notice (CIOMMUFaultTests).

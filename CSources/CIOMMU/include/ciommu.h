@@ -232,7 +232,8 @@ struct ciommu_result {
                             memory; at least 1 */
     uint64_t attributes; /* CIOMMU_ATTRIBUTE_* */
     struct ciommu_fault fault; /* meaningful only when outcome is CIOMMU_FAULT */
-    /* With CIOMMU_TRANSLATION_REQUEST, where the answer may be stored; else `token.unit` is 0 */
+    /* Written with CIOMMU_TRANSLATION_REQUEST only; `token.unit` is 0 where the answer may not be
+       stored */
     struct ciommu_ats_token token;
 };
 

@@ -33,13 +33,13 @@ struct ciommu_first_level_entry {
     uint64_t requester;  /* ciommu_requester(source, pasid); UINT64_MAX = empty */
     uint64_t epoch;      /* port epoch at which the entry was last known to be current */
     uint64_t address;    /* output address of the 4 KiB page */
-    unsigned char *host; /* its host memory, or NULL */
+    unsigned char *host; /* its host memory, if `host_rights` has any */
     uint64_t last;       /* last input address up to which address and host run on */
     uint64_t generation; /* of the address space, loaded before the walk or the IOTLB probe */
     uint32_t space;      /* pool index of the address space */
     uint8_t rights;      /* bits 0-2 user R W X, bits 3-5 privileged R W X */
     uint8_t page_lg2;
-    uint8_t host_rights; /* what the registered memory permits */
+    uint8_t host_rights; /* what the registered memory permits; 0 = there is none */
     uint8_t attributes;
 };
 
@@ -52,7 +52,9 @@ struct ciommu_port_head {
     struct ciommu_first_level_entry *first_level; /* constant */
     uint64_t first_level_mask;                    /* constant: entries - 1 */
     uint64_t hits;                                /* owner: first-level hits */
-    uint32_t depth;                               /* owner: nesting of sections */
+    uint64_t inside;     /* owner: `state` of the section, so that leave need not wait for enter's
+                            exchange to load it */
+    uint32_t depth;      /* owner: nesting of sections */
     uint32_t leave_work; /* owner: something to do after the outermost leave */
 };
 
@@ -76,8 +78,10 @@ static inline void ciommu_enter(struct ciommu_port *port) {
     if (head->depth++ != 0) {
         return;
     }
+    uint64_t inside = head->state + 1;
+    head->inside = inside;
     /* Full barrier: pairs with the drain (port.c). */
-    __atomic_exchange_n(&head->state, head->state + 1, __ATOMIC_SEQ_CST);
+    __atomic_exchange_n(&head->state, inside, __ATOMIC_SEQ_CST);
     if (__builtin_expect(__atomic_load_n(head->ugen, __ATOMIC_SEQ_CST) != head->seen_ugen, 0)) {
         ciommu_port_resynchronise(port);
     }
@@ -92,7 +96,7 @@ static inline void ciommu_leave(struct ciommu_port *port) {
     if (--head->depth != 0) {
         return;
     }
-    __atomic_store_n(&head->state, head->state + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&head->state, head->inside + 1, __ATOMIC_RELEASE);
     if (__builtin_expect(head->leave_work != 0, 0)) {
         ciommu_port_after_leave(port);
     }
@@ -105,9 +109,38 @@ static inline uint32_t ciommu_rights_needed(uint32_t access) {
     return (access & CIOMMU_PRIVILEGED) != 0 ? rights << 3 : rights;
 }
 
+/* The requester's part of where its pages sit in the first level. */
+static inline uint64_t ciommu_first_level_salt(uint64_t requester) {
+    return requester ^ (requester >> 21) ^ (requester >> 35);
+}
+
 /* Where a page sits in the first level: mixes the requester in, keeps neighbours apart. */
+static inline struct ciommu_first_level_entry *
+ciommu_first_level_place(const struct ciommu_port_head *head, uint64_t page, uint64_t salt) {
+    return &head->first_level[(page ^ (page >> 9) ^ salt) & head->first_level_mask];
+}
+
+/* The same as a number, to be masked with first_level_mask. */
 static inline uint64_t ciommu_first_level_slot(uint64_t page, uint64_t requester) {
-    return page ^ (page >> 9) ^ requester ^ (requester >> 21) ^ (requester >> 35);
+    return page ^ (page >> 9) ^ ciommu_first_level_salt(requester);
+}
+
+/* The same as ciommu_first_level_find, for callers that look for many pages of one requester: its
+ * salt, and the rights that the access needs, are worked out once. `slot` is where the page sits.
+ */
+static inline __attribute__((always_inline)) const struct ciommu_first_level_entry *
+ciommu_first_level_find_in(struct ciommu_port *port, struct ciommu_first_level_entry *slot,
+                           uint64_t page, uint64_t requester, uint32_t needed) {
+    struct ciommu_port_head *head = ciommu_head_of(port);
+    if (slot->page != page || slot->requester != requester ||
+        (needed & ~(uint32_t)slot->rights) != 0) {
+        return NULL;
+    }
+    if (__builtin_expect(slot->epoch != head->epoch, 0) && !ciommu_port_revalidate(port, slot)) {
+        return NULL;
+    }
+    __atomic_store_n(&head->hits, head->hits + 1, __ATOMIC_RELAXED);
+    return slot;
 }
 
 /* The entry of the port's first level that grants `access` (which must contain R, W or X) to the
@@ -115,29 +148,18 @@ static inline uint64_t ciommu_first_level_slot(uint64_t page, uint64_t requester
 static inline __attribute__((always_inline)) const struct ciommu_first_level_entry *
 ciommu_first_level_find(struct ciommu_port *port, uint32_t source, uint32_t pasid, uint64_t iova,
                         uint32_t access) {
-    struct ciommu_port_head *head = ciommu_head_of(port);
     uint64_t page = iova >> 12;
     uint64_t requester = ciommu_requester(source, pasid);
-    struct ciommu_first_level_entry *entry =
-        &head->first_level[ciommu_first_level_slot(page, requester) & head->first_level_mask];
-    uint32_t needed = ciommu_rights_needed(access);
-    if (entry->page != page || entry->requester != requester ||
-        (needed & ~(uint32_t)entry->rights) != 0) {
-        return NULL;
-    }
-    if (__builtin_expect(entry->epoch != head->epoch, 0) && !ciommu_port_revalidate(port, entry)) {
-        return NULL;
-    }
-    __atomic_store_n(&head->hits, head->hits + 1, __ATOMIC_RELAXED);
-    return entry;
+    struct ciommu_first_level_entry *slot =
+        ciommu_first_level_place(ciommu_head_of(port), page, ciommu_first_level_salt(requester));
+    return ciommu_first_level_find_in(port, slot, page, requester, ciommu_rights_needed(access));
 }
 
 /* The host byte of `iova` in a page of the first level, where the memory permits `access`. */
 static inline unsigned char *ciommu_first_level_host(const struct ciommu_first_level_entry *entry,
                                                      uint64_t iova, uint32_t access) {
-    bool reachable =
-        entry->host != NULL && (access & CIOMMU_WRITE & ~(uint32_t)entry->host_rights) == 0;
-    return reachable ? entry->host + (iova & 0xfffu) : NULL;
+    uint32_t needed = (access & CIOMMU_WRITE) | CIOMMU_READ; /* all memory may be read */
+    return (needed & ~(uint32_t)entry->host_rights) == 0 ? entry->host + (iova & 0xfffu) : NULL;
 }
 
 /* The rights of a page of the first level for the privilege in `access`. */

@@ -56,6 +56,13 @@ import Testing
         #expect(try JSONDecoder().decode(BenchReport.self, from: data) == report)
     }
 
+    @Test func theVersionIsThatOfTheMakefile() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let makefile = try String(contentsOf: root.appendingPathComponent("Makefile"), encoding: .utf8)
+        #expect(makefile.contains("\nVERSION := \(BenchReport.currentVersion)\n"))
+    }
+
     @Test func rowsWithoutCounterpartSayNull() throws {
         var options = quick
         options.pattern = "host-hit64-*"

@@ -149,7 +149,8 @@ uint64_t bench_baseline_translate(struct bench_baseline *baseline, enum bench_ma
 
 void bench_baseline_warm(struct bench_baseline *baseline);
 
-/* Removes, and waits until nobody uses what was removed. */
+/* Removes, and waits until nobody uses what was removed. A page: worlds with pages of 4 KiB only.
+ */
 void bench_baseline_invalidate_page(struct bench_baseline *baseline, uint64_t iova);
 void bench_baseline_invalidate_domain(struct bench_baseline *baseline);
 

@@ -23,8 +23,6 @@ let package = Package(
             name: "Invalidation", dependencies: [ciommu, "Samples"], path: "Invalidation", cSettings: cSettings),
         .executableTarget(
             name: "Interrupts", dependencies: [ciommu, "Samples"], path: "Interrupts", cSettings: cSettings),
-        .executableTarget(
-            name: "Translate", dependencies: [ciommu, "Samples"], path: "Translate", cSettings: cSettings),
     ],
     cLanguageStandard: .gnu17
 )

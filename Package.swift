@@ -20,6 +20,8 @@ let package = Package(
         .library(name: "IOMMUCapture", targets: ["IOMMUCapture"]),
         .library(name: "ciommu", type: .static, targets: ["CIOMMU"]),
         .executable(name: "iommu", targets: ["IOMMUTool"]),
+        // What the nested package Benchmarks/ shares with the tool; no interface for users.
+        .library(name: "IOMMUBench", targets: ["IOMMUBench", "CIOMMUBench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
@@ -29,9 +31,16 @@ let package = Package(
             name: "CLibURCU", path: "CSources/CLibURCU", pkgConfig: "liburcu-bp",
             providers: [.apt(["liburcu-dev"])]),
         .systemLibrary(
+            name: "CLibURCUCDS", path: "CSources/CLibURCUCDS", pkgConfig: "liburcu-cds",
+            providers: [.apt(["liburcu-dev"])]),
+        .systemLibrary(
             name: "CZlib", path: "CSources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
             name: "CIOMMU", dependencies: ["CLibURCU"], path: "CSources/CIOMMU", cSettings: cSettings),
+        .target(
+            name: "CIOMMUBench", dependencies: ["CIOMMU", "CLibURCU", "CLibURCUCDS"],
+            path: "CSources/CIOMMUBench",
+            cSettings: cSettings + [.define("_GNU_SOURCE"), .define("_LGPL_SOURCE")]),
 
         .target(name: "IOMMUCore", dependencies: ["CIOMMU"], swiftSettings: swiftSettings),
         .target(
@@ -58,13 +67,15 @@ let package = Package(
         .executableTarget(
             name: "IOMMUTool",
             dependencies: [
-                "IOMMU", "IOMMUCapture", "IOMMUReplay",
+                "IOMMU", "IOMMUBench", "IOMMUCapture", "IOMMUReplay",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             resources: [.copy("Captures")],
             swiftSettings: swiftSettings),
         .target(
             name: "IOMMUReplay", dependencies: ["IOMMU", "IOMMUCapture"], swiftSettings: swiftSettings),
+        .target(
+            name: "IOMMUBench", dependencies: ["CIOMMU", "CIOMMUBench"], swiftSettings: swiftSettings),
         .executableTarget(name: "IOMMUExample", dependencies: ["IOMMU"], swiftSettings: swiftSettings),
 
         .target(
@@ -88,6 +99,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "IOMMUBenchTests", dependencies: ["IOMMUBench", "CIOMMUBench"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "CIOMMUTests", dependencies: ["CIOMMU", "CIOMMUProbe"], swiftSettings: swiftSettings),

@@ -29,11 +29,15 @@ uint64_t bench_now(void);
  * number); false where the system does not allow it. */
 bool bench_pin(uint32_t index);
 
+/* How many processors that are; at least 1. */
+uint32_t bench_processors(void);
+
 /* ---- Worlds ---- */
 
 /* Who made the tables, and what they are. Four levels everywhere. */
 enum bench_way {
-    BENCH_GUEST_SECOND, /* a guest's legacy context entry and second-stage tables */
+    BENCH_GUEST_SECOND, /* a guest's legacy context entry (with PASIDs: scalable-mode PASID
+                           entries) and second-stage tables */
     BENCH_GUEST_FIRST,  /* a guest's scalable-mode PASID entry and first-stage tables */
     BENCH_GUEST_NESTED, /* the same over a second stage */
     BENCH_GUEST_PASS,   /* pass-through */
@@ -54,9 +58,14 @@ struct bench_world_config {
     uint32_t walk_cache_entries;
     bool scattered; /* input pages lie 2 MiB apart (page_lg2 12 only): every walk has a leaf table
                        of its own */
+    uint32_t apart_lg2; /* distance between input pages; 0 = 21 if scattered, else page_lg2. 24: the
+                           entry over the leaf table has a cache line of its own, too */
 };
 
-/* 1 source, no PASID, 1 lane, pages of 4 KiB, the engine's default caches. */
+/* 1 source, no PASID, 1 lane, pages of 4 KiB, the engine's default caches.
+ *
+ * Address spaces: each source has one; with PASIDs, each PASID has one that all sources share, as
+ * processes do. All pages together cover at most 64 TiB, from 4 GiB to 128 TiB. */
 void bench_world_config_init(struct bench_world_config *config, enum bench_way way, uint32_t pages);
 
 struct bench_world;
@@ -77,7 +86,7 @@ void bench_world_warm(struct bench_world *world);
 void bench_world_choose(const struct bench_world *world, uint64_t *seed, uint32_t skew,
                         struct ciommu_request *requests, uint64_t *answers, uint32_t count);
 
-/* The same without a world's requester: what the loops below ask. */
+/* How the loops below ask. */
 enum bench_manner {
     BENCH_SINGLE,  /* a section for each */
     BENCH_SECTION, /* one section around all */
@@ -89,8 +98,9 @@ uint64_t bench_world_translate(struct bench_world *world, uint32_t lane, enum be
                                const struct ciommu_request *requests, const uint64_t *answers,
                                uint32_t count);
 
-/* Drops one page of the first requester / its whole domain, from any thread; returns when it is
- * done. */
+/* Drops the page of the first requester that holds `iova` / its whole domain, from any thread, as a
+ * guest's invalidation would, or by a change of rights in a paging domain; returns when it is done.
+ * Not for pass-through. */
 void bench_world_invalidate_page(struct bench_world *world, uint64_t iova);
 void bench_world_invalidate_domain(struct bench_world *world);
 

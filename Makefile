@@ -93,8 +93,9 @@ swift-cost: deps need-swift
 # FILTER is a regular expression for names, such as 'translate/.*/batch/.*'.
 FILTER ?= .*
 
+# What every kind of call costs from C and from Swift, in nanoseconds of 1,000 calls.
 benchmark: deps need-swift
-	$(SWIFT) package --package-path Benchmarks benchmark --target Engine --filter '$(FILTER)' --no-progress
+	$(SWIFT) package --package-path Benchmarks benchmark --target Engine --filter '$(FILTER)' --scale --no-progress
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What must be there

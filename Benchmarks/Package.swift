@@ -5,8 +5,9 @@
 import PackageDescription
 
 let ciommu: Target.Dependency = .product(name: "ciommu", package: "swift-iommu")
+let bench: Target.Dependency = .product(name: "IOMMUBench", package: "swift-iommu")
 let iommu: Target.Dependency = .product(name: "IOMMU", package: "swift-iommu")
-let swiftSettings: [SwiftSetting] = [.strictMemorySafety(), .swiftLanguageMode(.v5)]
+let swiftSettings: [SwiftSetting] = [.swiftLanguageMode(.v5)]
 let cSettings: [CSetting] = [.define("_GNU_SOURCE"), .define("NDEBUG", .when(configuration: .release))]
 
 let package = Package(
@@ -31,9 +32,12 @@ let package = Package(
         .target(name: "CostInC", dependencies: [ciommu], path: "CostInC", cSettings: cSettings),
         .executableTarget(
             name: "SwiftCost", dependencies: [iommu, "CostInC"], path: "SwiftCost", swiftSettings: swiftSettings),
+        .target(name: "EngineInC", dependencies: [ciommu, "Samples"], path: "EngineInC", cSettings: cSettings),
         .executableTarget(
-            name: "Engine", dependencies: [iommu, .product(name: "Benchmark", package: "benchmark")], path: "Engine",
-            swiftSettings: swiftSettings, plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+            name: "Engine",
+            dependencies: [iommu, bench, "EngineInC", .product(name: "Benchmark", package: "benchmark")],
+            path: "Engine", swiftSettings: swiftSettings,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
     ],
     cLanguageStandard: .gnu17
 )

@@ -82,7 +82,7 @@ func access(_ port: Port, _ iovas: Span<IOVA>) throws(IOMMUError) -> UInt64 {
     for index in iovas.indices {
         sum &+= try port.withAccess(to: iovas[index], count: 64, access: .read, source: World.source) { segments in
             guard segments.isComplete, let bytes = segments.bytes(of: 0) else { fail() }
-            return unsafe bytes.unsafeLoadUnaligned(as: UInt64.self)
+            return bytes.unsafeLoadUnaligned(as: UInt64.self)
         }
     }
     return sum

@@ -17,9 +17,9 @@ struct World {
         let bytes = Int(Self.pageCount) * 4096
         // Kept for the length of the program.
         let ram = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: 4096)
-        unsafe ram.initializeMemory(as: UInt8.self, repeating: 1)
+        ram.initializeMemory(as: UInt8.self, repeating: 1)
         let memory = try GuestMemory()
-        try unsafe memory.add(ram, at: OutputAddress(COST_OUTPUT))
+        try memory.add(ram, at: OutputAddress(COST_OUTPUT))
         let unit = try RemappingUnit(capabilities: .full, memory: memory)
         let domain = try PagingDomain(unit: unit)
         try domain.map(

@@ -23,7 +23,7 @@ struct Loop {
 let batchSize = Int(COST_BATCH)
 let most = 1 << 16
 let world = try World()
-let worldInC = unsafe cost_world_create()!
+let worldInC = cost_world_create()!
 let port = world.port
 
 var generator = SystemRandomNumberGenerator()
@@ -39,16 +39,16 @@ let requestsInC = addresses.map {
 }
 
 let loops = [
-    Loop("single/C-call") { unsafe cost_single_call(worldInC, addresses, UInt64($0)) },
-    Loop("single/C-inline") { unsafe cost_single_inline(worldInC, addresses, UInt64($0)) },
+    Loop("single/C-call") { cost_single_call(worldInC, addresses, UInt64($0)) },
+    Loop("single/C-inline") { cost_single_inline(worldInC, addresses, UInt64($0)) },
     Loop("single/Swift") { try translateSingly(port, iovas.span.extracting(first: $0)) },
-    Loop("section/C-call") { unsafe cost_section_call(worldInC, addresses, UInt64($0)) },
-    Loop("section/C-inline") { unsafe cost_section_inline(worldInC, addresses, UInt64($0)) },
+    Loop("section/C-call") { cost_section_call(worldInC, addresses, UInt64($0)) },
+    Loop("section/C-inline") { cost_section_inline(worldInC, addresses, UInt64($0)) },
     Loop("section/Swift") { try translateInSection(port, iovas.span.extracting(first: $0)) },
-    Loop("batch/C") { unsafe cost_batch(worldInC, requestsInC, UInt64($0)) },
+    Loop("batch/C") { cost_batch(worldInC, requestsInC, UInt64($0)) },
     Loop("batch/Swift") { try translateBatches(port, requests.span.extracting(first: $0)) },
     Loop("batch/Swift-appending") { try translateAppending(port, Array(batches[..<($0 / batchSize)])) },
-    Loop("access/C-inline", sumsMemory: true) { unsafe cost_access_inline(worldInC, addresses, UInt64($0)) },
+    Loop("access/C-inline", sumsMemory: true) { cost_access_inline(worldInC, addresses, UInt64($0)) },
     Loop("access/Swift", sumsMemory: true) { try access(port, iovas.span.extracting(first: $0)) },
 ]
 
@@ -65,7 +65,7 @@ func run(_ loop: Loop, _ count: Int) -> UInt64 {
     var sum: UInt64?
     body = { sum = try? loop.run(count) }
     let begin = cost_now()
-    unsafe cost_collect({ _ in body() }, nil)
+    cost_collect({ _ in body() }, nil)
     let end = cost_now()
     precondition(sum == wanted, "\(loop.name): a wrong answer")
     return end - begin

@@ -77,7 +77,7 @@ count: $(BUILD)/count
 $(BUILD)/count: $(COUNT_SOURCES) $(wildcard Tests/CIOMMUCounting/*.h CSources/CIOMMU/*.h CSources/CIOMMUBench/*.h \
 		CSources/*/include/*.h) | c-deps
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -DNDEBUG -D_GNU_SOURCE= -D_LGPL_SOURCE= -pthread -Wall -Wextra $(CFLAGS) -ICSources/CIOMMU/include -ICSources/CIOMMUBench/include \
+	@$(CC) -std=gnu17 -DNDEBUG -D_GNU_SOURCE= -D_LGPL_SOURCE= -pthread -Wall -Wextra $(CFLAGS) -ICSources/CIOMMU/include -ICSources/CIOMMUBench/include \
 		-ICSources/CIOMMUBench $(URCU_CFLAGS) $(COUNT_SOURCES) $(addprefix -Wl$(comma)--wrap=,$(COUNTED)) \
 		$(LDFLAGS) $(URCU_LIBS) -lurcu-cds -o $@
 

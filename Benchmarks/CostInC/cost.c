@@ -87,11 +87,11 @@ void cost_world_destroy(struct cost_world *world) {
 
 /* ---- Loops ---- */
 
-static inline __attribute__((always_inline)) uint64_t
-call(struct ciommu_unit *unit, struct ciommu_port *port, uint64_t iova,
-     struct ciommu_result *result) {
-    enum ciommu_status status = ciommu_translate(unit, port, COST_SOURCE, CIOMMU_NO_PASID, iova,
-                                                 CIOMMU_READ, 0, result);
+static inline __attribute__((always_inline)) uint64_t call(struct ciommu_unit *unit,
+                                                           struct ciommu_port *port, uint64_t iova,
+                                                           struct ciommu_result *result) {
+    enum ciommu_status status =
+        ciommu_translate(unit, port, COST_SOURCE, CIOMMU_NO_PASID, iova, CIOMMU_READ, 0, result);
     if (status != CIOMMU_OK || result->outcome != CIOMMU_TRANSLATED_OK) {
         fail();
     }

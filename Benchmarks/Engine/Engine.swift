@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// Engine - the suite: what every kind of call costs, from C and from Swift. Names say what is asked, of what, how, and from where:
-// translate/iotlb/4Ki-pages/batch/Swift. Unless the name says otherwise, a figure is that of 1,000 of them.
+// Engine - the suite: what every kind of call costs, from C and from Swift. Names say what is asked, of what, how, and from
+// where: translate/hit-iotlb/4Ki-pages/batch/Swift. A figure is that of 1,000 calls (`make benchmark` gives --scale for it).
 
 import Benchmark
 
@@ -11,6 +11,7 @@ let benchmarks: @Sendable () -> Void = {
         scalingFactor: .kilo, maxDuration: .milliseconds(300), maxIterations: 100_000)
     registerTranslations()
     registerAccesses()
+    Benchmark.defaultConfiguration.timeUnits = .microseconds
     registerInvalidations()
     registerOperations()
 }
@@ -21,5 +22,7 @@ func compare<InC, InSwift>(
     runC: @escaping (Benchmark, InC) -> Void, runSwift: @escaping (Benchmark, InSwift) throws -> Void
 ) {
     Benchmark(name + "/C", closure: runC, setup: { try c() })
-    Benchmark(name + "/Swift", closure: { (benchmark: Benchmark, state: InSwift) throws in try runSwift(benchmark, state) }, setup: { try swift() })
+    Benchmark(
+        name + "/Swift", closure: { (benchmark: Benchmark, state: InSwift) throws in try runSwift(benchmark, state) },
+        setup: { try swift() })
 }

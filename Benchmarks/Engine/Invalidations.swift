@@ -15,11 +15,14 @@ private var rows: [(String, Invalidation)] {
     return [
         (
             "page",
-            Invalidation(.translations, domain: 1, pasid: PASID(0), stages: .first, leafOnly: true, first: first, last: range(1))
+            Invalidation(
+                .translations, domain: 1, pasid: PASID(0), stages: .first, leafOnly: true, first: first, last: range(1))
         ),
         (
             "range-of-64-pages",
-            Invalidation(.translations, domain: 1, pasid: PASID(0), stages: .first, leafOnly: true, first: first, last: range(64))
+            Invalidation(
+                .translations, domain: 1, pasid: PASID(0), stages: .first, leafOnly: true, first: first, last: range(64)
+            )
         ),
         ("pasid", Invalidation(.translations, domain: 1, pasid: PASID(0), stages: .first)),
         ("domain", Invalidation(.translations, domain: 1)),

@@ -20,8 +20,8 @@ private var rows: [(String, Shape)] {
     return [
         ("hit-first-level/1-page", Shape(pages: 1)),
         ("hit-first-level/64-pages", Shape(pages: 64)),
-        ("hit-first-level/64-pages-of-2-MiB", Shape(pages: 64).with(\.pageLog2, 21)),
-        ("hit-first-level/64-pages-of-1-GiB", Shape(pages: 64).with(\.pageLog2, 30)),
+        ("hit-iotlb/64-pages-of-2-MiB", Shape(pages: 64).with(\.pageLog2, 21)),
+        ("hit-iotlb/64-pages-of-1-GiB", Shape(pages: 64).with(\.pageLog2, 30)),
         ("hit-iotlb/4Ki-pages", Shape(pages: 1 << 12)),
         ("hit-iotlb/64Ki-pages", Shape(pages: 1 << 16).with(\.iotlb, 1 << 17)),
         ("hit-iotlb/1Mi-pages", Shape(pages: 1 << 20).with(\.iotlb, 1 << 21)),
@@ -33,7 +33,8 @@ private var rows: [(String, Shape)] {
             Shape(pages: 1).with(\.sources, 64).with(\.pasids, 1024)
         ),
         ("pass-through/4Ki-pages", Shape(.pass, pages: 1 << 12)),
-    ] + ways.map { ("walk-hot/\($0)/512-pages", walk($1)) } + ways.map { ("walk-hot-cached/\($0)/512-pages", walk($1, cached: true)) }
+    ] + ways.map { ("walk-hot/\($0)/512-pages", walk($1)) }
+        + ways.map { ("walk-hot-cached/\($0)/512-pages", walk($1, cached: true)) }
         + ways.map { ("walk-cold/\($0)/32Ki-pages", cold($1)) }
 }
 

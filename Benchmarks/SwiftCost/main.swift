@@ -98,7 +98,8 @@ case 3:
     guard let loop = loops.first(where: { $0.name == CommandLine.arguments[1] }),
         let count = Int(CommandLine.arguments[2]), count > 0, count <= most, count % batchSize == 0
     else {
-        fatalError("usage: SwiftCost [LOOP COUNT], a loop of \(loops.map(\.name)), a multiple of \(batchSize) up to \(most)")
+        fatalError(
+            "usage: SwiftCost [LOOP COUNT], a loop of \(loops.map(\.name)), a multiple of \(batchSize) up to \(most)")
     }
     run(loop, count)
 default:

@@ -24,14 +24,15 @@ extension Port {
             if let hit = firstLevelHit(iova, access: access, source: source, pasid: pasid, options: options) {
                 return .mapped(hit)
             }
-            return try translateMiss(iova, access: access, source: source, pasid: pasid, options: options)
+            return try translateMiss(
+                iova, access: access, source: source, pasid: pasid, options: options, leaves: false)
         }
         enter()
         if let hit = firstLevelHit(iova, access: access, source: source, pasid: pasid, options: options) {
             leave()
             return .mapped(hit)
         }
-        return try leavingTranslateMiss(iova, access: access, source: source, pasid: pasid, options: options)
+        return try translateMiss(iova, access: access, source: source, pasid: pasid, options: options, leaves: true)
     }
 
     /// The answer of the first level, if it has one. Inside a section.
@@ -58,7 +59,8 @@ extension Port {
     /// - Throws: ``IOMMUError/invalidArgument`` as for ``translate(_:access:source:pasid:options:)``; the results of the requests
     ///   before the offending one have been written.
     @inlinable
-    public func translate(_ requests: Span<Request>, into slots: inout MutableSpan<TranslationSlot>) throws(IOMMUError) {
+    public func translate(_ requests: Span<Request>, into slots: inout MutableSpan<TranslationSlot>) throws(IOMMUError)
+    {
         let count = requests.count
         precondition(count <= slots.count, "a batch needs a slot for every request")
         let status = unsafe requests.withUnsafeBytes { requests in
@@ -129,28 +131,32 @@ extension Port {
         return status
     }
 
-    /// What the first level does not answer. Inside a section.
+    /// What the first level does not answer. Inside a section, which it may leave.
+    ///
+    /// One function for both, and the result written where it is wanted: a copy of it on the way would wait for stores that are
+    /// narrower than its loads.
     @usableFromInline
     @inline(never)
     func translateMiss(
-        _ iova: IOVA, access: AccessRights, source: SourceID, pasid: PASID?, options: RequestOptions
+        _ iova: IOVA, access: AccessRights, source: SourceID, pasid: PASID?, options: RequestOptions, leaves: Bool
     ) throws(IOMMUError) -> TranslationResult {
-        var result = unsafe ciommu_result.empty
-        try unsafe IOMMUError.check(
-            ciommu_translate(
+        try unsafe withUnsafeTemporaryAllocation(of: ciommu_result.self, capacity: 1) { room throws(IOMMUError) in
+            let result = room.baseAddress!
+            unsafe result.pointee.size = UInt32(MemoryLayout<ciommu_result>.size)
+            let status = unsafe ciommu_translate(
                 unit.handle, handle, source.rawValue, pasid.wire, iova.rawValue, access.rawValue, options.rawValue,
-                &result))
-        return unsafe TranslationResult(result)
-    }
-
-    /// The same, and leaves the section.
-    @usableFromInline
-    @inline(never)
-    func leavingTranslateMiss(
-        _ iova: IOVA, access: AccessRights, source: SourceID, pasid: PASID?, options: RequestOptions
-    ) throws(IOMMUError) -> TranslationResult {
-        defer { leave() }
-        return try translateMiss(iova, access: access, source: source, pasid: pasid, options: options)
+                result)
+            if leaves {
+                leave()
+            }
+            if status != CIOMMU_OK {
+                throw .refused(status)
+            }
+            if unsafe result.pointee.outcome == CIOMMU_TRANSLATED_OK.rawValue {
+                return unsafe .mapped(Translation(result.pointee))
+            }
+            return unsafe TranslationResult(result.pointee)
+        }
     }
 }
 

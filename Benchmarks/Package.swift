@@ -27,8 +27,6 @@ let package = Package(
             name: "Invalidation", dependencies: [ciommu, "Samples"], path: "Invalidation", cSettings: cSettings),
         .executableTarget(
             name: "Interrupts", dependencies: [ciommu, "Samples"], path: "Interrupts", cSettings: cSettings),
-        .executableTarget(
-            name: "Translate", dependencies: [ciommu, "Samples"], path: "Translate", cSettings: cSettings),
         .target(name: "CostInC", dependencies: [ciommu], path: "CostInC", cSettings: cSettings),
         .executableTarget(
             name: "SwiftCost", dependencies: [iommu, "CostInC"], path: "SwiftCost", swiftSettings: swiftSettings),

@@ -5,13 +5,17 @@
 import PackageDescription
 
 let ciommu: Target.Dependency = .product(name: "ciommu", package: "swift-iommu")
+let bench: Target.Dependency = .product(name: "IOMMUBench", package: "swift-iommu")
+let iommu: Target.Dependency = .product(name: "IOMMU", package: "swift-iommu")
+let swiftSettings: [SwiftSetting] = [.swiftLanguageMode(.v5)]
 let cSettings: [CSetting] = [.define("_GNU_SOURCE"), .define("NDEBUG", .when(configuration: .release))]
 
 let package = Package(
     name: "swift-iommu-benchmarks",
     dependencies: [
         // The name is given because the identity would otherwise be that of the checkout's folder.
-        .package(name: "swift-iommu", path: "..")
+        .package(name: "swift-iommu", path: ".."),
+        .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
     ],
     targets: [
         .target(name: "Samples", dependencies: [ciommu], path: "Samples", cSettings: cSettings),
@@ -23,6 +27,15 @@ let package = Package(
             name: "Invalidation", dependencies: [ciommu, "Samples"], path: "Invalidation", cSettings: cSettings),
         .executableTarget(
             name: "Interrupts", dependencies: [ciommu, "Samples"], path: "Interrupts", cSettings: cSettings),
+        .target(name: "CostInC", dependencies: [ciommu], path: "CostInC", cSettings: cSettings),
+        .executableTarget(
+            name: "SwiftCost", dependencies: [iommu, "CostInC"], path: "SwiftCost", swiftSettings: swiftSettings),
+        .target(name: "EngineInC", dependencies: [ciommu, "Samples"], path: "EngineInC", cSettings: cSettings),
+        .executableTarget(
+            name: "Engine",
+            dependencies: [iommu, bench, "EngineInC", .product(name: "Benchmark", package: "benchmark")],
+            path: "Engine", swiftSettings: swiftSettings,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
     ],
     cLanguageStandard: .gnu17
 )

@@ -2,7 +2,7 @@
 //
 // The one place where C statuses become Swift errors and back.
 
-package import CIOMMU
+public import CIOMMU
 
 extension IOMMUError {
     /// Throws unless `status` is CIOMMU_OK.
@@ -19,6 +19,13 @@ extension IOMMUError {
             preconditionFailure("the C library answered status \(status.rawValue), which its header does not have")
         }
         self.init(kind)
+    }
+
+    /// The same for what is inlined into hosts, kept out of their way.
+    @usableFromInline
+    @inline(never)
+    static func refused(_ status: ciommu_status) -> IOMMUError {
+        IOMMUError(status)
     }
 
     /// The positive errno value nearest to this error.

@@ -19,24 +19,64 @@ extension Port {
     public func translate(
         _ iova: IOVA, access: AccessRights, source: SourceID, pasid: PASID? = nil, options: RequestOptions = []
     ) throws(IOMMUError) -> TranslationResult {
-        enter()
-        defer { leave() }
-        if access.isPlainTransfer && options.isEmpty {
-            var segment = unsafe ciommu_segment()
-            if unsafe ciommu_first_level_lookup(
-                handle, source.rawValue, pasid.wire, iova.rawValue, access.rawValue, &segment)
-            {
-                return unsafe .mapped(
-                    Translation(
-                        address: OutputAddress(segment.address), pageSizeLog2: Int(segment.page_lg2),
-                        rights: AccessRights(rawValue: segment.rights), contiguousBytes: segment.length,
-                        attributes: hitAttributes(iova, source: source, pasid: pasid)))
+        // Written out for both cases, and the section left on each path apart: so neither pays for the other, nor for the miss.
+        if isInside {
+            if let hit = firstLevelHit(iova, access: access, source: source, pasid: pasid, options: options) {
+                return .mapped(hit)
             }
+            return try translateMiss(
+                iova, access: access, source: source, pasid: pasid, options: options, leaves: false)
         }
-        return try translateMiss(iova, access: access, source: source, pasid: pasid, options: options)
+        enter()
+        if let hit = firstLevelHit(iova, access: access, source: source, pasid: pasid, options: options) {
+            leave()
+            return .mapped(hit)
+        }
+        return try translateMiss(iova, access: access, source: source, pasid: pasid, options: options, leaves: true)
+    }
+
+    /// The answer of the first level, if it has one. Inside a section.
+    @inlinable
+    @inline(__always)
+    func firstLevelHit(
+        _ iova: IOVA, access: AccessRights, source: SourceID, pasid: PASID?, options: RequestOptions
+    ) -> Translation? {
+        guard access.isPlainTransfer, options.isEmpty,
+            let entry = unsafe ciommu_first_level_find(
+                handle, source.rawValue, pasid.wire, iova.rawValue, access.rawValue)
+        else { return nil }
+        return unsafe Translation(entry, iova, access)
     }
 
     /// Translates one address for each request, in order, inside one section; the counts of the requests are ignored.
+    ///
+    /// Nothing is allocated or converted: the fastest way to many addresses.
+    ///
+    /// - Parameters:
+    ///   - requests: At most 2^32 - 1.
+    ///   - slots: Gets the results, from the first slot on.
+    /// - Precondition: there is a slot for every request.
+    /// - Throws: ``IOMMUError/invalidArgument`` as for ``translate(_:access:source:pasid:options:)``; the results of the requests
+    ///   before the offending one have been written.
+    @inlinable
+    public func translate(_ requests: Span<Request>, into slots: inout MutableSpan<TranslationSlot>) throws(IOMMUError)
+    {
+        let count = requests.count
+        precondition(count <= slots.count, "a batch needs a slot for every request")
+        let status = unsafe requests.withUnsafeBytes { requests in
+            unsafe slots.withUnsafeMutableBytes { slots in
+                unsafe ciommu_translate_batch(
+                    handle, requests.baseAddress?.assumingMemoryBound(to: ciommu_request.self),
+                    slots.baseAddress?.assumingMemoryBound(to: ciommu_result.self), UInt32(count), nil)
+            }
+        }
+        extendLifetime(self)
+        if status != CIOMMU_OK {
+            throw .refused(status)
+        }
+    }
+
+    /// The same into an array of its own.
     ///
     /// - Throws: ``IOMMUError/invalidArgument`` as for ``translate(_:access:source:pasid:options:)``.
     public func translate(_ requests: [Request]) throws(IOMMUError) -> [TranslationResult] {
@@ -54,28 +94,18 @@ extension Port {
     ) throws(IOMMUError) {
         enter()
         defer { leave() }
-        var start = 0
-        while start < requests.count {
-            let end = min(start + 16, requests.count)
-            try translateChunk(requests[start..<end], appendingTo: &results)
-            start = end
-        }
-    }
-
-    private func translateChunk(
-        _ requests: ArraySlice<Request>, appendingTo results: inout [TranslationResult]
-    ) throws(IOMMUError) {
-        var done: UInt32 = 0
-        let status = unsafe withUnsafeTemporaryAllocation(of: ciommu_request.self, capacity: requests.count) { input in
-            unsafe withUnsafeTemporaryAllocation(of: ciommu_result.self, capacity: requests.count) { output in
-                for (index, request) in requests.enumerated() {
-                    unsafe input.initializeElement(at: index, to: ciommu_request(request))
-                }
-                unsafe output.initialize(repeating: .empty)
-                let status = unsafe ciommu_translate_batch(
-                    handle, input.baseAddress, output.baseAddress, UInt32(requests.count), &done)
-                for index in 0..<Int(done) {
-                    unsafe results.append(TranslationResult(output[index]))
+        let status = unsafe withUnsafeTemporaryAllocation(of: ciommu_result.self, capacity: Self.chunk) { output in
+            for index in output.indices {
+                unsafe output[index].size = UInt32(MemoryLayout<ciommu_result>.size)
+            }
+            return unsafe requests.withUnsafeBufferPointer { requests in
+                var start = 0
+                var status = CIOMMU_OK
+                while start < requests.count && status == CIOMMU_OK {
+                    let count = min(Self.chunk, requests.count - start)
+                    status = unsafe translateChunk(
+                        UnsafeBufferPointer(rebasing: requests[start..<start + count]), output, &results)
+                    start += count
                 }
                 return status
             }
@@ -83,26 +113,63 @@ extension Port {
         try IOMMUError.check(status)
     }
 
-    /// What the first level does not answer. Inside a section.
-    @usableFromInline
-    func translateMiss(
-        _ iova: IOVA, access: AccessRights, source: SourceID, pasid: PASID?, options: RequestOptions
-    ) throws(IOMMUError) -> TranslationResult {
-        var result = unsafe ciommu_result.empty
-        try unsafe IOMMUError.check(
-            ciommu_translate(
-                unit.handle, handle, source.rawValue, pasid.wire, iova.rawValue, access.rawValue, options.rawValue,
-                &result))
-        return unsafe TranslationResult(result)
+    /// How many results are taken from C at a time.
+    private static var chunk: Int { 32 }
+
+    private func translateChunk(
+        _ requests: UnsafeBufferPointer<Request>, _ output: UnsafeMutableBufferPointer<ciommu_result>,
+        _ results: inout [TranslationResult]
+    ) -> ciommu_status {
+        var done: UInt32 = 0
+        let status = unsafe requests.withMemoryRebound(to: ciommu_request.self) { requests in
+            unsafe ciommu_translate_batch(
+                handle, requests.baseAddress, output.baseAddress, UInt32(requests.count), &done)
+        }
+        for index in 0..<Int(done) {
+            unsafe results.append(TranslationResult(output[index]))
+        }
+        return status
     }
 
-    /// The attributes of the first-level entry that has just hit; a segment does not carry them.
+    /// What the first level does not answer. Inside a section, which it may leave.
+    ///
+    /// One function for both, and the result written where it is wanted: a copy of it on the way would wait for stores that are
+    /// narrower than its loads.
+    @usableFromInline
+    @inline(never)
+    func translateMiss(
+        _ iova: IOVA, access: AccessRights, source: SourceID, pasid: PASID?, options: RequestOptions, leaves: Bool
+    ) throws(IOMMUError) -> TranslationResult {
+        try unsafe withUnsafeTemporaryAllocation(of: ciommu_result.self, capacity: 1) { room throws(IOMMUError) in
+            let result = room.baseAddress!
+            unsafe result.pointee.size = UInt32(MemoryLayout<ciommu_result>.size)
+            let status = unsafe ciommu_translate(
+                unit.handle, handle, source.rawValue, pasid.wire, iova.rawValue, access.rawValue, options.rawValue,
+                result)
+            if leaves {
+                leave()
+            }
+            if status != CIOMMU_OK {
+                throw .refused(status)
+            }
+            if unsafe result.pointee.outcome == CIOMMU_TRANSLATED_OK.rawValue {
+                return unsafe .mapped(Translation(result.pointee))
+            }
+            return unsafe TranslationResult(result.pointee)
+        }
+    }
+}
+
+extension Translation {
+    /// Reads a first-level entry that has just answered.
     @inlinable
     @inline(__always)
-    func hitAttributes(_ iova: IOVA, source: SourceID, pasid: PASID?) -> UInt64 {
-        let head = unsafe UnsafePointer<ciommu_port_head>(handle)
-        let requester = ciommu_requester(source.rawValue, pasid.wire)
-        let slot = unsafe ciommu_first_level_slot(iova.rawValue >> 12, requester) & head.pointee.first_level_mask
-        return unsafe UInt64(head.pointee.first_level[Int(truncatingIfNeeded: slot)].attributes)
+    init(_ entry: UnsafePointer<ciommu_first_level_entry>, _ iova: IOVA, _ access: AccessRights) {
+        unsafe self.init(
+            address: OutputAddress(entry.pointee.address &+ (iova.rawValue & 0xfff)),
+            pageSizeLog2: Int(entry.pointee.page_lg2),
+            rights: AccessRights(rawValue: ciommu_first_level_rights(entry, access.rawValue)),
+            contiguousBytes: entry.pointee.last &- iova.rawValue &+ 1,
+            attributes: UInt64(entry.pointee.attributes))
     }
 }

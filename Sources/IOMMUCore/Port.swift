@@ -68,6 +68,13 @@ public final class Port {
         return (faults, lost)
     }
 
+    /// Is a section of this port open?
+    @inlinable
+    @inline(__always)
+    var isInside: Bool {
+        unsafe UnsafePointer<ciommu_port_head>(handle).pointee.depth != 0
+    }
+
     /// Enters a section. Debug builds call the function, which notes the thread: calls that wait for sections then refuse instead
     /// of waiting for their own caller. Release builds inline it and note nothing.
     @inlinable

@@ -2,7 +2,7 @@
 //
 // TranslationResult - what became of a request. Faults are results, never errors.
 
-internal import CIOMMU
+public import CIOMMU
 
 /// What became of one request.
 public enum TranslationResult: Hashable, Sendable {
@@ -34,12 +34,19 @@ extension TranslationResult {
         case CIOMMU_INTERRUPT.rawValue:
             self = unsafe .interrupt(OutputAddress(result.address))
         default:
-            self = unsafe .mapped(
-                Translation(
-                    address: OutputAddress(result.address), pageSizeLog2: Int(result.page_lg2),
-                    rights: AccessRights(rawValue: result.rights), contiguousBytes: result.contiguous,
-                    attributes: result.attributes))
+            self = unsafe .mapped(Translation(result))
         }
+    }
+}
+
+extension Translation {
+    /// Reads what C wrote of a request that is mapped.
+    @inlinable
+    init(_ result: ciommu_result) {
+        unsafe self.init(
+            address: OutputAddress(result.address), pageSizeLog2: Int(result.page_lg2),
+            rights: AccessRights(rawValue: result.rights), contiguousBytes: result.contiguous,
+            attributes: result.attributes)
     }
 }
 

@@ -3,6 +3,7 @@
 # Two commands for everybody:   make run    make test
 # For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check
+# How fast it is here:          make report
 #
 # Swift builds go to SCRATCH, everything else to build/.
 
@@ -37,12 +38,12 @@ URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
 LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
-.PHONY: help run test deps c-deps need-swift tsan asan ubsan lint format clang-format check-readme lib \
+.PHONY: help run test report deps c-deps need-swift tsan asan ubsan lint format clang-format check-readme lib \
 	check install uninstall c-example clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,7p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,8p' Makefile
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The two commands
@@ -64,6 +65,19 @@ endef
 test: deps need-swift check-readme
 	$(call swift_test,--scratch-path $(SCRATCH))
 	$(SWIFT) run --scratch-path $(SCRATCH) --skip-build IOMMUExample
+
+# A page about the speed of the engine on this machine, in about three minutes; REPORT_FLAGS=--quick for a first look.
+REPORT := $(BUILD)/report
+BENCHMARKS_SCRATCH ?= Benchmarks/.build
+
+report: deps need-swift
+	@mkdir -p $(REPORT)
+	$(SWIFT) build -c release --scratch-path $(SCRATCH) --product iommu
+	$(SWIFT) build -c release --package-path Benchmarks --scratch-path $(BENCHMARKS_SCRATCH) --product Scaling
+	$(SWIFT) run -c release --scratch-path $(SCRATCH) --skip-build iommu bench --format json > $(REPORT)/bench.json
+	$(SWIFT) run -c release --package-path Benchmarks --scratch-path $(BENCHMARKS_SCRATCH) --skip-build Scaling \
+		$(REPORT_FLAGS) --rows $(REPORT)/bench.json --csv $(REPORT) --html $(REPORT)/report.html
+	@echo "the report: $(CURDIR)/$(REPORT)/report.html"
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What must be there

@@ -5,13 +5,16 @@
 import PackageDescription
 
 let ciommu: Target.Dependency = .product(name: "ciommu", package: "swift-iommu")
+let bench: Target.Dependency = .product(name: "IOMMUBench", package: "swift-iommu")
 let cSettings: [CSetting] = [.define("_GNU_SOURCE"), .define("NDEBUG", .when(configuration: .release))]
 
 let package = Package(
     name: "swift-iommu-benchmarks",
     dependencies: [
         // The name is given because the identity would otherwise be that of the checkout's folder.
-        .package(name: "swift-iommu", path: "..")
+        .package(name: "swift-iommu", path: ".."),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         .target(name: "Samples", dependencies: [ciommu], path: "Samples", cSettings: cSettings),
@@ -25,6 +28,17 @@ let package = Package(
             name: "Interrupts", dependencies: [ciommu, "Samples"], path: "Interrupts", cSettings: cSettings),
         .executableTarget(
             name: "Translate", dependencies: [ciommu, "Samples"], path: "Translate", cSettings: cSettings),
+
+        .target(name: "ScalingLoops", dependencies: [ciommu, bench], path: "ScalingLoops", cSettings: cSettings),
+        .executableTarget(
+            name: "Scaling",
+            dependencies: [
+                bench, "ScalingLoops",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            path: "Scaling"),
     ],
+    swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17
 )

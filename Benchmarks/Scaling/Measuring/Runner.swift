@@ -61,7 +61,7 @@ final class ProgressLine {
     func show(_ text: String) {
         let head = "[\(done * 100 / total) %] "
         if isTerminal {
-            write("\r\u{1b}[K" + head + text.prefix(100))
+            write("\r\u{1b}[K" + head + text.prefix(70))
         } else if done == 0 || done * 10 / total != (done - 1) * 10 / total {
             write(head + text + "\n")
         }

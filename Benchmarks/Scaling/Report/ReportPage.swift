@@ -65,7 +65,7 @@ struct ReportPage {
             <dl>
             <dt>Machine</dt><dd>\(escaped(head.machine))</dd>
             <dt>Measured</dt><dd>\(escaped(head.date))</dd>
-            <dt>Whole run</dt><dd><code>\(escaped(head.command))</code></dd>
+            <dt>Whole run</dt><dd><code>\(Self.words(head.command))</code></dd>
             </dl>
             <p>Designs that are compared, all in one program:</p>
             <ul>\(designs.joined(separator: "\n"))</ul>
@@ -141,11 +141,16 @@ struct ReportPage {
         let rows = tables.reduce(0) { $0 + $1.rows.count }
         return """
             <p class="note">The command that gives these numbers:</p>
-            <pre>\(escaped(command))</pre>
+            <pre>\(words(command))</pre>
             <details open><summary>The numbers (\(rows) rows)</summary>
             \(markup)
             </details>
             """
+    }
+
+    /// A command whose lines break between words only.
+    private static func words(_ command: String) -> String {
+        command.split(separator: " ").map { "<span>\(escaped(String($0)))</span>" }.joined(separator: " ")
     }
 
     static func table(_ table: DataTable) -> String {

@@ -41,6 +41,7 @@ let reportStyle = """
     .line.s0, .line.s1, .line.s2, .line.s3, .line.s4 { fill: none; }
     .bar { stroke: none; }
     pre { background: var(--box); border-radius: 6px; padding: 10px 14px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 14px; margin: 10px 0; }
+    pre span, code span { white-space: nowrap; }
     details { margin: 10px 0; }
     summary { cursor: pointer; color: var(--soft); }
     .table { overflow-x: auto; }

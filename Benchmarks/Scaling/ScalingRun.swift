@@ -55,6 +55,9 @@ final class ScalingRun {
     /// What to be careful about; some of it is known only after the run.
     var warnings: [String] {
         var warnings: [String] = []
+        if options.repetitions < 9 {
+            warnings.append("with few repetitions (\(options.repetitions)) figures are rough.")
+        }
         if options.threads.max()! > machine.processors {
             warnings.append(
                 "there are more threads than processors (\(machine.processors)), so some share one.")

@@ -80,9 +80,12 @@ final class DisturbedReaders {
     func table(name: String, title: String) -> DataTable {
         var table = DataTable(
             name: name, title: title,
+            legend: "reached: how many there were per second; ns: nanoseconds that a translation takes a reader; kept: "
+                + "the part of the undisturbed throughput; best: the best repetitions; µs: microseconds until one is "
+                + "complete.",
             columns: [
-                "design", "asked for", "reached per second", "reader ns per translation, minimum", "median",
-                "throughput kept, best", "median", "µs to completion, minimum", "median", "99th percentile",
+                "design", "asked for", "reached", "ns minimum", "ns median", "kept best", "kept median", "µs minimum",
+                "µs median", "µs 99 %",
             ])
         for design in Design.allCases {
             for rate in rates {

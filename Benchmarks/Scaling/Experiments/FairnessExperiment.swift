@@ -43,11 +43,12 @@ final class FairnessExperiment: Experiment {
         }
         var table = DataTable(
             name: "fairness", title: "Fairness between \(counted(threads, "thread"))",
-            columns: ["pages", "design", "slowest / fastest, least fair repetition", "median"])
+            legend: "Throughput of the slowest thread as a part of that of the fastest one.",
+            columns: ["pages", "design", "minimum", "median"])
         for key in keys {
             let samples = parts[key] ?? Samples()
             table.rows.append([
-                .text(pageCount(key.pages)), .text(key.design.name), .number(samples.minimum, digits: 3),
+                .pages(key.pages), .text(key.design.name), .number(samples.minimum, digits: 3),
                 .number(samples.median, digits: 3),
             ])
         }

@@ -127,9 +127,10 @@ final class LatencyExperiment: Experiment {
 
     private var table: DataTable {
         var table = DataTable(
-            name: "latency", title: "Single translations of the slowest thread, nanoseconds, clock included",
+            name: "latency", title: "Single translations of the slowest thread",
+            legend: "Nanoseconds, clock included, that so many of the translations take at most.",
             columns: ["threads", "beside", "design", "translations"]
-                + Self.percentiles.map { $0.name == "slowest" ? "slowest" : "\($0.name) at most" })
+                + Self.percentiles.map { $0.name == "slowest" ? "slowest" : $0.name })
         func add(_ start: [DataCell], _ histogram: Histogram<UInt64>) {
             table.rows.append(
                 start + [.number(Double(histogram.totalCount), digits: 0)]

@@ -137,15 +137,17 @@ final class ReadersExperiment: Experiment {
         var table = DataTable(
             name: "readers-\(manner == .single ? "single" : "batch")-\(addresses.name)",
             title: "Readers alone, \(manner.name), \(addresses.name) addresses",
+            legend: "ns: nanoseconds that a translation takes a thread; M/s: million translations per second, all "
+                + "threads together; speed-up: times the work of one thread; best: the best repetition.",
             columns: [
-                "pages", "design", "threads", "ns per translation and thread, minimum", "median",
-                "million per second, best", "median", "speed-up, best", "median",
+                "pages", "design", "threads", "ns minimum", "ns median", "M/s best", "M/s median", "speed-up best",
+                "speed-up median",
             ])
         for key in keys where key.manner == manner && key.addresses == addresses {
             let samples = time(key)
             let millions = Double(key.threads) * 1000
             table.rows.append([
-                .text(pageCount(key.pages)), .text(key.design.name), .number(Double(key.threads), digits: 0),
+                .pages(key.pages), .text(key.design.name), .number(Double(key.threads), digits: 0),
                 .number(samples.minimum, digits: 2), .number(samples.median, digits: 2),
                 .number(millions / samples.minimum, digits: 2), .number(millions / samples.median, digits: 2),
                 .number(bestSpeedUp(key), digits: 2), .number(speedUps(key).median, digits: 2),

@@ -45,9 +45,11 @@ struct BenchRows: Decodable {
     var table: DataTable {
         DataTable(
             name: "bench", title: "iommu bench",
+            legend: "ns: nanoseconds; × a design: how many times longer that design takes; loads: how many dependent "
+                + "loads that hit the first cache, or miss all caches, take as long.",
             columns: [
-                "name", "threads", "ns minimum", "ns median", "times faster than mutex + hash table",
-                "than rwlock + ordered map", "than RCU hash table", "loads from the first cache", "loads from memory",
+                "operation", "threads", "ns minimum", "ns median", "× mutex + hash table", "× rwlock + ordered map",
+                "× RCU hash table", "loads, first cache", "loads, memory",
             ],
             rows: rows.map { row in
                 [.text(row.name), .number(Double(row.threads), digits: 0)]

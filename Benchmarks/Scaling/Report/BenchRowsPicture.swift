@@ -12,7 +12,7 @@ struct BenchRowsPicture {
         + "better. The table also shows each operation without a counterpart, and how many plain loads it is worth."
     static let command = "swift run -c release iommu bench --format json"
 
-    private static let bar = 9.0
+    private static let bar = 11.0
     private static let gap = 11.0
     private static let left = 232.0
     private static let right = 48.0
@@ -76,7 +76,7 @@ struct BenchRowsPicture {
                 class: "bar s\(design.rawValue)",
                 title: "\(row.name), \(design.name): \(grouped(ratio, digits: 2)) times")
             svg.text(
-                grouped(ratio, digits: ratio < 10 ? 1 : 0), x: max(x(ratio), x(1)) + 4, y: y + Self.bar - 1,
+                grouped(ratio, digits: ratio < 10 ? 1 : 0), x: max(x(ratio), x(1)) + 4, y: y + Self.bar - 2,
                 class: "small")
         }
     }

@@ -9,12 +9,15 @@ enum DataCell {
     case text(String)
     /// With so many digits after the point where people read it. Not finite: there is no such figure.
     case number(Double, digits: Int)
+    /// 65,536 as 64 Ki where people read it.
+    case pages(Int)
 
     /// For people.
     var shown: String {
         switch self {
         case .text(let text): text
         case .number(let value, let digits): value.isFinite ? grouped(value, digits: digits) : "–"
+        case .pages(let pages): pageCount(pages)
         }
     }
 
@@ -22,7 +25,9 @@ enum DataCell {
     var plain: String {
         switch self {
         case .text(let text): text
-        case .number(let value, let digits): value.isFinite ? String(format: "%.\(max(digits, 3))f", value) : ""
+        case .number(let value, let digits):
+            value.isFinite ? String(format: "%.\(digits == 0 ? 0 : max(digits, 4))f", value) : ""
+        case .pages(let pages): "\(pages)"
         }
     }
 
@@ -36,6 +41,9 @@ struct DataTable {
     /// For the name of its file: lower case, no blanks.
     var name: String
     var title: String
+    /// What the columns' names mean, where they do not say it.
+    var legend = ""
+    /// No two alike.
     var columns: [String]
     var rows: [[DataCell]] = []
 
@@ -44,7 +52,8 @@ struct DataTable {
         let widths = columns.indices.map { column in
             ([columns[column].count] + rows.map { $0[column].shown.count }).max()!
         }
-        var lines = [title, zip(columns, widths).map { pad($0, to: $1, right: false) }.joined(separator: "  ")]
+        var lines = [title] + (legend.isEmpty ? [] : [legend])
+        lines.append(zip(columns, widths).map { pad($0, to: $1, right: false) }.joined(separator: "  "))
         lines.append(widths.map { String(repeating: "-", count: $0) }.joined(separator: "  "))
         for row in rows {
             lines.append(

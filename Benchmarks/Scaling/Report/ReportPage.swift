@@ -160,7 +160,7 @@ struct ReportPage {
         }
         let rows = table.rows.map { "<tr>\(cells("td", $0.map(\.shown)))</tr>" }
         return """
-            <div class="table"><table><caption>\(escaped(table.title))</caption>
+            <div class="table"><table><caption>\(escaped(table.legend.isEmpty ? table.title : table.legend))</caption>
             <thead><tr>\(cells("th", table.columns))</tr></thead>
             <tbody>
             \(rows.joined(separator: "\n"))

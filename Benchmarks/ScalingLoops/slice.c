@@ -15,6 +15,8 @@
 #define CHUNK 1024u
 #define PAGE_MASK UINT64_C(0xfff)
 
+/* What the threads of a slice share. All but `stop` is constant once they run. `stop` publishes
+ * nothing, so it is relaxed; what a thread found, the caller reads after joining it. */
 struct slice {
     const struct scaling_subject *subject;
     pthread_barrier_t barrier;

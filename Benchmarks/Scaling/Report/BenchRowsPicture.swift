@@ -14,10 +14,10 @@ struct BenchRowsPicture {
 
     private static let bar = 11.0
     private static let gap = 11.0
-    private static let left = 232.0
+    private static let left = 505.0
     private static let right = 48.0
     private static let top = 44.0
-    private static let width = 900.0
+    private static let width = 1000.0
 
     private let rows: [BenchRows.Row]
     private let scale: Scale
@@ -65,7 +65,13 @@ struct BenchRowsPicture {
 
     private func draw(_ row: BenchRows.Row, top: Double, _ svg: inout SVG) {
         let middle = top + 1.5 * Self.bar + 4
-        svg.text("\(row.name), \(row.threads)", x: 4, y: middle, class: "row")
+        let name = "\(row.name), \(row.threads)"
+        if let title = row.title {
+            svg.text(name, x: 4, y: middle - 7, class: "row")
+            svg.text(title.count > 80 ? title.prefix(78) + " …" : title, x: 4, y: middle + 7, class: "note")
+        } else {
+            svg.text(name, x: 4, y: middle, class: "row")
+        }
         svg.text("\(grouped(row.nanosecondsMedian, digits: 1)) ns", x: Self.left - 10, y: middle, anchor: .end)
         for (order, (design, ratio)) in Self.ratios(row).enumerated() {
             guard let ratio, ratio > 0 else { continue }

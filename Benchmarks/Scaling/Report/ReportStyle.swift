@@ -21,7 +21,7 @@ let reportStyle = """
     .summary { background: var(--box); border-radius: 8px; padding: 4px 20px; margin: 16px 0; }
     .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); gap: 18px; }
     .panels svg { width: 100%; height: auto; display: block; }
-    .wide svg { width: 100%; height: auto; display: block; max-width: 900px; }
+    .wide svg { width: 100%; height: auto; display: block; max-width: 1000px; }
     .legend { display: flex; flex-wrap: wrap; gap: 4px 22px; margin: 10px 0; padding: 0; list-style: none; font-size: 15px; }
     .legend li { display: flex; align-items: center; gap: 8px; }
     .legend svg { width: 34px; height: 14px; flex: none; }
@@ -29,6 +29,7 @@ let reportStyle = """
     svg text.title { font-size: 14px; font-weight: 600; fill: var(--ink); }
     svg text.row { fill: var(--ink); }
     svg text.small { font-size: 9.5px; }
+    svg text.note { font-size: 10.5px; }
     .grid { stroke: var(--grid); stroke-width: 1; }
     .base { stroke: var(--base); stroke-width: 1; }
     .reference { stroke: var(--base); stroke-width: 1.5; stroke-dasharray: 5 4; fill: none; }
@@ -50,6 +51,7 @@ let reportStyle = """
     th, td { padding: 3px 12px 3px 0; text-align: left; border-bottom: 1px solid var(--grid); }
     th { vertical-align: bottom; font-weight: 600; max-width: 11em; }
     td { white-space: nowrap; }
+    td:last-child { white-space: normal; }
     td.n, th.n { text-align: right; }
     .note { color: var(--soft); font-size: 15px; }
     @media print { body { max-width: none; } section { break-inside: avoid; } }

@@ -86,9 +86,10 @@ static INLINE uint64_t bench_baseline_loop(struct bench_baseline *baseline,
                                            const uint64_t *answers, uint32_t count) {
     struct bench_answer results[BENCH_BATCH_SIZE];
     uint64_t wrong = 0;
-    if (manner == BENCH_BATCH) {
-        for (uint32_t begin = 0; begin < count; begin += BENCH_BATCH_SIZE) {
-            uint32_t size = count - begin < BENCH_BATCH_SIZE ? count - begin : BENCH_BATCH_SIZE;
+    if (manner == BENCH_BATCH || manner == BENCH_BATCH_16) {
+        uint32_t most = manner == BENCH_BATCH ? BENCH_BATCH_SIZE : BENCH_BATCH_SIZE / 2;
+        for (uint32_t begin = 0; begin < count; begin += most) {
+            uint32_t size = count - begin < most ? count - begin : most;
             steps->enter(baseline);
             bench_ask_group(baseline, steps, &requests[begin], results, size);
             steps->leave(baseline);

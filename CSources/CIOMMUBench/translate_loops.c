@@ -26,14 +26,14 @@ static uint64_t ask_singly(struct bench_world *world, struct ciommu_port *port,
 }
 
 static uint64_t ask_in_batches(struct ciommu_port *port, const struct ciommu_request *requests,
-                               const uint64_t *answers, uint32_t count) {
+                               const uint64_t *answers, uint32_t count, uint32_t most) {
     struct ciommu_result results[BENCH_BATCH_SIZE];
     uint64_t wrong = 0;
     for (uint32_t index = 0; index < BENCH_BATCH_SIZE; index++) {
         results[index].size = sizeof results[index];
     }
-    for (uint32_t begin = 0; begin < count; begin += BENCH_BATCH_SIZE) {
-        uint32_t size = count - begin < BENCH_BATCH_SIZE ? count - begin : BENCH_BATCH_SIZE;
+    for (uint32_t begin = 0; begin < count; begin += most) {
+        uint32_t size = count - begin < most ? count - begin : most;
         wrong |= ciommu_translate_batch(port, &requests[begin], results, size, NULL);
         for (uint32_t index = 0; index < size; index++) {
             wrong |= results[index].outcome | (results[index].address ^ answers[begin + index]);
@@ -48,8 +48,9 @@ uint64_t bench_world_translate(struct bench_world *world, uint32_t lane, enum be
     struct ciommu_port *port = world->ports[lane];
     uint64_t wrong;
     uint64_t begin = bench_now();
-    if (manner == BENCH_BATCH) {
-        wrong = ask_in_batches(port, requests, answers, count);
+    if (manner == BENCH_BATCH || manner == BENCH_BATCH_16) {
+        uint32_t most = manner == BENCH_BATCH ? BENCH_BATCH_SIZE : BENCH_BATCH_SIZE / 2;
+        wrong = ask_in_batches(port, requests, answers, count, most);
     } else if (manner == BENCH_SECTION) {
         ciommu_port_enter(port);
         wrong = ask_singly(world, port, requests, answers, count);
@@ -62,25 +63,35 @@ uint64_t bench_world_translate(struct bench_world *world, uint32_t lane, enum be
     return end - begin;
 }
 
-void bench_world_warm(struct bench_world *world) {
-    const struct bench_world_config *config = &world->config;
+/* Pages 0...pages-1 of a requester through a lane. */
+static void ask_pages(struct bench_world *world, uint32_t lane, uint32_t requester,
+                      uint32_t pages) {
     struct ciommu_result result = {.size = sizeof result};
-    uint32_t pasids = config->pasids == 0 ? 1 : config->pasids;
-    for (uint32_t lane = 0; lane < config->lanes; lane++) {
+    uint32_t pasids = world->config.pasids == 0 ? 1 : world->config.pasids;
+    uint32_t source = bench_source(requester / pasids);
+    uint32_t pasid = bench_pasid(world, requester % pasids);
+    uint32_t space = bench_space(world, source, pasid);
+    for (uint32_t page = 0; page < pages; page++) {
+        const struct ciommu_request request = {.source = source,
+                                               .pasid = pasid,
+                                               .iova = bench_iova(world, page),
+                                               .access = CIOMMU_READ};
+        bench_must_be_right(ask_one(world, world->ports[lane], &request,
+                                    bench_output(world, space, page), &result));
+    }
+}
+
+void bench_world_warm(struct bench_world *world) {
+    for (uint32_t lane = 0; lane < world->config.lanes; lane++) {
         for (uint32_t requester = 0; requester < world->requesters; requester++) {
-            uint32_t source = bench_source(requester / pasids);
-            uint32_t pasid = bench_pasid(world, requester % pasids);
-            uint32_t space = bench_space(world, source, pasid);
-            for (uint32_t page = 0; page < config->pages; page++) {
-                const struct ciommu_request request = {.source = source,
-                                                       .pasid = pasid,
-                                                       .iova = bench_iova(world, page),
-                                                       .access = CIOMMU_READ};
-                bench_must_be_right(ask_one(world, world->ports[lane], &request,
-                                            bench_output(world, space, page), &result));
-            }
+            ask_pages(world, lane, requester, world->config.pages);
         }
     }
+}
+
+void bench_world_fill(struct bench_world *world, uint32_t pages) {
+    (void)bench_world_invalidate(world, BENCH_SCOPE_GLOBAL, 0);
+    ask_pages(world, 0, 0, pages < world->config.pages ? pages : world->config.pages);
 }
 
 uint64_t bench_loop_alone(const struct ciommu_request *requests, const uint64_t *answers,

@@ -10,50 +10,55 @@ static void flip_rights(struct ciommu_domain *domain, uint64_t iova, uint64_t le
     CHECK(ciommu_domain_protect(domain, NULL, iova, length, CIOMMU_READ | CIOMMU_WRITE));
 }
 
-/* first...last of the first requester's space. */
-static void invalidate(struct bench_world *world, uint64_t first, uint64_t last, bool all) {
+/* As the native descriptor of a guest says it. */
+static void invalidate_guest(struct bench_world *world, enum bench_scope scope, uint64_t first,
+                             uint64_t last) {
     struct ciommu_invalidation what = {
         .size = sizeof what,
         .kind = CIOMMU_INVALIDATE_TRANSLATIONS,
-        .domain = 1,
+        .domain = scope == BENCH_SCOPE_GLOBAL ? CIOMMU_ANY : 1,
         .pasid = CIOMMU_ANY,
         .source = CIOMMU_ANY,
-        .stages = all ? CIOMMU_STAGES_FIRST | CIOMMU_STAGES_SECOND : CIOMMU_STAGES_SECOND,
-        .leaf_only = !all,
+        .stages = CIOMMU_STAGES_FIRST | CIOMMU_STAGES_SECOND,
         .first = first,
         .last = last,
     };
-    switch (world->config.way) {
-    case BENCH_GUEST_FIRST:
-    case BENCH_GUEST_NESTED:
-        if (!all) {
-            what.pasid = world->config.pasids == 0 ? 0 : 1;
-            what.stages = CIOMMU_STAGES_FIRST;
-        }
-        __attribute__((fallthrough));
-    case BENCH_GUEST_SECOND:
-        CHECK(ciommu_invalidate(world->unit, NULL, &what));
-        return;
-    case BENCH_HOST_SECOND:
-        if (all) {
-            first = world->first_iova;
-            last = first + ((uint64_t)world->config.pages << world->apart_lg2) - 1;
-        }
-        flip_rights(world->domains[0], first, last - first + 1);
-        return;
-    case BENCH_HOST_NESTED:
-        CHECK(ciommu_nested_invalidate(world->domains[0], NULL, first, last, !all));
-        return;
-    default:
+    if (scope < BENCH_SCOPE_DOMAIN) {
+        bool first_stage = world->config.way != BENCH_GUEST_SECOND;
+        what.stages = first_stage ? CIOMMU_STAGES_FIRST : CIOMMU_STAGES_SECOND;
+        what.pasid = !first_stage ? CIOMMU_ANY : world->config.pasids == 0 ? 0 : 1;
+        what.leaf_only = scope != BENCH_SCOPE_PASID;
+    }
+    CHECK(ciommu_invalidate(world->unit, NULL, &what));
+}
+
+uint64_t bench_world_invalidate(struct bench_world *world, enum bench_scope scope, uint64_t iova) {
+    uint64_t size =
+        scope == BENCH_SCOPE_RANGE ? 512 * BENCH_PAGE : UINT64_C(1) << world->config.page_lg2;
+    bool whole = scope > BENCH_SCOPE_RANGE;
+    uint64_t first = whole ? 0 : iova & ~(size - 1);
+    uint64_t last = whole ? UINT64_MAX : first + size - 1;
+    if (bench_is_pass(world->config.way)) {
         bench_fail("pass-through has no invalidation");
     }
+    uint64_t begin = bench_now();
+    if (!bench_is_host(world->config.way)) {
+        invalidate_guest(world, scope, first, last);
+    } else if (world->config.way == BENCH_HOST_NESTED) {
+        CHECK(ciommu_nested_invalidate(world->domains[0], NULL, first, last, !whole));
+    } else if (whole) {
+        flip_rights(world->domains[0], world->first_iova,
+                    (uint64_t)world->config.pages << world->apart_lg2);
+    } else {
+        flip_rights(world->domains[0], first, size);
+    }
+    return bench_now() - begin;
 }
 
 void bench_world_invalidate_page(struct bench_world *world, uint64_t iova) {
-    uint64_t mask = (UINT64_C(1) << world->config.page_lg2) - 1;
-    invalidate(world, iova & ~mask, iova | mask, false);
+    (void)bench_world_invalidate(world, BENCH_SCOPE_PAGE, iova);
 }
 
 void bench_world_invalidate_domain(struct bench_world *world) {
-    invalidate(world, 0, UINT64_MAX, true);
+    (void)bench_world_invalidate(world, BENCH_SCOPE_DOMAIN, 0);
 }

@@ -15,8 +15,12 @@ public struct Statistics: Sendable, Equatable {
     public init(_ samples: [Double]) {
         precondition(!samples.isEmpty, "no samples")
         let sorted = samples.sorted()
-        minimum = sorted[0]
-        median = sorted[sorted.count / 2]
-        count = sorted.count
+        self.init(minimum: sorted[0], median: sorted[sorted.count / 2], count: sorted.count)
+    }
+
+    init(minimum: Double, median: Double, count: Int) {
+        self.minimum = minimum
+        self.median = median
+        self.count = count
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// iommu - the command-line tool: replays recordings of guests, walks their tables, describes them.
+// iommu - the command-line tool: replays recordings of guests, walks their tables, describes them;
+// and measures the engine.
 
 import ArgumentParser
 import Foundation
@@ -11,13 +12,13 @@ import IOMMUReplay
 struct IOMMUCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "iommu",
-        abstract: "Replays and inspects recordings of unmodified guests that drive a VT-d IOMMU.",
+        abstract: "Replays and inspects recordings of unmodified guests that drive a VT-d IOMMU; measures the engine.",
         discussion: """
             A recording (CAPTURE) is a folder; its README explains its files.
 
             Exit code: 0 if everything agreed, 1 if something did not, 2 for bad input.
             """,
-        subcommands: [ReplayCommand.self, WalkCommand.self, DescribeCommand.self])
+        subcommands: [ReplayCommand.self, WalkCommand.self, DescribeCommand.self, BenchCommand.self])
 
     /// Runs a command. ArgumentParser would exit with 64 for a wrong argument; here that is bad input like any other.
     static func main() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// ProgressBar - a line on the terminal that says how far a replay is. Nothing if standard error is no terminal.
+// ProgressBar - a line on the terminal that says how far a replay or a benchmark is. Nothing if standard error is no terminal.
 
 import Foundation
 import IOMMUReplay
@@ -23,16 +23,23 @@ final class ProgressBar {
     /// Shows where the replay is.
     func show(_ phase: Replay.Phase, _ fraction: Double) {
         guard isTerminal else { return }
-        let now = ContinuousClock.now
-        if let lastDrawn, lastDrawn.duration(to: now) < Self.interval { return }
-        lastDrawn = now
         var fraction = min(max(fraction, 0), 1)
         if case .stream(let pass) = phase {
             fraction = (Double(pass) + fraction) / Double(passes)
         }
+        show(label: label(phase), fraction)
+    }
+
+    /// Shows how much of anything is done, 0 to 1, and what comes next.
+    func show(label: String, _ fraction: Double) {
+        guard isTerminal else { return }
+        let now = ContinuousClock.now
+        if let lastDrawn, lastDrawn.duration(to: now) < Self.interval { return }
+        lastDrawn = now
+        let fraction = min(max(fraction, 0), 1)
         let filled = Int(Double(Self.width) * fraction)
         let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: Self.width - filled)
-        write("\r\u{1b}[K\(label(phase)) [\(bar)] \(Int(fraction * 100)) %")
+        write("\r\u{1b}[K\(label) [\(bar)] \(Int(fraction * 100)) %")
     }
 
     /// Clears the line.

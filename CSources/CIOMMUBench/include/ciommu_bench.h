@@ -90,7 +90,8 @@ void bench_world_choose(const struct bench_world *world, uint64_t *seed, uint32_
 enum bench_manner {
     BENCH_SINGLE,  /* a section for each */
     BENCH_SECTION, /* one section around all */
-    BENCH_BATCH    /* batches of 32 */
+    BENCH_BATCH,   /* batches of 32 */
+    BENCH_BATCH_16 /* batches of 16 */
 };
 
 /* Nanoseconds that the loop took, all requests together; checks every answer. */
@@ -103,6 +104,22 @@ uint64_t bench_world_translate(struct bench_world *world, uint32_t lane, enum be
  * Not for pass-through. */
 void bench_world_invalidate_page(struct bench_world *world, uint64_t iova);
 void bench_world_invalidate_domain(struct bench_world *world);
+
+/* What an invalidation covers, of the first requester. */
+enum bench_scope {
+    BENCH_SCOPE_PAGE,
+    BENCH_SCOPE_RANGE, /* 512 pages of 4 KiB from `iova` on */
+    BENCH_SCOPE_PASID, /* a guest's first stage or nested tables only: all of a PASID */
+    BENCH_SCOPE_DOMAIN,
+    BENCH_SCOPE_GLOBAL /* a guest's tables only: everything */
+};
+
+/* As bench_world_invalidate_page, for every scope; nanoseconds from the call to completion. */
+uint64_t bench_world_invalidate(struct bench_world *world, enum bench_scope scope, uint64_t iova);
+
+/* Empties every cache, then translates the first `pages` pages of the first requester through lane
+ * 0. */
+void bench_world_fill(struct bench_world *world, uint32_t pages);
 
 /* ---- Baselines: the same tables behind the usual designs ---- */
 
@@ -132,6 +149,35 @@ void bench_baseline_warm(struct bench_baseline *baseline);
 void bench_baseline_invalidate_page(struct bench_baseline *baseline, uint64_t iova);
 void bench_baseline_invalidate_domain(struct bench_baseline *baseline);
 
+/* ---- Many threads ---- */
+
+/* Threads that translate at the same time: the caller, and `threads` - 1 that wait, spinning, for
+ * what it asks. These are tied to the processors from the second on; the caller may tie itself to
+ * the first. */
+struct bench_team;
+
+struct bench_team *bench_team_create(uint32_t threads);
+void bench_team_destroy(struct bench_team *team);
+
+/* Every thread translates `count` requests of its own (thread n those from n * count on), through
+ * lane n. Nanoseconds from the first start to the last end. Called by the thread that made the
+ * team. */
+uint64_t bench_team_world(struct bench_team *team, struct bench_world *world,
+                          enum bench_manner manner, const struct ciommu_request *requests,
+                          const uint64_t *answers, uint32_t count);
+uint64_t bench_team_baseline(struct bench_team *team, struct bench_baseline *baseline,
+                             enum bench_manner manner, const struct ciommu_request *requests,
+                             const uint64_t *answers, uint32_t count);
+
+/* A thread beside, on the second processor if there is one, that translates random addresses in
+ * batches of 32 without pause. It has made a thousand batches when the call returns. */
+struct bench_busy;
+
+struct bench_busy *bench_busy_world(struct bench_world *world, uint32_t lane);
+struct bench_busy *bench_busy_baseline(struct bench_baseline *baseline);
+/* Stops it; how many translations it made. */
+uint64_t bench_busy_stop(struct bench_busy *busy);
+
 /* ---- Bare loads ---- */
 
 struct bench_loads;
@@ -146,6 +192,59 @@ uint64_t bench_loads_follow(struct bench_loads *loads, uint32_t count);
 /* Nanoseconds of the same loop over the requests without any translation. */
 uint64_t bench_loop_alone(const struct ciommu_request *requests, const uint64_t *answers,
                           uint32_t count);
+
+/* ---- Faults ---- */
+
+/* Where a fault goes. */
+enum bench_fault_store {
+    BENCH_FAULT_NOWHERE,     /* the request says that none is recorded */
+    BENCH_FAULT_ENGINE,      /* the engine's queue, which is polled */
+    BENCH_FAULT_MUTEX_QUEUE, /* a ring of events under a mutex */
+    BENCH_FAULT_TREE,        /* an ordered map of events under a reader-writer lock */
+    BENCH_FAULT_WAIT_FREE    /* liburcu's wfcqueue, its nodes from a pool */
+};
+
+/* A unit with a device to which nothing is attached, and all those stores. One thread uses it. */
+struct bench_faults;
+
+struct bench_faults *bench_faults_create(void);
+void bench_faults_destroy(struct bench_faults *faults);
+
+/* Nanoseconds of `count` (at most 256) requests that fault, recorded in `store`. Reads the store
+ * empty afterwards, outside of the time, and checks that all have arrived. */
+uint64_t bench_faults_record(struct bench_faults *faults, enum bench_fault_store store,
+                             uint32_t count);
+
+/* ---- What a host sets up, and interrupt messages ---- */
+
+enum bench_step {
+    BENCH_STEP_UNIT,   /* a unit with the default configuration */
+    BENCH_STEP_PORT,   /* a port of it */
+    BENCH_STEP_MAP,    /* 1 GiB in pages of 4 KiB, one call */
+    BENCH_STEP_UNMAP,  /* the same away again */
+    BENCH_STEP_ATTACH, /* a domain to a device */
+    BENCH_STEP_REPLACE /* what is attached by another domain */
+};
+
+/* A unit, a device and domains. One thread uses it. */
+struct bench_setup;
+
+struct bench_setup *bench_setup_create(void);
+void bench_setup_destroy(struct bench_setup *setup);
+
+/* Takes one step, undoes it, and returns the nanoseconds of the step alone. `*bytes` (may be NULL)
+ * is the memory that it took; meant for UNIT and PORT. */
+uint64_t bench_setup_take(struct bench_setup *setup, enum bench_step step, int64_t *bytes);
+
+/* 1,024 armed entries of a message store, all of one PASID, delivered through the remapping table.
+ * One thread uses it. */
+struct bench_messages;
+
+struct bench_messages *bench_messages_create(void);
+void bench_messages_destroy(struct bench_messages *messages);
+
+/* Nanoseconds of `count` delivery checks in one section; each must say that it delivers. */
+uint64_t bench_messages_deliver(struct bench_messages *messages, uint32_t count);
 
 #ifdef __cplusplus
 }

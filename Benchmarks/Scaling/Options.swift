@@ -16,8 +16,7 @@ struct Options {
     var seed: UInt64
 
     init(_ command: Scaling) throws {
-        threads =
-            try command.threads.map(Self.threads) ?? Array(1...min(ProcessInfo.processInfo.activeProcessorCount, 64))
+        threads = try command.threads.map(Self.threads) ?? Self.defaultThreads
         experiments = try command.experiments.map(Self.experiments) ?? ExperimentName.allCases
         seconds = command.seconds ?? (command.quick ? 15 : 130)
         repetitions = command.repetitions ?? (command.quick ? 3 : 15)
@@ -28,6 +27,12 @@ struct Options {
         guard (1...1000).contains(repetitions) else {
             throw ValidationError("--repetitions takes a number from 1 to 1000.")
         }
+    }
+
+    /// 1 to the number of processors; beyond eight only the powers of two, and the number itself.
+    private static var defaultThreads: [Int] {
+        let most = min(ProcessInfo.processInfo.activeProcessorCount, 64)
+        return (1...most).filter { $0 <= 8 || $0 == most || $0 & ($0 - 1) == 0 }
     }
 
     private static func threads(_ text: String) throws -> [Int] {

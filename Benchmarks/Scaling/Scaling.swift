@@ -70,7 +70,8 @@ struct Scaling: ParsableCommand {
             print("- Take care: " + warning)
         }
         if let csv {
-            try CSVWriter(folder: URL(fileURLWithPath: csv)).write(results.flatMap(\.tables))
+            try CSVWriter(folder: URL(fileURLWithPath: csv)).write(
+                results.flatMap(\.tables) + (bench.map { [$0.table] } ?? []))
         }
         if let html {
             let page = ReportPage(head: run.head(results), figures: results.flatMap(\.figures), rows: bench)

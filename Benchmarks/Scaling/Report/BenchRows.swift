@@ -22,7 +22,18 @@ struct BenchRows: Decodable {
         var ratioDRAMLoad: Double?
     }
 
+    /// What loads take on that machine; not every version prints it.
+    struct Machine: Decodable {
+        var l1LoadNanoseconds: Double?
+        var dramLoadNanoseconds: Double?
+    }
+
     var rows: [Row]
+    var machine: Machine?
+    /// "release", or "debug", whose figures mean nothing.
+    var build: String?
+    /// What to be careful about.
+    var notes: [String]?
 
     /// Reads them; the error says what is wrong with the file.
     init(file: URL) throws {
@@ -44,6 +55,20 @@ struct BenchRows: Decodable {
         }
     }
 
+    /// What to say besides the rows.
+    var remarks: [String] {
+        var remarks = (notes ?? []).map { "Take care: \($0)" }
+        if build == "debug" {
+            remarks.append("Take care: this was a build for debugging, whose figures mean nothing.")
+        }
+        if let first = machine?.l1LoadNanoseconds, let memory = machine?.dramLoadNanoseconds {
+            remarks.append(
+                "In that run a load that hits the first cache took \(grouped(first, digits: 2)) ns, one that misses all "
+                    + "caches \(grouped(memory, digits: 0)) ns.")
+        }
+        return remarks
+    }
+
     private var isTitled: Bool { rows.contains { $0.title != nil } }
 
     var table: DataTable {
@@ -58,12 +83,18 @@ struct BenchRows: Decodable {
             rows: rows.map(cells))
     }
 
+    /// So many digits after the point as a ratio deserves.
+    static func digits(_ ratio: Double) -> Int {
+        ratio >= 10 ? 0 : ratio >= 1 ? 1 : ratio >= 0.1 ? 2 : 3
+    }
+
     private func cells(_ row: Row) -> [DataCell] {
         var cells: [DataCell] = [.text(row.name), .number(Double(row.threads), digits: 0)]
-        cells.append(.number(row.nanosecondsMinimum, digits: 2))
-        cells.append(.number(row.nanosecondsMedian, digits: 2))
+        for time in [row.nanosecondsMinimum, row.nanosecondsMedian] {
+            cells.append(.number(time, digits: time < 1000 ? 2 : 0))
+        }
         for ratio in [row.ratioMutexTable, row.ratioTree, row.ratioRCUTable, row.ratioL1Load] {
-            cells.append(.number(ratio ?? .nan, digits: 1))
+            cells.append(.number(ratio ?? .nan, digits: Self.digits(ratio ?? 1)))
         }
         cells.append(.number(row.ratioDRAMLoad ?? .nan, digits: 3))
         if isTitled {

@@ -4,7 +4,7 @@
 
 /// One group of bars for each row that has any ratio.
 struct BenchRowsPicture {
-    static let title = "Single operations: how many times faster than the other designs"
+    static let title = "Single operations against the other designs"
     static let explanation =
         "Each group is an operation of iommu bench, with the time that it takes this library (median, nanoseconds; of "
         + "threads together, each thread's). A bar says how many times longer the other design takes for the same, measured "
@@ -72,7 +72,9 @@ struct BenchRowsPicture {
         } else {
             svg.text(name, x: 4, y: middle, class: "row")
         }
-        svg.text("\(grouped(row.nanosecondsMedian, digits: 1)) ns", x: Self.left - 10, y: middle, anchor: .end)
+        svg.text(
+            "\(grouped(row.nanosecondsMedian, digits: row.nanosecondsMedian < 1000 ? 1 : 0)) ns", x: Self.left - 10,
+            y: middle, anchor: .end)
         for (order, (design, ratio)) in Self.ratios(row).enumerated() {
             guard let ratio, ratio > 0 else { continue }
             let y = top + Double(order) * Self.bar
@@ -82,7 +84,7 @@ struct BenchRowsPicture {
                 class: "bar s\(design.rawValue)",
                 title: "\(row.name), \(design.name): \(grouped(ratio, digits: 2)) times")
             svg.text(
-                grouped(ratio, digits: ratio < 10 ? 1 : 0), x: max(x(ratio), x(1)) + 4, y: y + Self.bar - 2,
+                grouped(ratio, digits: BenchRows.digits(ratio)), x: max(x(ratio), x(1)) + 4, y: y + Self.bar - 2,
                 class: "small")
         }
     }

@@ -93,7 +93,7 @@ struct ReportPage {
             """
             <section>
             <h2>\(figures.count + 1). \(escaped(BenchRowsPicture.title))</h2>
-            <p>\(escaped(BenchRowsPicture.explanation))</p>
+            <p>\(escaped(([BenchRowsPicture.explanation] + rows.remarks).joined(separator: " ")))</p>
             \(BenchRowsPicture.legend)
             <div class="wide">
             \(BenchRowsPicture(rows).markup)

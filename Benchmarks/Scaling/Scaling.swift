@@ -17,7 +17,10 @@ struct Scaling: ParsableCommand {
             are printed. A wrong answer ends the program.
             """)
 
-    @Option(help: "Numbers of reader threads, such as 1,2,4; at most 64. (default: 1 to the number of processors)")
+    @Option(
+        help:
+            "Numbers of reader threads, such as 1,2,4; at most 64. (default: 1 to the number of processors; beyond 8 by doubling)"
+    )
     var threads: String?
 
     @Option(

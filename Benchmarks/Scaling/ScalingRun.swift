@@ -65,13 +65,17 @@ final class ScalingRun {
         if machine.processors == 1 {
             warnings.append("there is one processor, which readers share with the thread that disturbs them.")
         }
-        if attendance.mean < 0.95 {
+        let absent = (1 - attendance.mean) * 100
+        if absent > 5 {
             warnings.append(
                 String(
                     format:
                         "the machine was busy with other things, which had the readers' processors for %.0f per cent "
                         + "of the time. That time is not counted, but caches were shared and threads met each other "
-                        + "less often; a quiet machine gives better figures.", (1 - attendance.mean) * 100))
+                        + "less often. ", absent)
+                    + (absent > 20
+                        ? "Do not quote these figures; measure again on a quiet machine."
+                        : "A quiet machine gives better figures."))
         }
         if !attendance.allPinned {
             warnings.append("the system did not allow threads to be tied to processors.")

@@ -13,6 +13,8 @@
 #include <time.h>
 
 #define CHUNK 1024u
+/* Nanoseconds in which both clocks of a thread are surely read unless something else runs. */
+#define LONG_READING 100000u
 #define PAGE_MASK UINT64_C(0xfff)
 
 /* What the threads of a slice share. All but `stop` is constant once they run. `stop` publishes
@@ -59,6 +61,25 @@ static uint64_t queued(void) {
         fclose(file);
     }
     return waiting;
+}
+
+/* A moment of a thread. */
+struct moment {
+    uint64_t time;
+    uint64_t queued;
+};
+
+/* Both readings of one moment: again, if the thread was kept from running between them. */
+static struct moment now(void) {
+    struct moment moment;
+    uint64_t later;
+    unsigned attempts = 0;
+    do {
+        moment.time = bench_now();
+        moment.queued = queued();
+        later = bench_now();
+    } while (later - moment.time > LONG_READING && ++attempts < 8);
+    return moment;
 }
 
 static bool stopped(struct slice *slice) {
@@ -169,8 +190,7 @@ static void *run_reader(void *context) {
     }
     warm_up(self->slice, reader, requests, answers);
     pthread_barrier_wait(&self->slice->barrier);
-    uint64_t queued_before = queued();
-    uint64_t begin = bench_now();
+    struct moment begin = now();
     for (uint32_t at = 0; !stopped(self->slice);
          at = at + 2 * CHUNK <= reader->list ? at + CHUNK : 0) {
         if (reader->latencies != NULL) {
@@ -180,9 +200,10 @@ static void *run_reader(void *context) {
         }
         translations += CHUNK;
     }
+    struct moment end = now();
     reader->translations = translations;
-    reader->nanoseconds = bench_now() - begin;
-    reader->queued_nanoseconds = queued() - queued_before;
+    reader->nanoseconds = end.time - begin.time;
+    reader->queued_nanoseconds = end.queued - begin.queued;
     free(requests);
     free(answers);
     return NULL;

@@ -80,8 +80,10 @@ final class InvalidationsExperiment: Experiment {
             + String(format: "%.2f µs.", mine.latency(.engine, rate).median / 1000)
     }
 
-    /// 0.9 of what was: -10.
+    /// 0.9 of what was: −10.
     static func change(_ part: Double) -> String {
-        part.isFinite ? String(format: "%+.0f", (part - 1) * 100).replacingOccurrences(of: "-", with: "−") : "?"
+        guard part.isFinite else { return "?" }
+        let change = ((part - 1) * 100).rounded()
+        return change == 0 ? "0" : change < 0 ? "−\(grouped(-change, digits: 0))" : "+\(grouped(change, digits: 0))"
     }
 }

@@ -101,7 +101,11 @@ let package = Package(
             name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "IOMMUBenchTests", dependencies: ["IOMMUBench", "CIOMMUBench"],
+            name: "IOMMUBenchTests",
+            dependencies: [
+                "CIOMMU", "CIOMMUBench", "IOMMUBench", "IOMMUTool",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "CIOMMUTests", dependencies: ["CIOMMU", "CIOMMUProbe"], swiftSettings: swiftSettings),

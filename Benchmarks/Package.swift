@@ -26,8 +26,6 @@ let package = Package(
             name: "Invalidation", dependencies: [ciommu, "Samples"], path: "Invalidation", cSettings: cSettings),
         .executableTarget(
             name: "Interrupts", dependencies: [ciommu, "Samples"], path: "Interrupts", cSettings: cSettings),
-        .executableTarget(
-            name: "Translate", dependencies: [ciommu, "Samples"], path: "Translate", cSettings: cSettings),
 
         .target(name: "ScalingLoops", dependencies: [ciommu, bench], path: "ScalingLoops", cSettings: cSettings),
         .executableTarget(

@@ -64,6 +64,9 @@ void bench_baseline_warm(struct bench_baseline *baseline) {
 }
 
 void bench_baseline_invalidate_page(struct bench_baseline *baseline, uint64_t iova) {
+    if (baseline->world->config.page_lg2 != 12) {
+        bench_fail("baselines drop pages of 4 KiB only");
+    }
     baseline->functions->invalidate_page(baseline, iova);
 }
 

@@ -51,6 +51,31 @@ static void map_run(struct bench_world *world, uint64_t root, const struct run *
     }
 }
 
+/* The leaf entry of a page of the first requester. */
+static uint64_t *leaf_of(const struct bench_world *world, uint32_t page) {
+    const struct bench_roots *roots = &world->roots[0];
+    uint64_t table = roots->first != 0 ? roots->first : roots->second;
+    uint64_t input = bench_iova(world, page);
+    unsigned leaf = (world->config.page_lg2 - 12) / 9;
+    for (unsigned level = 3; level > leaf; level--) {
+        table = *bench_tables_word(world, table + (input >> (12 + 9 * level) & 511) * 8) & ADDRESS;
+    }
+    return bench_tables_word(world, table + (input >> (12 + 9 * leaf) & 511) * 8);
+}
+
+void bench_world_swap(struct bench_world *world, uint32_t page, uint32_t other) {
+    enum bench_way way = world->config.way;
+    if (bench_is_host(way) || bench_is_pass(way) || page >= world->config.pages ||
+        other >= world->config.pages) {
+        bench_fail("only pages in a guest's tables can be swapped");
+    }
+    uint64_t *first = leaf_of(world, page);
+    uint64_t *second = leaf_of(world, other);
+    uint64_t kept = *first;
+    __atomic_store_n(first, *second, __ATOMIC_RELEASE);
+    __atomic_store_n(second, kept, __ATOMIC_RELEASE);
+}
+
 static struct run data_run(const struct bench_world *world, uint32_t space) {
     return (struct run){
         .input = world->first_iova,

@@ -36,12 +36,4 @@ struct BenchCase {
         case .message: "check"
         }
     }
-
-    /// The world that it needs.
-    var setup: TranslationSetup? {
-        switch kind {
-        case .translate(let setup, _), .invalidateBusy(let setup, _), .invalidateIdle(let setup, _, _): setup
-        case .fault, .setup, .message: nil
-        }
-    }
 }

@@ -16,13 +16,15 @@ public struct BenchSuite: Sendable {
         public var millisecondsPerRow = 1500
         /// More than the standard set.
         public var includesAll = false
-        /// Part of the names of the rows wanted, or a pattern with `*`, `?` or `[...]` for the whole name. Rows beyond the
-        /// standard set need no `includesAll` then.
+        /// Part of the names of the rows wanted, or a pattern with `*`, `?` or `[...]` for the whole name. Where no
+        /// row of the standard set is like it, rows beyond it are taken without `includesAll`.
         public var pattern: String?
         /// Whether the calling thread and those beside are tied to processors.
         public var pinsThreads = true
         /// Bytes for the loads that should miss all caches; `nil`: 512 MiB, or less where memory is short.
         public var dramLoadBytes: UInt64?
+        /// For tests: no row has more pages.
+        package var mostPages: UInt32?
 
         public init() {}
     }
@@ -52,7 +54,8 @@ public struct BenchSuite: Sendable {
             return
         }
         let all = standard + BenchCase.extra
-        cases = all.filter { Self.matches($0.name, pattern) }
+        let usual = (options.includesAll ? all : standard).filter { Self.matches($0.name, pattern) }
+        cases = usual.isEmpty ? all.filter { Self.matches($0.name, pattern) } : usual
         if cases.isEmpty {
             var names: [String] = []
             for name in all.map(\.name) where names.last != name && !names.contains(name) {
@@ -78,7 +81,8 @@ public struct BenchSuite: Sendable {
         }
         let loads = Loads(wantedBytes: options.dramLoadBytes)
         var measurement = RowMeasurement(
-            turns: Turns(budget: UInt64(options.millisecondsPerRow) * 1_000_000), loads: loads)
+            turns: Turns(budget: UInt64(options.millisecondsPerRow) * 1_000_000), loads: loads,
+            mostPages: options.mostPages)
         var rows: [BenchRow] = []
         for (index, one) in cases.enumerated() {
             progress(one.name, Double(index) / Double(cases.count))

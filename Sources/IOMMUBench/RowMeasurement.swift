@@ -10,8 +10,10 @@ struct RowMeasurement {
     private(set) var nearLoad = Samples()
     private(set) var farLoad = Samples()
     private var shared: TranslationBench?
+    private let mostPages: UInt32?
 
-    init(turns: Turns, loads: Loads) {
+    init(turns: Turns, loads: Loads, mostPages: UInt32?) {
+        self.mostPages = mostPages
         self.turns = turns
         self.loads = loads
     }
@@ -25,7 +27,8 @@ struct RowMeasurement {
         var bytes: Int?
     }
 
-    private mutating func bench(_ setup: TranslationSetup) -> TranslationBench {
+    private mutating func bench(_ wanted: TranslationSetup) -> TranslationBench {
+        let setup = wanted.with { $0.pages = min($0.pages, mostPages ?? $0.pages) }
         if let shared, shared.setup == setup { return shared }
         shared = nil  // before the next one: both may be large
         let fresh = TranslationBench(setup)

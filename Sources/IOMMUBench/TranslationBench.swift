@@ -78,7 +78,9 @@ enum Manner {
     }
 
     deinit {
-        unsafe baselines.forEach { unsafe bench_baseline_destroy($0) }
+        for index in unsafe baselines.indices {
+            unsafe bench_baseline_destroy(baselines[index])
+        }
         unsafe bench_world_destroy(world)
     }
 

@@ -27,7 +27,7 @@ struct BenchCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Only rows whose name contains this, or, with * ? or [...], is like it; also such that need --all otherwise.",
+            "Only rows whose name contains this, or, with * ? or [...], is like it; of those of --all if no other is.",
             valueName: "pattern"))
     var rows: String?
 

@@ -117,6 +117,10 @@ enum bench_scope {
 /* As bench_world_invalidate_page, for every scope; nanoseconds from the call to completion. */
 uint64_t bench_world_invalidate(struct bench_world *world, enum bench_scope scope, uint64_t iova);
 
+/* Exchanges what two pages of a guest's first requester lead to; whoever caches them must be told.
+ */
+void bench_world_swap(struct bench_world *world, uint32_t page, uint32_t other);
+
 /* Empties every cache, then translates the first `pages` pages of the first requester through lane
  * 0. */
 void bench_world_fill(struct bench_world *world, uint32_t pages);
@@ -145,7 +149,8 @@ uint64_t bench_baseline_translate(struct bench_baseline *baseline, enum bench_ma
 
 void bench_baseline_warm(struct bench_baseline *baseline);
 
-/* Removes, and waits until nobody uses what was removed. */
+/* Removes, and waits until nobody uses what was removed. A page: worlds with pages of 4 KiB only.
+ */
 void bench_baseline_invalidate_page(struct bench_baseline *baseline, uint64_t iova);
 void bench_baseline_invalidate_domain(struct bench_baseline *baseline);
 
@@ -170,7 +175,7 @@ uint64_t bench_team_baseline(struct bench_team *team, struct bench_baseline *bas
                              const uint64_t *answers, uint32_t count);
 
 /* A thread beside, on the second processor if there is one, that translates random addresses in
- * batches of 32 without pause. It has made a thousand batches when the call returns. */
+ * batches of 32 without pause. It has made a hundred batches when the call returns. */
 struct bench_busy;
 
 struct bench_busy *bench_busy_world(struct bench_world *world, uint32_t lane);

@@ -44,6 +44,9 @@ final class DisturbedReaders {
     /// Nanoseconds that an act takes: the median of each repetition.
     func latency(_ design: Design, _ rate: Rate) -> Samples { samples(medians, design, rate) }
 
+    /// How many acts the engine had in a second, of those asked for.
+    func count(_ rate: Rate) -> String { rate.count(reached: samples(reached, .engine, rate).median) }
+
     private func samples(_ all: [Key: Samples], _ design: Design, _ rate: Rate) -> Samples {
         all[Key(design: design, rate: rate)] ?? Samples()
     }

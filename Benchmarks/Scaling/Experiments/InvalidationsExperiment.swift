@@ -73,7 +73,8 @@ final class InvalidationsExperiment: Experiment {
         let others = Design.allCases.dropFirst().map { design in
             "\(Self.change(mine.kept(design, rate).median)) with \(design.name)"
         }
-        return "While \(space.name) takes 100,000 page invalidations per second, readers' throughput changes by "
+        return
+            "While \(space.name) takes \(mine.count(rate)) page invalidations per second, readers' throughput changes by "
             + "\(Self.change(mine.kept(.engine, rate).median)) per cent "
             + "(\(Self.change(mine.bestKept(.engine, rate))) between the best repetitions), against "
             + others.joined(separator: ", ") + "; one of them takes "

@@ -34,6 +34,8 @@ final class LatencyExperiment: Experiment {
     private let setting: Setting
     /// For each thread.
     private var distributions: [Key: [Histogram<UInt64>]] = [:]
+    /// Invalidations a second beside the engine.
+    private var reached = Samples()
     private var clock = LatencyExperiment.empty
 
     init(setting: Setting) {
@@ -73,6 +75,9 @@ final class LatencyExperiment: Experiment {
             let timed = min(1 << 20, Int(turn.nanoseconds / 30))
             let outcome = ReaderTeam(threads: threads, pages: Self.pages, timed: timed).run(
                 world.subject(key.design), disturbance: disturbance, nanoseconds: turn.nanoseconds, seed: turn.seed)
+            if let disturbance = outcome.disturbance, key.design == .engine {
+                reached.add(disturbance.rate)
+            }
             var histograms = distributions[key] ?? [Histogram](repeating: Self.empty, count: threads)
             for (thread, reader) in outcome.readers.enumerated() {
                 for latency in reader.latencies {
@@ -153,7 +158,8 @@ final class LatencyExperiment: Experiment {
         conditions.filter(\.isDisturbed).map { condition in
             func tail(_ design: Design) -> Double { Self.values(slowest(Key(condition: condition, design: design)))[3] }
             let others = Design.allCases.dropFirst().map { "\(grouped(tail($0), digits: 0)) with \($0.name)" }
-            return "Beside 100,000 page invalidations per second, 999 of 1,000 translations take at most "
+            return
+                "Beside \(Self.disturbance.count(reached: reached.median)) page invalidations per second, 999 of 1,000 translations take at most "
                 + "\(grouped(tail(.engine), digits: 0)) ns, of which the clock is "
                 + "\(grouped(Self.values(clock)[0], digits: 0)) (\(others.joined(separator: ", ")))."
         }

@@ -41,7 +41,7 @@ final class ReplacementsExperiment: Experiment {
         let rate = Rate.perSecond(1000)
         return Results(
             findings: [
-                "While a device's domain is replaced 1,000 times per second, its readers' throughput changes by "
+                "While a device's domain is replaced \(disturbed.count(rate)) times per second, its readers' throughput changes by "
                     + "\(InvalidationsExperiment.change(disturbed.kept(.engine, rate).median)) per cent "
                     + "(\(InvalidationsExperiment.change(disturbed.bestKept(.engine, rate))) between the best "
                     + "repetitions)."

@@ -34,6 +34,15 @@ enum Rate: Hashable {
         }
     }
 
+    /// "100,000", or "33,000 (of 100,000 asked for)" where not all of them were `reached` in a second.
+    func count(reached: Double) -> String {
+        guard case .perSecond(let asked) = self else { return grouped(reached, digits: 0) }
+        let all = grouped(Double(asked), digits: 0)
+        guard reached < 0.95 * Double(asked) else { return all }
+        let step = reached < 1000 ? 10.0 : 1000
+        return "\(grouped((reached / step).rounded() * step, digits: 0)) (of \(all) asked for)"
+    }
+
     /// Nanoseconds from one act to the next; 0 = back to back.
     var interval: UInt64 {
         switch self {

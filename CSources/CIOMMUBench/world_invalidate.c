@@ -46,11 +46,10 @@ uint64_t bench_world_invalidate(struct bench_world *world, enum bench_scope scop
         invalidate_guest(world, scope, first, last);
     } else if (world->config.way == BENCH_HOST_NESTED) {
         CHECK(ciommu_nested_invalidate(world->domains[0], NULL, first, last, !whole));
-    } else if (whole) {
-        flip_rights(world->domains[0], world->first_iova,
-                    (uint64_t)world->config.pages << world->apart_lg2);
     } else {
-        flip_rights(world->domains[0], first, size);
+        uint64_t end = world->first_iova + ((uint64_t)world->config.pages << world->apart_lg2);
+        first = whole ? world->first_iova : first;
+        flip_rights(world->domains[0], first, (whole || end < last ? end : last + 1) - first);
     }
     return bench_now() - begin;
 }

@@ -60,6 +60,9 @@ struct BenchCommand: ParsableCommand {
             complain("--rows: \(error)")
             throw ExitCode.badInput
         }
+        if let csv {
+            try write("", to: csv)  // a file that cannot be written is told of before the wait, not after it
+        }
         if BenchReport.isDebugBuild {
             complain(
                 "warning: this is a debug build, whose figures mean nothing; use: swift run -c release iommu bench")
@@ -72,13 +75,13 @@ struct BenchCommand: ParsableCommand {
         }
         try output.format.print(report, text: report.text)
         if let csv {
-            try writeRows(report, to: csv)
+            try write(report.commaSeparated, to: csv)
         }
     }
 
-    private func writeRows(_ report: BenchReport, to file: String) throws {
+    private func write(_ text: String, to file: String) throws {
         do {
-            try Data(report.commaSeparated.utf8).write(to: URL(fileURLWithPath: file))
+            try Data(text.utf8).write(to: URL(fileURLWithPath: file))
         } catch {
             complain("--csv: \(file) cannot be written: \(error.localizedDescription)")
             throw ExitCode.badInput

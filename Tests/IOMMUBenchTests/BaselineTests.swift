@@ -120,7 +120,7 @@ import Testing
         let world = BenchWorld(BENCH_GUEST_SECOND, pages: 2000)
         let team = unsafe bench_team_create(2)!
         for _ in 0..<20 {
-            world.askAsTeam(team)
+            unsafe world.askAsTeam(team)
         }
         unsafe bench_team_destroy(team)
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * faults.c - what it costs the translating thread that a fault is kept for somebody.
+ * fault_costs.c - what it costs the translating thread that a fault is kept for somebody.
  */
 #include "fault_stores.h"
 

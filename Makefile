@@ -3,7 +3,7 @@
 # Two commands for everybody:   make run    make test
 # For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check   make count
-# Figures:                      make benchmark   make swift-cost
+# How fast it is here:          make report   make benchmark   make swift-cost
 #
 # Swift builds go to SCRATCH, everything else to build/.
 
@@ -39,8 +39,8 @@ URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
 LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
-.PHONY: help run test count swift-cost benchmark deps c-deps need-swift tsan asan ubsan lint format clang-format check-readme lib \
-	check install uninstall c-example clean
+.PHONY: help run test count report benchmark swift-cost deps c-deps need-swift tsan asan ubsan lint format clang-format \
+	check-readme lib check install uninstall c-example clean
 .DELETE_ON_ERROR:
 
 help:
@@ -100,6 +100,18 @@ FILTER ?= .*
 benchmark: deps need-swift
 	@touch Benchmarks/Engine/Translations.swift
 	$(SWIFT) package --package-path Benchmarks benchmark --target Engine --filter '$(FILTER)' --scale --no-progress
+# A page about the speed of the engine on this machine, in about three minutes; REPORT_FLAGS=--quick for a first look.
+REPORT := $(BUILD)/report
+BENCHMARKS_SCRATCH ?= Benchmarks/.build
+
+report: deps need-swift
+	@mkdir -p $(REPORT)
+	$(SWIFT) build -c release --scratch-path $(SCRATCH) --product iommu
+	$(SWIFT) build -c release --package-path Benchmarks --scratch-path $(BENCHMARKS_SCRATCH) --product Scaling
+	$(SWIFT) run -c release --scratch-path $(SCRATCH) --skip-build iommu bench --format json > $(REPORT)/bench.json
+	$(SWIFT) run -c release --package-path Benchmarks --scratch-path $(BENCHMARKS_SCRATCH) --skip-build Scaling \
+		$(REPORT_FLAGS) --rows $(REPORT)/bench.json --csv $(REPORT) --html $(REPORT)/report.html
+	@echo "the report: $(CURDIR)/$(REPORT)/report.html"
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What must be there
@@ -155,7 +167,7 @@ ubsan: deps need-swift
 
 CLANG_FORMAT_VERSION := 21.1.2
 CLANG_FORMAT_VENV := $(BUILD)/clang-format
-SWIFT_FILES := Sources Tests Package.swift Benchmarks/Package.swift
+SWIFT_FILES := Sources Tests Package.swift $(addprefix Benchmarks/,Package.swift Engine Scaling SwiftCost)
 C_FILES = $(shell find CSources Tests Benchmarks -path "*/.build*" -prune -o -name '*.[ch]' -print)
 
 # The one on the path if it is the right version, else one from PyPI, else none.
@@ -244,4 +256,4 @@ c-example: check
 	@.ci/c-example $(EXAMPLE_PREFIX) $(BUILD)/c-example
 
 clean:
-	rm -rf $(BUILD) $(SCRATCH) .build-tsan .build-asan .build-ubsan
+	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan

@@ -16,6 +16,8 @@ let package = Package(
         // The name is given because the identity would otherwise be that of the checkout's folder.
         .package(name: "swift-iommu", path: ".."),
         .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         .target(name: "Samples", dependencies: [ciommu], path: "Samples", cSettings: cSettings),
@@ -36,6 +38,17 @@ let package = Package(
             dependencies: [iommu, bench, "EngineInC", .product(name: "Benchmark", package: "benchmark")],
             path: "Engine", swiftSettings: swiftSettings,
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+
+        .target(name: "ScalingLoops", dependencies: [ciommu, bench], path: "ScalingLoops", cSettings: cSettings),
+        .executableTarget(
+            name: "Scaling",
+            dependencies: [
+                bench, "ScalingLoops",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            path: "Scaling"),
     ],
+    swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17
 )

@@ -91,7 +91,7 @@ struct grant {
     bool passes;         /* the output is the input */
     bool short_way;      /* a plain request may be answered from here */
     bool quick;          /* its walk may be a quick one (quick_walk.h) */
-    bool tables_first;   /* a leaf table in the walk cache is read before the IOTLB is asked */
+    bool tables_first;   /* known leaf tables are read before the IOTLB is asked (short_way.h) */
     bool fault_disabled;
     bool legacy;
 };

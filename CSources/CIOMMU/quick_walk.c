@@ -6,15 +6,17 @@
 #include "short_way.h"
 #include "tracepoints.h"
 
-struct leaf ciommu_quick_second(const struct quick_stage *walk, uint64_t input) {
-    return quick_walk(walk, QUICK_SECOND, NULL, input);
+struct leaf ciommu_quick_second(struct ciommu_port *port, const struct quick_parent *parent,
+                                uint64_t input, uint32_t access) {
+    const struct quick_stage walk = quick_stage(port, parent->stage, QUICK_SECOND, parent->space,
+                                                parent->walk_generation, access);
+    return quick_walk(&walk, QUICK_SECOND, NULL, input);
 }
 
 static struct leaf walk_nested(struct ciommu_port *port, const struct way *way, uint64_t iova,
                                uint32_t access) {
     const struct quick_stage walk = quick_stage_of(port, way, QUICK_NESTED, access);
-    const struct quick_parent parent = {&way->grant->shape->second, way->space->parent,
-                                        way->parent_walk_generation};
+    const struct quick_parent parent = quick_parent_of(way);
     return quick_finish(&walk, QUICK_NESTED, &parent, iova,
                         quick_walk(&walk, QUICK_NESTED, &parent, iova));
 }

@@ -42,6 +42,7 @@ struct quick_stage {
     const struct ciommu_space *space; /* whose walk-cache entries are used */
     uint64_t walk_generation;         /* of it, read before the walk */
     uint32_t access;                  /* READ, WRITE, or both */
+    bool remembers;                   /* there is a walk cache */
     uint32_t always;                  /* rights that every entry grants which has the wanted bits */
     uint64_t wanted;                  /* bits that every entry must have */
     uint64_t wanted_leaf;             /* the same of a leaf */
@@ -70,6 +71,7 @@ quick_stage(struct ciommu_port *port, const struct stage_shape *stage, enum quic
         .space = space,
         .walk_generation = walk_generation,
         .access = access,
+        .remembers = port->walks != NULL,
         .always = always,
         .wanted = wanted,
         .wanted_leaf = wanted | ((access & CIOMMU_WRITE) != 0 ? stage->dirty : 0),
@@ -130,18 +132,17 @@ static always_inline unsigned char *quick_host(const struct quick_stage *walk, u
 
 /* The leaf of `input` in the second stage, or none; no rule about the interrupt range. Not inlined:
  * a nested walk asks for up to six. */
-struct leaf ciommu_quick_second(const struct quick_stage *walk, uint64_t input);
+struct leaf ciommu_quick_second(struct ciommu_port *port, const struct quick_parent *parent,
+                                uint64_t input, uint32_t access);
 
 /* Where `guest` lies, as the second stage says; its leaf, or none. */
 static always_inline struct leaf quick_output(const struct quick_stage *walk,
                                               const struct quick_parent *parent, uint64_t guest,
                                               uint32_t access) {
-    const struct quick_stage second = quick_stage(walk->port, parent->stage, QUICK_SECOND,
-                                                  parent->space, parent->walk_generation, access);
     if (unlikely(guest > parent->stage->input_last)) {
         return NO_LEAF;
     }
-    return ciommu_quick_second(&second, guest);
+    return ciommu_quick_second(walk->port, parent, guest, access);
 }
 
 /* Opens the table that `address` names; NULL = give up. Its output address, where the walk cache
@@ -170,7 +171,7 @@ static always_inline bool quick_begin(const struct quick_stage *walk, enum quick
                                       struct quick *quick) {
     quick->input = input;
     quick->granted = UINT64_MAX;
-    if (walk->port->walks != NULL) {
+    if (walk->remembers) {
         for (uint32_t level = 0; level < 2; level++) {
             const struct walk_entry *known =
                 known_table(walk->port, walk->space, walk->walk_generation, input,
@@ -225,7 +226,7 @@ static always_inline bool quick_down(const struct quick_stage *walk, enum quick_
     quick->table = table;
     quick->granted &= quick_grants(kind, entry);
     quick->level--;
-    if (walk->port->walks != NULL && quick->level < 2) {
+    if (quick->level < 2 && walk->remembers) {
         quick_remember(walk, kind, quick, entry & stage->address_mask, output);
     }
     return true;
@@ -245,6 +246,24 @@ static always_inline struct leaf quick_end(const struct quick_stage *walk, enum 
     return quick_leaf(walk, kind, entry, quick->level, quick->granted, quick->rights);
 }
 
+/* The second stage's leaf for `guest` if its leaf table is known, or none. */
+static always_inline struct leaf quick_known(struct ciommu_port *port,
+                                             const struct quick_parent *parent, uint64_t guest,
+                                             uint32_t access) {
+    const struct quick_stage walk = quick_stage(port, parent->stage, QUICK_SECOND, parent->space,
+                                                parent->walk_generation, access);
+    if (!walk.remembers || unlikely(guest > parent->stage->input_last)) {
+        return NO_LEAF;
+    }
+    const struct walk_entry *known =
+        known_table(port, parent->space, parent->walk_generation, guest, access | CIOMMU_READ, 0);
+    if (unlikely(known == NULL)) {
+        return NO_LEAF;
+    }
+    return quick_leaf(&walk, QUICK_SECOND, quick_load(known->host, guest, 0), 0, UINT64_MAX,
+                      known->rights);
+}
+
 /* The rest of a translation whose own stage found `leaf`: the second stage, and the interrupt
  * range. The leaf, or none. */
 static always_inline struct leaf quick_finish(const struct quick_stage *walk, enum quick_kind kind,
@@ -255,7 +274,10 @@ static always_inline struct leaf quick_finish(const struct quick_stage *walk, en
     }
     uint64_t output = leaf_output(leaf, input);
     if (kind == QUICK_NESTED) {
-        struct leaf second = quick_output(walk, parent, output, walk->access);
+        struct leaf second = quick_known(walk->port, parent, output, walk->access);
+        if (unlikely(!leaf_exists(second))) {
+            second = quick_output(walk, parent, output, walk->access);
+        }
         output = leaf_output(second, output);
         leaf.page_lg2 = second.page_lg2 < leaf.page_lg2 ? second.page_lg2 : leaf.page_lg2;
         leaf.address = output & ~leaf_mask(leaf);

@@ -166,6 +166,20 @@ static always_inline struct quick_stage quick_stage_of(struct ciommu_port *port,
     return quick_stage(port, stage, kind, way->space, way->walk_generation, access);
 }
 
+/* Meaningful for nested spaces. */
+static always_inline struct quick_parent quick_parent_of(const struct way *way) {
+    return (struct quick_parent){&way->grant->shape->second, way->space->parent,
+                                 way->parent_walk_generation};
+}
+
+/* May leaf tables in the walk cache be read? A nested space has two of them to find; the IOTLB
+ * knows the end of both at once and is asked instead where there is one. */
+static always_inline bool reads_known_tables(const struct ciommu_port *port,
+                                             const struct grant *grant) {
+    return grant->quick && port->walks != NULL &&
+           (grant->tables_first || port->unit->iotlb.entries == NULL);
+}
+
 /* The leaf table of an address if the walk cache knows it, with what was granted above it. */
 static always_inline const struct walk_entry *known_leaf_table(const struct ciommu_port *port,
                                                                const struct way *way, uint64_t iova,
@@ -173,14 +187,16 @@ static always_inline const struct walk_entry *known_leaf_table(const struct ciom
     return known_table(port, way->space, way->walk_generation, iova, access | CIOMMU_READ, 0);
 }
 
-/* The leaf in a known leaf table of a space of one stage, or none. */
+/* The leaf of an address in its known leaf table, or none. */
 static always_inline struct leaf leaf_in_table(const struct quick_stage *walk, enum quick_kind kind,
-                                               struct way *way, const unsigned char *table,
-                                               uint32_t rights, uint64_t iova) {
+                                               const struct quick_parent *parent, struct way *way,
+                                               const unsigned char *table, uint32_t rights,
+                                               uint64_t iova) {
     uint64_t entry = quick_load(table, iova, 0);
     struct leaf leaf = quick_leaf(walk, kind, entry, 0, UINT64_MAX, rights);
+    leaf = quick_finish(walk, kind, parent, iova, leaf);
     way_walked(way);
-    return unlikely(in_interrupt_range(leaf.address)) ? NO_LEAF : leaf;
+    return leaf;
 }
 
 /* The leaf if its table is known, or none. */
@@ -191,7 +207,8 @@ static always_inline struct leaf known_leaf(struct ciommu_port *port, struct way
         return NO_LEAF;
     }
     const struct quick_stage walk = quick_stage_of(port, way, kind, access);
-    return leaf_in_table(&walk, kind, way, known->host, known->rights, iova);
+    const struct quick_parent parent = quick_parent_of(way);
+    return leaf_in_table(&walk, kind, &parent, way, known->host, known->rights, iova);
 }
 
 /* Where the output is the input. */
@@ -212,10 +229,12 @@ static always_inline struct leaf way_leaf(struct ciommu_port *port, struct way *
     if (grant->passes) {
         return leaf_of_itself(iova);
     }
-    if (grant->tables_first && grant->quick && port->walks != NULL) {
-        struct leaf leaf = grant->shape->kind == SPACE_SECOND
-                               ? known_leaf(port, way, QUICK_SECOND, iova, access)
-                               : known_leaf(port, way, QUICK_FIRST, iova, access);
+    if (reads_known_tables(port, grant)) {
+        uint32_t kind = grant->shape->kind;
+        struct leaf leaf = kind == SPACE_SECOND ? known_leaf(port, way, QUICK_SECOND, iova, access)
+                           : kind == SPACE_FIRST
+                               ? known_leaf(port, way, QUICK_FIRST, iova, access)
+                               : known_leaf(port, way, QUICK_NESTED, iova, access);
         if (likely(leaf_exists(leaf))) {
             count_owned(&port->page_walks);
             return leaf;

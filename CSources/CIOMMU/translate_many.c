@@ -160,6 +160,7 @@ static always_inline uint32_t answer_near(struct group *group, enum quick_kind k
     struct run *run = &group->run;
     struct way *way = &run->way;
     const struct quick_stage walk = quick_stage_of(port, way, kind, run->access);
+    const struct quick_parent parent = quick_parent_of(way);
     uint32_t far = 0;
     uint32_t tables = 0;
     for (uint32_t index = 0; index < count; index++) {
@@ -169,7 +170,7 @@ static always_inline uint32_t answer_near(struct group *group, enum quick_kind k
         if (unlikely(!way_leads_to(way, iova))) {
             /* for the long way */
         } else if (look->table != NULL) {
-            leaf = leaf_in_table(&walk, kind, way, look->table, look->rights, iova);
+            leaf = leaf_in_table(&walk, kind, &parent, way, look->table, look->rights, iova);
             tables += leaf_exists(leaf);
         } else if (way->grant->passes) {
             leaf = leaf_of_itself(iova);
@@ -197,9 +198,10 @@ static __attribute__((noinline)) void answer_looks(struct group *group) {
     uint32_t count = group->looks_count;
     group->looks_count = 0;
     if (run->near) {
-        count = run->way.grant->shape->kind == SPACE_SECOND
-                    ? answer_near(group, QUICK_SECOND, count)
-                    : answer_near(group, QUICK_FIRST, count);
+        uint32_t kind = run->way.grant->shape->kind;
+        count = kind == SPACE_SECOND  ? answer_near(group, QUICK_SECOND, count)
+                : kind == SPACE_FIRST ? answer_near(group, QUICK_FIRST, count)
+                                      : answer_near(group, QUICK_NESTED, count);
     }
     if (count != 0) {
         answer_far(group, group->looks, count);
@@ -233,8 +235,7 @@ static __attribute__((noinline)) void open_run(struct group *group) {
     }
     run->short_way = is_plain(run->access, (uint32_t)(run->asked >> 32)) &&
                      way_open(group->port, run->requester, &run->way);
-    run->tables = run->short_way && run->way.grant->tables_first && run->way.grant->quick &&
-                  group->port->walks != NULL;
+    run->tables = run->short_way && reads_known_tables(group->port, run->way.grant);
     run->near = run->short_way &&
                 (run->tables || run->way.grant->passes || group->port->unit->iotlb.entries != NULL);
 }

@@ -48,6 +48,28 @@ void *ciommu_allocate(size_t alignment, size_t bytes) {
     return memory;
 }
 
+#if defined(__linux__)
+#define RESERVED_PAGE 4096u
+
+void *ciommu_reserve(size_t bytes) {
+    if (must_fail() || bytes > SIZE_MAX - RESERVED_PAGE) {
+        return NULL;
+    }
+    size_t rounded = (bytes / RESERVED_PAGE + 1) * RESERVED_PAGE;
+    void *memory = aligned_alloc(RESERVED_PAGE, rounded);
+    /* Private pages that are given back read as zero. Where they cannot be (locked memory, larger
+     * pages), they are cleared. */
+    if (memory != NULL && madvise(memory, rounded, MADV_DONTNEED) != 0) {
+        memset(memory, 0, rounded);
+    }
+    return memory;
+}
+#else
+void *ciommu_reserve(size_t bytes) {
+    return ciommu_allocate(CACHE_LINE, bytes);
+}
+#endif
+
 void ciommu_free(void *memory) {
     free(memory);
 }

@@ -15,6 +15,10 @@
 /* `bytes` zero bytes at a multiple of `alignment` (a power of two), or NULL. Freed with
  * ciommu_free. */
 void *ciommu_allocate(size_t alignment, size_t bytes);
+
+/* The same for large pools, at a multiple of CACHE_LINE: on Linux, pages that nobody has touched
+ * yet take address space only. */
+void *ciommu_reserve(size_t bytes);
 void ciommu_free(void *memory);
 
 #ifdef CIOMMU_INTERNAL_CHECKS

@@ -16,6 +16,9 @@
 
 static_assert(sizeof(struct ciommu_first_level_entry) == 64, "one cache line");
 static_assert(sizeof(struct walk_entry) == 64, "one cache line");
+static_assert(offsetof(struct ciommu_port_head, hits) == 64, "sections need one cache line");
+static_assert(offsetof(struct binding_slot, resolved) == 64, "a hit needs one line of a binding");
+static_assert(offsetof(struct ciommu_space, shape) <= 64, "and one of its space");
 static_assert(offsetof(struct ciommu_port, head) == 0, "the fixed prefix comes first");
 
 #define EMPTY UINT64_MAX

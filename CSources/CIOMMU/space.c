@@ -26,19 +26,13 @@ enum ciommu_status ciommu_spaces_init(struct spaces *spaces, uint32_t limit, uin
     spaces->limit = limit;
     spaces->host_limit = host_limit;
     spaces->bucket_mask = buckets - 1;
-    spaces->pool = ciommu_allocate(CACHE_LINE, count * sizeof *spaces->pool);
+    spaces->pool = ciommu_reserve(count * sizeof *spaces->pool);
     spaces->buckets = ciommu_allocate(CACHE_LINE, buckets * sizeof *spaces->buckets);
     if (spaces->pool == NULL || spaces->buckets == NULL) {
         ciommu_spaces_fini(spaces);
         return CIOMMU_NO_MEMORY;
     }
-    for (uint32_t index = count; index-- > 1;) {
-        struct ciommu_space *space = &spaces->pool[index];
-        space->index = index;
-        space->owner = spaces;
-        space->free_next = spaces->free;
-        spaces->free = space;
-    }
+
     spaces->next_tag = 1;
     spaces->top = 1;
     spaces->pool[0].alive = true;
@@ -102,16 +96,30 @@ static bool is_host_made(const struct space_shape *shape) {
     return shape->domain >= HOST_DOMAIN_FIRST;
 }
 
+/* A slot that came back, or one that was never used; NULL = none is left. */
+static struct ciommu_space *take_slot(struct spaces *spaces) {
+    struct ciommu_space *space = spaces->free;
+    if (space != NULL) {
+        spaces->free = space->free_next;
+    } else if (spaces->top < spaces->count) {
+        space = &spaces->pool[spaces->top];
+        space->index = spaces->top++;
+        space->owner = spaces;
+    }
+    return space;
+}
+
 static struct ciommu_space *make(struct spaces *spaces, const struct space_shape *shape,
                                  struct ciommu_space *parent) {
-    struct ciommu_space *space = spaces->free;
     uint32_t *used = is_host_made(shape) ? &spaces->host_used : &spaces->used;
     bool full = *used == (is_host_made(shape) ? spaces->host_limit : spaces->limit);
-    if (space == NULL || full || spaces->next_tag > IOTLB_TAG_MAX) {
+    if (full || spaces->next_tag > IOTLB_TAG_MAX) {
         return NULL; /* a resolver does not renew tags: that takes time and locks */
     }
-    spaces->free = space->free_next;
-    spaces->top = space->index < spaces->top ? spaces->top : space->index + 1;
+    struct ciommu_space *space = take_slot(spaces);
+    if (space == NULL) {
+        return NULL;
+    }
     ++*used;
     space->alive = true;
     space->references = 0;

@@ -134,7 +134,7 @@ struct spaces {
     struct ciommu_space *free;
     uint32_t bucket_mask;
     uint32_t count;
-    uint32_t top;        /* slots from here on were never used */
+    uint32_t top;        /* slots from here on were never used, nor touched */
     uint32_t limit;      /* of spaces cached for guests' tables */
     uint32_t used;       /* of those */
     uint32_t host_limit; /* of spaces of the host's domains */

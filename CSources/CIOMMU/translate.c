@@ -344,6 +344,7 @@ translate_missed(struct ciommu_port *port, uint32_t source, uint32_t pasid, uint
     /* A requester that the port remembers has a source id and a PASID in range. */
     if (likely(answer_shortly(port, ciommu_requester(source, pasid), iova, access, flags, out))) {
         count_owned(&port->lookups_slow);
+        tracepoint_miss(port->id, source, pasid, iova, access);
     } else {
         const struct lookup lookup = {source, pasid, iova, access, flags, NULL};
         status = lookup_check(&lookup);

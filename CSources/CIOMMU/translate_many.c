@@ -249,6 +249,7 @@ static always_inline void look_ahead(struct group *group, const struct ciommu_re
     if (unlikely(group->looks_count == 0)) {
         open_run(group);
     }
+    tracepoint_miss(port->id, request->source, request->pasid, request->iova, request->access);
     struct look *look = &group->looks[group->looks_count++];
     look->request = request;
     look->out = out;

@@ -10,9 +10,9 @@
 #define LINE_WORDS 8u
 
 struct bench_loads {
-    uint64_t *next; /* one element a cache line: the line after it */
+    uint64_t *next; /* one element a cache line: the address of the line after it */
     uint64_t lines;
-    uint64_t at;
+    const uint64_t *at;
 };
 
 struct bench_loads *bench_loads_create(uint64_t bytes) {
@@ -33,6 +33,11 @@ struct bench_loads *bench_loads_create(uint64_t bytes) {
         loads->next[line * LINE_WORDS] = loads->next[other * LINE_WORDS];
         loads->next[other * LINE_WORDS] = kept;
     }
+    for (uint64_t line = 0; line < loads->lines; line++) {
+        uint64_t *next = &loads->next[line * LINE_WORDS];
+        *next = (uint64_t)(uintptr_t)&loads->next[*next * LINE_WORDS];
+    }
+    loads->at = loads->next;
     return loads;
 }
 
@@ -44,14 +49,13 @@ void bench_loads_destroy(struct bench_loads *loads) {
 }
 
 uint64_t bench_loads_follow(struct bench_loads *loads, uint32_t count) {
-    const uint64_t *next = loads->next;
-    uint64_t at = loads->at;
+    const uint64_t *at = loads->at;
     uint64_t begin = bench_now();
     for (uint32_t load = 0; load < count; load++) {
-        at = next[at * LINE_WORDS];
+        at = (const uint64_t *)(uintptr_t)*at;
     }
     uint64_t end = bench_now();
     loads->at = at;
-    bench_must_be_right(at >= loads->lines);
+    bench_must_be_right(at < loads->next || at >= loads->next + loads->lines * LINE_WORDS);
     return end - begin;
 }

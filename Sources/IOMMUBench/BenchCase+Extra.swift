@@ -29,6 +29,12 @@ extension BenchCase {
                 "nested-hot-single", "four levels over four, nothing cached; a call each",
                 .translate(.walks(.guestNested, walkCache: false), .single)),
         ]
+            + [1, 2].map { threads in
+                BenchCase(
+                    "section-empty", "a section without a translation: the least that a call alone can take",
+                    .translate(TranslationSetup(.guestSecond, pages: 64).with { $0.baselines = .none }, .empty),
+                    threads: threads)
+            }
     }
 
     private static var stages: [BenchCase] {
@@ -79,7 +85,10 @@ extension BenchCase {
                 TranslationSetup(.guestSecond, pages: 1 << 20))
             + both(
                 "walk64Ki-cached", "65536 pages, walks with the walk cache alone",
-                .walks(.guestSecond, pages: 64 << 10, walkCache: true)) + [
+                .walks(.guestSecond, pages: 64 << 10, walkCache: true))
+            + both(
+                "walk1Mi-cached", "1048576 pages, walks with a walk cache of 4096 entries alone",
+                .walks(.guestSecond, pages: 1 << 20, walkCache: true).with { $0.walkCacheEntries = 4096 }) + [
                 BenchCase(
                     "walk-cold-single", "\(pages) pages, two levels of each in cache lines of its own; a call each",
                     .translate(cold, .single)),

@@ -38,11 +38,12 @@ internal import CIOMMUBench
 
 /// How requests are asked.
 enum Manner {
-    case single, section, batch, batch16
+    case single, empty, section, batch, batch16
 
     var native: bench_manner {
         switch self {
         case .single: BENCH_SINGLE
+        case .empty: BENCH_EMPTY
         case .section: BENCH_SECTION
         case .batch: BENCH_BATCH
         case .batch16: BENCH_BATCH_16

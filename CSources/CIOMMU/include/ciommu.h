@@ -344,13 +344,14 @@ enum ciommu_revision {
 
 /* The layout of struct ciommu_port_head that the caller was compiled with; checked when a unit is
  * made. */
-#define CIOMMU_LAYOUT 1u
+#define CIOMMU_LAYOUT 2u
 
 /* use the portable IOTLB (sequence counters) even where 16-byte loads are atomic */
 #define CIOMMU_UNIT_NO_WIDE_LOADS 1u
 
-/* Capacities are the host's choice; memory is taken when the unit is made and never grows. Zero
- * entries switches a cache off. */
+/* Capacities are the host's choice; memory is taken when the unit is made and never grows (of the
+ * pool of spaces the address space; the system adds pages as spaces are used). Zero entries
+ * switches a cache off. */
 struct ciommu_unit_config {
     uint32_t size;
     uint32_t layout;              /* CIOMMU_LAYOUT */
@@ -490,8 +491,9 @@ CIOMMU_API uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct cio
  *
  * Outside a section the answer is address-only and may be out of date as soon as the call returns;
  * inside one it stays good until the section ends. No lock, allocation or system call on hits and
- * walks, with two exceptions: a thread's first miss registers it with liburcu, and a full pool
- * wakes the thread that makes room. */
+ * walks, with three exceptions: a thread's first miss registers it with liburcu, a full pool wakes
+ * the thread that makes room, and a fault whose queue somebody waits for wakes the unit's event
+ * thread. */
 CIOMMU_API enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct ciommu_port *port,
                                                uint32_t source, uint32_t pasid, uint64_t iova,
                                                uint32_t access, uint32_t flags,

@@ -43,19 +43,20 @@ struct ciommu_first_level_entry {
     uint8_t attributes;
 };
 
-/* The fixed prefix of struct ciommu_port. */
+/* The fixed prefix of struct ciommu_port. A section and a lookup need the first cache line alone;
+ * what every hit writes lies in another one, so that a drain which watches `state` slows no hit. */
 struct ciommu_port_head {
     uint64_t state;       /* odd inside a section; owner writes, drains read */
+    uint64_t inside;      /* owner: `state` of the section, so that leave need not wait for enter's
+                             exchange to load it */
+    uint32_t depth;       /* owner: nesting of sections */
+    uint32_t leave_work;  /* owner: something to do after the outermost leave */
     uint64_t epoch;       /* owner */
     uint64_t seen_ugen;   /* owner: ugen at the last resynchronisation; others may read */
     const uint64_t *ugen; /* constant: the unit's generation */
     struct ciommu_first_level_entry *first_level; /* constant */
     uint64_t first_level_mask;                    /* constant: entries - 1 */
-    uint64_t hits;                                /* owner: first-level hits */
-    uint64_t inside;     /* owner: `state` of the section, so that leave need not wait for enter's
-                            exchange to load it */
-    uint32_t depth;      /* owner: nesting of sections */
-    uint32_t leave_work; /* owner: something to do after the outermost leave */
+    uint64_t hits;                                /* owner: first-level hits; statistics read */
 };
 
 /* Slow halves; not for hosts to call directly. */
@@ -118,11 +119,6 @@ static inline uint64_t ciommu_first_level_salt(uint64_t requester) {
 static inline struct ciommu_first_level_entry *
 ciommu_first_level_place(const struct ciommu_port_head *head, uint64_t page, uint64_t salt) {
     return &head->first_level[(page ^ (page >> 9) ^ salt) & head->first_level_mask];
-}
-
-/* The same as a number, to be masked with first_level_mask. */
-static inline uint64_t ciommu_first_level_slot(uint64_t page, uint64_t requester) {
-    return page ^ (page >> 9) ^ ciommu_first_level_salt(requester);
 }
 
 /* The same as ciommu_first_level_find, for callers that look for many pages of one requester: its

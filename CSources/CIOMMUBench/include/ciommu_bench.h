@@ -89,6 +89,7 @@ void bench_world_choose(const struct bench_world *world, uint64_t *seed, uint32_
 /* How the loops below ask. */
 enum bench_manner {
     BENCH_SINGLE,  /* a section for each */
+    BENCH_EMPTY,   /* the section alone, and no translation: the least that BENCH_SINGLE can take */
     BENCH_SECTION, /* one section around all */
     BENCH_BATCH,   /* batches of 32 */
     BENCH_BATCH_16 /* batches of 16 */

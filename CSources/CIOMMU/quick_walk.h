@@ -29,7 +29,7 @@ enum quick_kind { QUICK_SECOND, QUICK_FIRST, QUICK_NESTED };
 struct quick {
     uint64_t input;
     const unsigned char *table;
-    uint64_t entry;   /* where the way down ended above the lowest level */
+    uint64_t entry;   /* where the way down ended above the lowest level; 0 = at no leaf */
     uint64_t granted; /* AND of the entries so far; of XD, where it is absent (first stage) */
     uint32_t rights;  /* granted above the first table */
     uint32_t level;
@@ -207,20 +207,21 @@ static always_inline void quick_remember(const struct quick_stage *walk, enum qu
 }
 
 /* Goes from a table above the lowest level to the one below. False: no table is below, or none
- * that a quick walk enters; quick->entry is what was read. */
+ * that a quick walk enters; quick->entry says which. */
 static always_inline bool quick_down(const struct quick_stage *walk, enum quick_kind kind,
                                      const struct quick_parent *parent, struct quick *quick) {
     const struct stage_shape *stage = walk->stage;
     uint64_t entry = quick_load(quick->table, quick->input, quick->level);
     uint64_t refused = stage->reserved_table[quick->level] | stage->address_fault | LARGE_PAGE;
-    quick->entry = entry;
     if (unlikely((entry & (walk->wanted | refused)) != walk->wanted)) {
+        quick->entry = entry;
         return false;
     }
     uint64_t output;
     const unsigned char *table =
         quick_open(walk, kind, parent, entry & stage->address_mask, &output);
     if (unlikely(table == NULL)) {
+        quick->entry = 0; /* no leaf */
         return false;
     }
     quick->table = table;

@@ -21,6 +21,9 @@
 #include "quick_walk.h"
 #include "resolve.h"
 
+/* Below, `stays` says that the section goes on after the call, so that the host pointer is of use.
+ */
+
 /* ---- First level ---- */
 
 /* May the first level answer such a request, and is it one whose fields need no further check
@@ -31,13 +34,13 @@ static always_inline bool asks_first_level(uint32_t access, uint32_t flags) {
 }
 
 static always_inline void answer_hit(const struct ciommu_first_level_entry *entry, uint64_t iova,
-                                     uint32_t access, struct ciommu_result *out) {
+                                     uint32_t access, bool stays, struct ciommu_result *out) {
     out->outcome = CIOMMU_TRANSLATED_OK;
     out->address = entry->address + (iova & 0xfff);
     out->mask = (UINT64_C(1) << entry->page_lg2) - 1;
     out->page_lg2 = entry->page_lg2;
     out->rights = ciommu_first_level_rights(entry, access);
-    out->host = ciommu_first_level_host(entry, iova, access);
+    out->host = stays ? ciommu_first_level_host(entry, iova, access) : NULL;
     out->contiguous = entry->last - iova + 1;
     out->attributes = entry->attributes;
 }
@@ -265,7 +268,7 @@ struct cuts {
  * early for either reason. */
 static always_inline struct backing answer_leaf(struct ciommu_port *port, uint64_t iova,
                                                 uint32_t access, struct leaf leaf, struct cuts cuts,
-                                                struct ciommu_result *out) {
+                                                bool stays, struct ciommu_result *out) {
     struct memory_window *window = &port->windows[1];
     uint64_t mask = leaf_mask(leaf);
     uint32_t page_lg2 = leaf.page_lg2;
@@ -292,7 +295,7 @@ static always_inline struct backing answer_leaf(struct ciommu_port *port, uint64
     out->address = address;
     out->mask = mask;
     out->page_lg2 = page_lg2;
-    out->host = (access & CIOMMU_WRITE & ~backing.rights) == 0 ? backing.host : NULL;
+    out->host = stays && (access & CIOMMU_WRITE & ~backing.rights) == 0 ? backing.host : NULL;
     out->contiguous = more + 1;
     out->attributes = leaf.attributes;
     return backing;
@@ -301,14 +304,14 @@ static always_inline struct backing answer_leaf(struct ciommu_port *port, uint64
 /* Answers with a leaf of the way, and keeps the answer for the port. */
 static always_inline void answer_found(struct ciommu_port *port, const struct way *way,
                                        struct ciommu_first_level_entry *slot, uint64_t requester,
-                                       uint64_t iova, uint32_t access, struct leaf leaf,
+                                       uint64_t iova, uint32_t access, struct leaf leaf, bool stays,
                                        struct ciommu_result *out) {
     const struct grant *grant = way->grant;
     const struct cuts cuts = {.run = !grant->explicit_pasid};
     leaf.attributes |= grant->attributes;
     leaf.rights &= grant->usable;
     uint32_t own = leaf.rights >> grant->shift & ACCESS_RIGHTS;
-    struct backing backing = answer_leaf(port, iova, access, leaf, cuts, out);
+    struct backing backing = answer_leaf(port, iova, access, leaf, cuts, stays, out);
     out->rights = own;
     first_level_fill(port, slot, requester, iova,
                      grant->explicit_pasid ? leaf.rights : RIGHTS_BOTH(own), way->space->index,
@@ -329,7 +332,7 @@ static always_inline bool answer_shortly(struct ciommu_port *port, uint64_t requ
         return false;
     }
     answer_found(port, &way, first_level_slot(port, requester, iova), requester, iova, access, leaf,
-                 out);
+                 true, out);
     return true;
 }
 

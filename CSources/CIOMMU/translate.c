@@ -166,7 +166,7 @@ static void answer_granted(struct ciommu_port *port, const struct lookup *lookup
     leaf.rights &= grant->usable;
     uint32_t own = leaf.rights >> grant->shift & ACCESS_RIGHTS;
     struct backing backing = answer_leaf(port, lookup->iova, lookup->access, leaf,
-                                         cuts_of(lookup, grant->explicit_pasid), out);
+                                         cuts_of(lookup, grant->explicit_pasid), true, out);
     out->rights = own;
     if (complete && way->space != NULL && (lookup->flags & UNCACHED_FLAGS) == 0) {
         uint64_t requester = ciommu_requester(lookup->source, lookup->pasid);
@@ -185,7 +185,7 @@ static void answer_disabled(struct ciommu_port *port, const struct lookup *looku
     const uint32_t rights = CIOMMU_READ | CIOMMU_WRITE;
     struct backing backing =
         answer_leaf(port, lookup->iova, lookup->access, leaf_of_itself(lookup->iova),
-                    cuts_of(lookup, carries_pasid(lookup)), out);
+                    cuts_of(lookup, carries_pasid(lookup)), true, out);
     out->rights = rights;
     if (asks_ats(lookup)) {
         out->attributes |= CIOMMU_ATTRIBUTE_UNTRANSLATED_ONLY;
@@ -269,7 +269,7 @@ void ciommu_lookup_answer(struct ciommu_port *port, const struct lookup *lookup,
         const struct ciommu_first_level_entry *entry = ciommu_first_level_find(
             port, lookup->source, lookup->pasid, lookup->iova, lookup->access);
         if (entry != NULL) {
-            answer_hit(entry, lookup->iova, lookup->access, out);
+            answer_hit(entry, lookup->iova, lookup->access, true, out);
             return;
         }
     }
@@ -373,11 +373,8 @@ enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct ciommu_port
     if (unlikely(entry == NULL)) {
         return translate_missed(port, source, pasid, iova, access, flags, out);
     }
-    answer_hit(entry, iova, access, out);
+    answer_hit(entry, iova, access, port->head.depth > 1, out);
     port_leave(port);
-    if (!port_is_inside(port)) {
-        out->host = NULL; /* address-only: no section keeps it valid */
-    }
     return CIOMMU_OK;
 }
 

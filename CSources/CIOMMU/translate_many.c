@@ -41,6 +41,7 @@ struct run {
 /* A group on its way. */
 struct group {
     struct ciommu_port *port;
+    bool inside; /* a section goes on after the call: host pointers are of use */
     bool locked; /* the RCU read section has begun */
     uint32_t looks_count;
     struct run run;
@@ -55,9 +56,15 @@ static always_inline uint64_t asked_of(const struct ciommu_request *request) {
     return (uint64_t)request->flags << 32 | request->access;
 }
 
-static struct lookup lookup_of(const struct ciommu_request *request) {
-    return (struct lookup){request->source, request->pasid, request->iova,
-                           request->access, request->flags, NULL};
+/* Answers a request for which there is no short way. */
+static __attribute__((noinline)) void answer_slowly(struct group *group, const struct look *look) {
+    const struct ciommu_request *request = look->request;
+    const struct lookup lookup = {request->source, request->pasid, request->iova,
+                                  request->access, request->flags, NULL};
+    ciommu_answer_slowly(group->port, &lookup, look->out);
+    if (!group->inside) {
+        look->out->host = NULL; /* no section keeps it valid */
+    }
 }
 
 /* ---- Walks side by side ---- */
@@ -79,8 +86,7 @@ static always_inline void answer_walked(struct group *group, const struct look *
     struct run *run = &group->run;
     uint64_t iova = look->request->iova;
     if (unlikely(!leaf_exists(leaf))) {
-        const struct lookup lookup = lookup_of(look->request);
-        ciommu_answer_slowly(port, &lookup, look->out);
+        answer_slowly(group, look);
         return;
     }
     count_owned(&port->page_walks);
@@ -88,7 +94,8 @@ static always_inline void answer_walked(struct group *group, const struct look *
     if (port->unit->iotlb.entries != NULL) {
         ciommu_iotlb_fill(port, &run->way, iova, leaf);
     }
-    answer_found(port, &run->way, look->slot, run->requester, iova, run->access, leaf, look->out);
+    answer_found(port, &run->way, look->slot, run->requester, iova, run->access, leaf,
+                 group->inside, look->out);
 }
 
 /* Walks for the looks of a space of one stage. The tables of the two lowest levels are the many, so
@@ -145,10 +152,9 @@ static __attribute__((noinline)) void answer_far(struct group *group, const stru
         }
         if (leaf_exists(leaf)) {
             answer_found(group->port, &run->way, looks[index].slot, run->requester, request->iova,
-                         run->access, leaf, looks[index].out);
+                         run->access, leaf, group->inside, looks[index].out);
         } else {
-            const struct lookup lookup = lookup_of(request);
-            ciommu_answer_slowly(group->port, &lookup, looks[index].out);
+            answer_slowly(group, &looks[index]);
         }
     }
 }
@@ -181,7 +187,8 @@ static always_inline uint32_t answer_near(struct group *group, enum quick_kind k
             group->looks[far++] = *look;
             continue;
         }
-        answer_found(port, way, look->slot, run->requester, iova, run->access, leaf, look->out);
+        answer_found(port, way, look->slot, run->requester, iova, run->access, leaf, group->inside,
+                     look->out);
     }
     uint32_t answered = count - far;
     store_relaxed(&port->lookups_slow, port->lookups_slow + answered);
@@ -211,7 +218,8 @@ static __attribute__((noinline)) void answer_looks(struct group *group) {
 /* Begins another run, and answers what the last one left. */
 static __attribute__((noinline)) enum ciommu_status
 begin_run(struct group *group, const struct ciommu_request *request) {
-    const struct lookup lookup = lookup_of(request);
+    const struct lookup lookup = {request->source, request->pasid, request->iova,
+                                  request->access, request->flags, NULL};
     struct run *run = &group->run;
     if (group->looks_count != 0) {
         answer_looks(group);
@@ -282,6 +290,7 @@ static uint32_t answer_group(struct group *group, const struct ciommu_request *r
                              enum ciommu_status *status) {
     struct ciommu_port *port = group->port;
     struct run *run = &group->run;
+    bool inside = group->inside;
     uint32_t done = 0;
     for (; done < count; done++) {
         const struct ciommu_request *request = &requests[done];
@@ -301,7 +310,7 @@ static uint32_t answer_group(struct group *group, const struct ciommu_request *r
             ciommu_first_level_place(&port->head, page, run->salt);
         if (likely(run->first_level) &&
             ciommu_first_level_find_in(port, slot, page, run->requester, run->needed) != NULL) {
-            answer_hit(slot, request->iova, run->access, out);
+            answer_hit(slot, request->iova, run->access, inside, out);
         } else {
             look_ahead(group, request, slot, out);
         }
@@ -327,7 +336,7 @@ enum ciommu_status ciommu_translate_batch(struct ciommu_port *port,
     group.port = port;
     group.locked = false;
     group.looks_count = 0;
-    bool inside = port_is_inside(port);
+    group.inside = port_is_inside(port);
     enum ciommu_status status = count == 0 ? CIOMMU_OK : begin_run(&group, requests);
     uint32_t index = 0;
     port_enter(port);
@@ -336,9 +345,7 @@ enum ciommu_status ciommu_translate_batch(struct ciommu_port *port,
         index += answer_group(&group, &requests[index], &results[index], together, &status);
     }
     port_leave(port);
-    for (uint32_t at = 0; at < index && !inside; at++) {
-        results[at].host = NULL; /* no section keeps it valid */
-    }
+
     if (done != NULL) {
         *done = index;
     }

@@ -22,8 +22,8 @@ struct member {
 
 /* What every thread does in a round. */
 struct task {
-    struct bench_world *world; /* NULL: the baseline */
-    struct bench_baseline *baseline;
+    struct bench_world *world;       /* NULL: the baseline */
+    struct bench_baseline *baseline; /* NULL too: additions */
     const struct ciommu_request *requests;
     const uint64_t *answers;
     enum bench_manner manner;
@@ -48,6 +48,17 @@ static void wait_until(const uint32_t *word, uint32_t value) {
     }
 }
 
+/* Six at a time, which is about what a processor can do. */
+static void add_up(uint32_t count) {
+    uint64_t sums[6] = {0};
+    for (uint32_t round = 0; round < count; round++) {
+        for (uint32_t sum = 0; sum < 6; sum++) {
+            sums[sum] += round;
+            __asm__ volatile("" : "+r"(sums[sum]));
+        }
+    }
+}
+
 static void work(struct member *member) {
     const struct task *task = &member->team->task;
     uint64_t first = (uint64_t)member->number * task->count;
@@ -55,6 +66,8 @@ static void work(struct member *member) {
     if (task->world != NULL) {
         (void)bench_world_translate(task->world, member->number, task->manner,
                                     task->requests + first, task->answers + first, task->count);
+    } else if (task->baseline == NULL) {
+        add_up(task->count);
     } else {
         (void)bench_baseline_translate(task->baseline, task->manner, task->requests + first,
                                        task->answers + first, task->count);
@@ -141,4 +154,15 @@ uint64_t bench_team_baseline(struct bench_team *team, struct bench_baseline *bas
                              const uint64_t *answers, uint32_t count) {
     const struct task task = {NULL, baseline, requests, answers, manner, count};
     return run(team, &task);
+}
+
+uint64_t bench_team_additions(struct bench_team *team, uint32_t count) {
+    const struct task task = {.count = count};
+    return run(team, &task);
+}
+
+uint64_t bench_additions(uint32_t count) {
+    uint64_t begin = bench_now();
+    add_up(count);
+    return bench_now() - begin;
 }

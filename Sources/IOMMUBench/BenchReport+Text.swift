@@ -11,7 +11,8 @@ extension BenchReport {
 
     private static let legend = """
         ns: nanoseconds of one translation, invalidation, fault, call or check. With 2 threads: the time that one takes in
-        each thread (elapsed time x threads / all that both made); "of one thread" is the throughput of both against one.
+        each thread (elapsed time x threads / all that both made); "of one thread" is the throughput of both against one;
+        additions: the same of additions in registers, which is what the machine gives two threads that share nothing.
         mutex, tree, RCU: the baselines' median / ours; above 1x, this library is faster. A mutex around a hash table flushed
         at 1,024 entries; a reader-writer lock over a B+-tree; liburcu's lock-free hash table (of faults: its queue).
         L1 load, DRAM load: our median / a load that waits for the one before, from the first cache or from memory: how
@@ -57,7 +58,8 @@ extension BenchReport {
 
     private func remark(_ row: BenchRow) -> String {
         if let throughput = row.throughputAgainstOneThread {
-            return "  \(Self.number(throughput))x of one thread"
+            let additions = row.additionsAgainstOneThread.map { "; additions \(Self.number($0))x" } ?? ""
+            return "  \(Self.number(throughput))x of one thread\(additions)"
         }
         return row.bytes.map { "  \(($0 + 512) >> 10) KiB" } ?? ""
     }
@@ -73,7 +75,7 @@ extension BenchReport {
         let heading =
             "name,threads,nanosecondsMinimum,nanosecondsMedian,ratioMutexTable,ratioTree,ratioRCUTable,ratioL1Load,"
             + "ratioDRAMLoad,nanosecondsMutexTable,nanosecondsTree,nanosecondsRCUTable,nanosecondsLoop,"
-            + "throughputAgainstOneThread,bytes,repetitions,per,title\n"
+            + "throughputAgainstOneThread,additionsAgainstOneThread,bytes,repetitions,per,title\n"
         return heading + rows.map(commaSeparated).joined()
     }
 
@@ -82,6 +84,7 @@ extension BenchReport {
             row.nanosecondsMinimum, row.nanosecondsMedian, row.ratioMutexTable, row.ratioTree, row.ratioRCUTable,
             row.ratioL1Load, row.ratioDRAMLoad, row.nanosecondsMutexTable, row.nanosecondsTree,
             row.nanosecondsRCUTable, row.nanosecondsLoop, row.throughputAgainstOneThread,
+            row.additionsAgainstOneThread,
         ]
         let cells =
             [row.name, "\(row.threads)"] + numbers.map { $0.map { "\($0)" } ?? "" }

@@ -40,6 +40,8 @@ public struct BenchRow: Codable, Sendable, Equatable {
     public var nanosecondsLoop: Double?
     /// Operations of all threads per second against those of one thread in the same run; only with several threads.
     public var throughputAgainstOneThread: Double?
+    /// The same of additions in registers: what the machine gives to so many threads that share nothing.
+    public var additionsAgainstOneThread: Double?
     /// Memory that the operation took; only in rows about memory.
     public var bytes: Int?
     /// Repetitions behind the times.
@@ -66,6 +68,7 @@ extension BenchRow {
         try container.encodeIfPresent(nanosecondsRCUTable, forKey: .nanosecondsRCUTable)
         try container.encodeIfPresent(nanosecondsLoop, forKey: .nanosecondsLoop)
         try container.encodeIfPresent(throughputAgainstOneThread, forKey: .throughputAgainstOneThread)
+        try container.encodeIfPresent(additionsAgainstOneThread, forKey: .additionsAgainstOneThread)
         try container.encodeIfPresent(bytes, forKey: .bytes)
         try container.encode(repetitions, forKey: .repetitions)
     }

@@ -24,6 +24,8 @@ struct RowMeasurement {
         var others: [Subject] = []
         var loop: Subject?
         var alone: Subject?
+        /// Additions on all threads, and on one.
+        var additions: [Subject] = []
         var bytes: Int?
     }
 
@@ -46,7 +48,8 @@ struct RowMeasurement {
             let team = Team(threads: UInt32(one.threads))
             return Plan(
                 engine: bench.engine(manner, team: team), others: bench.others(manner, team: team),
-                loop: bench.loop(), alone: bench.engineAlone(manner))
+                loop: bench.loop(), alone: bench.engineAlone(manner),
+                additions: [team.additions(), team.additionsAlone()])
         case .invalidateBusy(let setup, let scope):
             let bench = bench(setup)
             return Plan(engine: bench.invalidate(scope), others: bench.othersInvalidate(scope))
@@ -66,7 +69,7 @@ struct RowMeasurement {
     /// Measures one case.
     mutating func measure(_ one: BenchCase) -> BenchRow {
         let plan = plan(one)
-        let subjects = [plan.engine] + plan.others + [plan.loop, plan.alone].compactMap(\.self)
+        let subjects = [plan.engine] + plan.others + [plan.loop, plan.alone].compactMap(\.self) + plan.additions
         let outcome = turns.measure(subjects, loads: loads)
         nearLoad.append(contentsOf: outcome.nearLoad)
         farLoad.append(contentsOf: outcome.farLoad)
@@ -74,7 +77,8 @@ struct RowMeasurement {
         let engine = statistics[0]
         let others = plan.others.isEmpty ? [] : statistics[1...3].map(\.median)
         let ratios = others.map { $0 / engine.median }
-        let alone = plan.alone == nil ? nil : statistics.last
+        let alone = plan.alone == nil ? nil : statistics[plan.others.count + 2]
+        let additions = statistics.suffix(plan.additions.count).map(\.median)
         return BenchRow(
             name: one.name, threads: one.threads, title: one.title, per: one.per,
             nanosecondsMinimum: engine.minimum, nanosecondsMedian: engine.median,
@@ -85,6 +89,7 @@ struct RowMeasurement {
             nanosecondsRCUTable: others.last,
             nanosecondsLoop: plan.loop == nil ? nil : statistics[plan.others.count + 1].median,
             throughputAgainstOneThread: alone.map { Double(one.threads) * $0.median / engine.median },
+            additionsAgainstOneThread: additions.isEmpty ? nil : Double(one.threads) * additions[1] / additions[0],
             bytes: plan.bytes, repetitions: engine.count)
     }
 }

@@ -160,4 +160,17 @@ enum Manner {
     deinit {
         unsafe bench_team_destroy(team)
     }
+
+    /// Rounds of additions in one repetition.
+    private static let rounds: UInt32 = 20_000
+
+    /// Additions in registers, on every thread.
+    func additions() -> Subject {
+        Subject(repeatOnce: { [self] in Sample(nanoseconds: Double(unsafe bench_team_additions(team, Self.rounds))) })
+    }
+
+    /// The same on one thread while the others wait.
+    func additionsAlone() -> Subject {
+        Subject(repeatOnce: { Sample(nanoseconds: Double(bench_additions(Self.rounds))) })
+    }
 }

@@ -175,6 +175,11 @@ uint64_t bench_team_baseline(struct bench_team *team, struct bench_baseline *bas
                              enum bench_manner manner, const struct ciommu_request *requests,
                              const uint64_t *answers, uint32_t count);
 
+/* The same for `count` rounds of six additions in registers, and what one thread takes for them:
+ * how far the machine itself is from doing twice the work with two threads. */
+uint64_t bench_team_additions(struct bench_team *team, uint32_t count);
+uint64_t bench_additions(uint32_t count);
+
 /* A thread beside, on the second processor if there is one, that translates random addresses in
  * batches of 32 without pause. It has made a hundred batches when the call returns. */
 struct bench_busy;

@@ -51,6 +51,15 @@ static inline struct leaf leaf_unpack(uint64_t word) {
     };
 }
 
+/* Out of memory, where a call has left it, into registers: assigned as a whole, the compiler would
+ * keep what it is assigned to in memory, too. */
+static inline struct leaf leaf_copy(const struct leaf *leaf) {
+    return (struct leaf){.address = leaf->address,
+                         .rights = leaf->rights,
+                         .page_lg2 = leaf->page_lg2,
+                         .attributes = leaf->attributes};
+}
+
 static inline bool leaf_exists(struct leaf leaf) {
     return leaf.rights != 0;
 }

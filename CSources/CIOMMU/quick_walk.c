@@ -34,29 +34,29 @@ static struct leaf walk_second(struct ciommu_port *port, const struct way *way, 
                         quick_walk(&walk, QUICK_SECOND, NULL, iova));
 }
 
-struct leaf ciommu_walk_quickly(struct ciommu_port *port, struct way *way, uint64_t iova,
-                                uint32_t access) {
+uint64_t ciommu_walk_quickly(struct ciommu_port *port, struct way *way, uint64_t iova,
+                             uint32_t access) {
     uint32_t kind = way->grant->shape->kind;
     struct leaf leaf = kind == SPACE_SECOND  ? walk_second(port, way, iova, access)
                        : kind == SPACE_FIRST ? walk_first(port, way, iova, access)
                                              : walk_nested(port, way, iova, access);
     if (unlikely(!leaf_exists(leaf))) {
-        return leaf; /* counted where it is walked again */
+        return 0; /* counted where it is walked again */
     }
     count_owned(&port->page_walks);
     tracepoint_walk(port->id, way->grant->shape->domain, iova, leaf.page_lg2);
     way_walked(way);
     ciommu_iotlb_fill(port, way, iova, leaf);
-    return leaf;
+    return leaf_pack(leaf);
 }
 
-struct leaf ciommu_iotlb_larger(const struct iotlb *iotlb, uint32_t tag, uint64_t sizes,
-                                uint64_t iova, uint32_t needed) {
+uint64_t ciommu_iotlb_larger(const struct iotlb *iotlb, uint32_t tag, uint64_t sizes, uint64_t iova,
+                             uint32_t needed) {
     struct leaf leaf = NO_LEAF;
     for (; sizes != 0 && !leaf_exists(leaf); sizes &= sizes - 1) {
         leaf = iotlb_lookup(iotlb, tag, iova, (uint32_t)__builtin_ctzll(sizes), needed);
     }
-    return leaf;
+    return leaf_exists(leaf) ? leaf_pack(leaf) : 0;
 }
 
 void ciommu_iotlb_fill(struct ciommu_port *port, const struct way *way, uint64_t iova,

@@ -130,8 +130,8 @@ static always_inline unsigned char *quick_host(const struct quick_stage *walk, u
     return ciommu_memory_host(walk->port->unit->memory, &walk->port->windows[0], address);
 }
 
-/* The leaf of `input` in the second stage, or none; no rule about the interrupt range. Not inlined:
- * a nested walk asks for up to six. */
+/* The leaf of `input` in the second stage, or none; no rule about the interrupt
+ * range. Not inlined: a nested walk asks for up to six. */
 struct leaf ciommu_quick_second(struct ciommu_port *port, const struct quick_parent *parent,
                                 uint64_t input, uint32_t access);
 
@@ -277,7 +277,8 @@ static always_inline struct leaf quick_finish(const struct quick_stage *walk, en
     if (kind == QUICK_NESTED) {
         struct leaf second = quick_known(walk->port, parent, output, walk->access);
         if (unlikely(!leaf_exists(second))) {
-            second = quick_output(walk, parent, output, walk->access);
+            const struct leaf walked = quick_output(walk, parent, output, walk->access);
+            second = leaf_copy(&walked);
         }
         output = leaf_output(second, output);
         leaf.page_lg2 = second.page_lg2 < leaf.page_lg2 ? second.page_lg2 : leaf.page_lg2;

@@ -126,9 +126,10 @@ static always_inline bool way_leads_to(const struct way *way, uint64_t iova) {
 
 /* ---- The leaf ---- */
 
-/* The sizes that a space uses besides its smallest. */
-struct leaf ciommu_iotlb_larger(const struct iotlb *iotlb, uint32_t tag, uint64_t sizes,
-                                uint64_t iova, uint32_t needed);
+/* The sizes that a space uses besides its smallest; the leaf packed (leaf.h), 0 = none. What is not
+ * inlined gives a word, so that a leaf stays in registers. */
+uint64_t ciommu_iotlb_larger(const struct iotlb *iotlb, uint32_t tag, uint64_t sizes, uint64_t iova,
+                             uint32_t needed);
 
 /* The leaf that the IOTLB keeps, with the `needed` rights, or none. */
 static always_inline struct leaf iotlb_leaf(struct ciommu_port *port, const struct way *way,
@@ -142,7 +143,7 @@ static always_inline struct leaf iotlb_leaf(struct ciommu_port *port, const stru
         iotlb_lookup(iotlb, way->tag, iova, (uint32_t)__builtin_ctzll(sizes), needed);
     sizes &= sizes - 1;
     if (!leaf_exists(leaf) && sizes != 0) {
-        leaf = ciommu_iotlb_larger(iotlb, way->tag, sizes, iova, needed);
+        leaf = leaf_unpack(ciommu_iotlb_larger(iotlb, way->tag, sizes, iova, needed));
     }
     /* Tags are finite: after a renewal this one may be another space's. */
     return likely(load_acquire(&way->space->tag) == way->tag) ? leaf : NO_LEAF;
@@ -221,9 +222,9 @@ static always_inline struct leaf leaf_of_itself(uint64_t iova) {
                          .page_lg2 = 12};
 }
 
-/* A quick walk from the deepest known table. The leaf, which the IOTLB keeps, or none. */
-struct leaf ciommu_walk_quickly(struct ciommu_port *port, struct way *way, uint64_t iova,
-                                uint32_t access);
+/* A quick walk from the deepest known table. The leaf, packed, which the IOTLB keeps, or 0. */
+uint64_t ciommu_walk_quickly(struct ciommu_port *port, struct way *way, uint64_t iova,
+                             uint32_t access);
 
 /* The leaf of a plain request, or none: then the request goes the long way. */
 static always_inline struct leaf way_leaf(struct ciommu_port *port, struct way *way, uint64_t iova,
@@ -232,12 +233,10 @@ static always_inline struct leaf way_leaf(struct ciommu_port *port, struct way *
     if (grant->passes) {
         return leaf_of_itself(iova);
     }
-    if (reads_known_tables(port, grant)) {
-        uint32_t kind = grant->shape->kind;
-        struct leaf leaf = kind == SPACE_SECOND ? known_leaf(port, way, QUICK_SECOND, iova, access)
-                           : kind == SPACE_FIRST
-                               ? known_leaf(port, way, QUICK_FIRST, iova, access)
-                               : known_leaf(port, way, QUICK_NESTED, iova, access);
+    if (grant->tables_first && grant->quick && port->walks != NULL) {
+        struct leaf leaf = grant->shape->kind == SPACE_SECOND
+                               ? known_leaf(port, way, QUICK_SECOND, iova, access)
+                               : known_leaf(port, way, QUICK_FIRST, iova, access);
         if (likely(leaf_exists(leaf))) {
             count_owned(&port->page_walks);
             return leaf;
@@ -248,7 +247,7 @@ static always_inline struct leaf way_leaf(struct ciommu_port *port, struct way *
         count_owned(&port->iotlb_hits);
         return leaf;
     }
-    return grant->quick ? ciommu_walk_quickly(port, way, iova, access) : NO_LEAF;
+    return grant->quick ? leaf_unpack(ciommu_walk_quickly(port, way, iova, access)) : NO_LEAF;
 }
 
 /* ---- The answer ---- */

@@ -148,7 +148,8 @@ static __attribute__((noinline)) void answer_far(struct group *group, const stru
         const struct ciommu_request *request = looks[index].request;
         struct leaf leaf = NO_LEAF;
         if (grant != NULL && grant->quick && way_leads_to(&run->way, request->iova)) {
-            leaf = ciommu_walk_quickly(group->port, &run->way, request->iova, run->access);
+            leaf = leaf_unpack(
+                ciommu_walk_quickly(group->port, &run->way, request->iova, run->access));
         }
         if (leaf_exists(leaf)) {
             answer_found(group->port, &run->way, looks[index].slot, run->requester, request->iova,

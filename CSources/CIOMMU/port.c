@@ -16,7 +16,8 @@
 
 static_assert(sizeof(struct ciommu_first_level_entry) == 64, "one cache line");
 static_assert(sizeof(struct walk_entry) == 64, "one cache line");
-static_assert(offsetof(struct ciommu_port_head, hits) == 64, "sections need one cache line");
+static_assert(offsetof(struct ciommu_port_head, epoch) == 64, "what drains watch is alone");
+static_assert(offsetof(struct ciommu_port_head, hits) == LINE_PAIR, "nothing written beside it");
 static_assert(offsetof(struct binding_slot, resolved) == 64, "a hit needs one line of a binding");
 static_assert(offsetof(struct ciommu_space, shape) <= 64, "and one of its space");
 static_assert(offsetof(struct ciommu_port, head) == 0, "the fixed prefix comes first");
@@ -65,7 +66,7 @@ void ciommu_port_free(struct ciommu_port *port) {
 
 struct ciommu_port *ciommu_port_allocate(struct ciommu_unit *unit, const uint64_t *ugen,
                                          uint32_t id, const struct port_sizes *sizes) {
-    struct ciommu_port *port = ciommu_allocate(CACHE_LINE, sizeof *port);
+    struct ciommu_port *port = ciommu_allocate(LINE_PAIR, sizeof *port);
     if (port == NULL) {
         return NULL;
     }

@@ -55,6 +55,9 @@
 #define WINDOWS 2u
 #define DIRTY_SLOTS 64u
 
+/* Processors fetch cache lines in pairs of this size. */
+#define LINE_PAIR 128u
+
 /* Bits of head.leave_work. */
 #define LEAVE_REPORTS 1u /* the dirty log hears of what the section wrote */
 #define LEAVE_WAKES 2u   /* the event thread is to look at the fault ring */
@@ -176,7 +179,7 @@ struct ciommu_port {
 
     /* Pool: 1 while borrowed or owned. Registry: lock of the unit for create and destroy. */
     uint32_t taken __attribute__((aligned(64)));
-} __attribute__((aligned(64)));
+} __attribute__((aligned(LINE_PAIR)));
 
 /* Sizes of what a port holds; from the unit's configuration. */
 struct port_sizes {

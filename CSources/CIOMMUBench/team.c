@@ -3,8 +3,10 @@
  * team.c - threads that translate at the same time.
  *
  * Protocol: the maker writes what is to be done, then `round` (release; pairs with the members'
- * acquire); a member does it, writes its times, then counts itself into `done` (release; pairs with
- * the maker's acquire).
+ * acquire). Every thread brings its requests, which the maker has just written, into its own
+ * caches, counts itself into `ready`, and waits for the others, so that all begin together and none
+ * measures the maker's caches. A member does what is to be done, writes its times, then counts
+ * itself into `done` (release; pairs with the maker's acquire).
  */
 #include "world.h"
 
@@ -35,6 +37,7 @@ struct bench_team {
     struct member *members;
     struct task task;
     uint32_t round __attribute__((aligned(64)));
+    uint32_t ready __attribute__((aligned(64))); /* threads times rounds, when all are */
     uint32_t done __attribute__((aligned(64)));
     bool ends;
 };
@@ -59,9 +62,20 @@ static void add_up(uint32_t count) {
     }
 }
 
+static void get_ready(struct bench_team *team, const struct task *task, uint64_t first) {
+    uint64_t sum = 0;
+    for (uint32_t index = 0; index < task->count && task->requests != NULL; index++) {
+        sum += task->requests[first + index].iova ^ task->answers[first + index];
+    }
+    __asm__ volatile("" : : "r"(sum));
+    __atomic_fetch_add(&team->ready, 1, __ATOMIC_ACQ_REL);
+    wait_until(&team->ready, team->threads * team->round);
+}
+
 static void work(struct member *member) {
     const struct task *task = &member->team->task;
     uint64_t first = (uint64_t)member->number * task->count;
+    get_ready(member->team, task, first);
     member->begin = bench_now();
     if (task->world != NULL) {
         (void)bench_world_translate(task->world, member->number, task->manner,

@@ -43,20 +43,25 @@ struct ciommu_first_level_entry {
     uint8_t attributes;
 };
 
-/* The fixed prefix of struct ciommu_port. A section and a lookup need the first cache line alone;
- * what every hit writes lies in another one, so that a drain which watches `state` slows no hit. */
+/* The fixed prefix of struct ciommu_port, at a multiple of 128 bytes. A drain watches `state` and
+ * so takes its cache line away, and processors fetch lines in pairs: the line beside it is never
+ * written during a section, and what every hit writes lies in the next pair. */
 struct ciommu_port_head {
-    uint64_t state;       /* odd inside a section; owner writes, drains read */
-    uint64_t inside;      /* owner: `state` of the section, so that leave need not wait for enter's
-                             exchange to load it */
-    uint32_t depth;       /* owner: nesting of sections */
-    uint32_t leave_work;  /* owner: something to do after the outermost leave */
-    uint64_t epoch;       /* owner */
-    uint64_t seen_ugen;   /* owner: ugen at the last resynchronisation; others may read */
-    const uint64_t *ugen; /* constant: the unit's generation */
+    uint64_t state;      /* odd inside a section; owner writes, drains read */
+    uint64_t inside;     /* owner: `state` of the section, so that leave need not wait for enter's
+                            exchange to load it */
+    uint64_t seen_ugen;  /* owner: ugen at the last resynchronisation; others may read */
+    uint32_t depth;      /* owner: nesting of sections */
+    uint32_t leave_work; /* owner: something to do after the outermost leave */
+    uint64_t reserved[4];
+
+    uint64_t epoch;                               /* owner; moves with seen_ugen */
+    const uint64_t *ugen;                         /* constant: the unit's generation */
     struct ciommu_first_level_entry *first_level; /* constant */
     uint64_t first_level_mask;                    /* constant: entries - 1 */
-    uint64_t hits;                                /* owner: first-level hits; statistics read */
+    uint64_t more_reserved[4];
+
+    uint64_t hits; /* owner: first-level hits; statistics read */
 };
 
 /* Slow halves; not for hosts to call directly. */

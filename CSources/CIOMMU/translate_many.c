@@ -35,6 +35,8 @@ struct run {
     bool short_way;   /* `way` is open */
     bool tables;      /* leaf tables in the walk cache are asked first */
     bool near;        /* it may lead to leaves without a walk */
+    struct grant
+        grant; /* of `way`, copied: the long way may put another one into the port's slot */
     struct way way;
 };
 
@@ -244,6 +246,10 @@ static __attribute__((noinline)) void open_run(struct group *group) {
     }
     run->short_way = is_plain(run->access, (uint32_t)(run->asked >> 32)) &&
                      way_open(group->port, run->requester, &run->way);
+    if (run->short_way) {
+        run->grant = *run->way.grant;
+        run->way.grant = &run->grant;
+    }
     run->tables = run->short_way && reads_known_tables(group->port, run->way.grant);
     run->near = run->short_way &&
                 (run->tables || run->way.grant->passes || group->port->unit->iotlb.entries != NULL);

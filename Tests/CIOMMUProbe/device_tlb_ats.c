@@ -236,7 +236,7 @@ static void tokens_of_nothing(struct tlb_bench *bench) {
     EXPECT(bench, !is_valid_through(port, &token));
     EXPECT(bench, ciommu_unit_destroy(unit) == CIOMMU_OK);
     EXPECT(bench, ciommu_memory_destroy(memory) == CIOMMU_OK);
-    }
+}
 
 /* Changes that tell nothing about the answer leave it alone. */
 static void tokens_live(struct tlb_bench *bench) {

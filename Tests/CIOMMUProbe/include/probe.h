@@ -42,8 +42,8 @@ struct probe_options {
     uint32_t iotlb_entries;
     uint32_t first_level_entries;
     uint32_t walk_cache_entries; /* 0 = all that is not in the first level goes to the IOTLB */
-    bool portable;    /* the IOTLB without 16-byte loads */
-    bool widen;       /* yield and sleep at the yield points */
+    bool portable;               /* the IOTLB without 16-byte loads */
+    bool widen;                  /* yield and sleep at the yield points */
     bool slow_stores; /* keep the readers' store buffers busy, so that a missing barrier shows */
 };
 

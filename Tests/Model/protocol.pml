@@ -43,11 +43,20 @@
  *   - A bump without a locked instruction knows the value (only the lock's holder writes it).
  *   - One way, one page size: its bit in `sizes`. Tags do not run out, so that the second look at
  *     the tag after a hit is not needed.
+ *   - LIVENESS leaves translations out: a stripe's lock is not fair, so inserters that met it again
+ *     and again could in theory keep an invalidator from it.
  * Left out: tablegen, mapgen, children of a parent, retirement of spaces (birth), A and D bits,
  * faults, tokens, the horizon, torn entries, RCU (tables freed at completion are a guest's; the
  * host's own live longer), and processors weaker than TSO.
  *
- * Properties
+ * Rules that a definition breaks (Tests/Model/run knows what each must lead to). As in debug.h:
+ * PLAIN_ENTER, NO_DRAIN, ONE_BUMP, LATE_GENERATION, BUMP_AFTER_SCAN, INSERT_UNCHECKED,
+ * NO_REVALIDATE, KEEP_WALKGEN, SIZES_LATE, SIZES_RESET_LATE. Of the model alone: CLEAR_UNLOCKED (an
+ * invalidator clears without the stripe), EARLY_UGEN (ugen moves before the generations),
+ * LOOK_TWICE (the drain loads the state once to judge it and once more to know what to wait for),
+ * WAIT_FOR_EVEN (it waits for an even state, not for a move).
+ *
+ * Properties, by the names of the comments beside their assertions
  *   stale      a section that began after an invalidation completed gets no older page
  *   poisoned   nobody uses a page after the invalidation that took it away completed
  *   freed      nobody reads a table after the invalidation that took it away completed

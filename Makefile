@@ -3,6 +3,7 @@
 # Two commands for everybody:   make run    make test
 # For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check   make count
+#                               make model
 # How fast it is here:          make report   make benchmark   make swift-cost
 #
 # Swift builds go to SCRATCH, everything else to build/.
@@ -39,12 +40,12 @@ URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
 LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
-.PHONY: help run test count report benchmark swift-cost deps c-deps need-swift tsan asan ubsan lint format clang-format \
+.PHONY: help run test count model report benchmark swift-cost deps c-deps need-swift tsan asan ubsan lint format clang-format \
 	check-readme lib check install uninstall c-example clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,8p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,9p' Makefile
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The two commands
@@ -81,6 +82,11 @@ $(BUILD)/count: $(COUNT_SOURCES) $(wildcard Tests/CIOMMUCounting/*.h CSources/CI
 		-ICSources/CIOMMUBench $(URCU_CFLAGS) $(COUNT_SOURCES) $(addprefix -Wl$(comma)--wrap=,$(COUNTED)) \
 		$(LDFLAGS) $(URCU_LIBS) -lurcu-cds -o $@
 
+# The protocol between translations and invalidations, searched exhaustively by spin; and with its rules broken one by one.
+model:
+	$(call ensure,,spin)
+	@CC='$(CC)' Tests/Model/run
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Figures
 
@@ -116,12 +122,14 @@ report: deps need-swift
 # ---------------------------------------------------------------------------------------------------------------------
 # What must be there
 
-# $(call ensure,module=package ...): what pkg-config does not know is installed through apt, or named.
+# $(call ensure,module=package ...,command ...): what pkg-config does not know is installed through apt, or named; so are commands,
+# which are called like their packages.
 define ensure
 @set -eu; missing=; \
 for pair in $(1); do \
 	pkg-config --exists "$${pair%%=*}" 2>/dev/null || missing="$$missing $${pair#*=}"; \
 done; \
+for tool in $(2); do command -v "$$tool" >/dev/null || missing="$$missing $$tool"; done; \
 command -v pkg-config >/dev/null || missing="pkg-config$$missing"; \
 command -v "$(firstword $(CC))" >/dev/null || missing="$$missing gcc libc6-dev"; \
 if [ -z "$$missing" ]; then exit 0; fi; \

@@ -112,7 +112,7 @@ struct way {
 
 struct binding_slot {
     uint64_t requester; /* UINT64_MAX = empty */
-    struct grant grant; /* to plain requests (translate.c) */
+    struct grant grant; /* to plain requests (short_way.h) */
     struct resolved resolved;
 } __attribute__((aligned(64)));
 

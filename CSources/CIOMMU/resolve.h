@@ -2,7 +2,7 @@
  *
  * resolve.h - from (source, PASID) to a binding: what the port remembers, what the host attached,
  * what the unit keeps, what the guest's tables say. Comes before the IOTLB and the walk
- * (translate.c).
+ * (short_way.h).
  */
 #ifndef CIOMMU_RESOLVE_H
 #define CIOMMU_RESOLVE_H

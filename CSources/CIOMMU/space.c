@@ -53,7 +53,7 @@ static struct ciommu_space **bucket_of(struct spaces *spaces, uint32_t domain) {
 
 /* Tags are finite. When they run out every space loses its tag (0 = keep away from the IOTLB), the
  * IOTLB is emptied, and only then the tags are dealt out anew: whoever still looks for a tag that
- * is now somebody else's finds, after the hit, that its own has changed (translate.c). */
+ * is now somebody else's finds, after the hit, that its own has changed (short_way.h). */
 static void renew_tags(struct spaces *spaces) {
     for (uint32_t index = 1; index < spaces->top; index++) {
         store_seq_cst(&spaces->pool[index].tag, 0);
@@ -216,7 +216,7 @@ void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space) {
     }
     space->alive = false;
     (void)add_seq_cst(&space->birth,
-                      1); /* pairs with translate.c: a binding that names the old life is dead */
+                      1); /* pairs with resolve.h: a binding that names the old life is dead */
     (void)add_seq_cst(&space->generation, 1); /* and so is every first-level entry */
     ciommu_rcu_defer(&spaces->deferrals, &space->rcu, slot_returns);
     if (parent != NULL) {
@@ -225,7 +225,7 @@ void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space) {
 }
 
 /* Whoever writes a generation holds the table lock, so it takes no exchange. Pairs with the acquire
- * loads in translate.c: find_leaf, and through ugen with ciommu_port_revalidate. */
+ * loads in short_way.h: way_load, and through ugen with ciommu_port_revalidate. */
 static void bump(uint64_t *generation) {
     store_release(generation, *generation + 1);
 }
@@ -297,7 +297,7 @@ static void invalidate_ranges(struct spaces *spaces, struct ciommu_space *space,
     if (!leaf_only && !MUTANT(KEEP_WALKGEN)) {
         bump(&space->walk_generation);
     }
-    /* Both this and the load of `sizes` seq_cst: pairs with translate.c: iotlb_fill. */
+    /* Both this and the load of `sizes` seq_cst: pairs with quick_walk.c: ciommu_iotlb_fill. */
     if (!MUTANT(BUMP_AFTER_SCAN)) {
         (void)add_seq_cst(&space->generation, 1);
     }

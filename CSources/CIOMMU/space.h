@@ -17,7 +17,7 @@
  *                generation++ (seq_cst); then `sizes` is loaded (seq_cst) and the IOTLB ways of all
  *                ranges are cleared; then generation++ again (release), because a first level may
  *                have copied an entry between the first bump and its clearing. The first bump and
- *                that load stand against an inserter's two steps (translate.c: iotlb_fill): size
+ *                that load stand against an inserter's two steps (ciommu_iotlb_fill): size
  *                bit, then generation. All four are in the one order of seq_cst operations, so
  *                either its bit is seen here, or the bump there; no fence is needed besides. An
  *                inserter that saw no bump holds the stripe from then on, or had it before the

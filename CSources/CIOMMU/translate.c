@@ -349,7 +349,9 @@ translate_missed(struct ciommu_port *port, uint32_t source, uint32_t pasid, uint
         const struct lookup lookup = {source, pasid, iova, access, flags, NULL};
         status = lookup_check(&lookup);
         if (status == CIOMMU_OK) {
-            ciommu_answer_miss(port, &lookup, out);
+            count_owned(&port->lookups_slow);
+            tracepoint_miss(port->id, source, pasid, iova, access);
+            ciommu_answer_slowly(port, &lookup, out);
         }
     }
     ciommu_rcu_unlock();

@@ -14,7 +14,8 @@
 #include <string.h>
 
 #define READERS_MOST 12u
-#define WORDS 16u /* of a page that are read in a section */
+#define CHANGERS (2 * ISO_GUESTS) /* a guest's own, then one of half of its tenants */
+#define WORDS 16u                 /* of a page that are read in a section */
 
 struct run {
     struct iso_world world; /* first: complain() finds the run by it */
@@ -132,7 +133,7 @@ static void read_tenant(struct worker *worker, struct ciommu_port *port,
     if (host == CIOMMU_NO_PASID) {
         return;
     }
-    if (worker->run->settings->widen && (random >> 16) % 8 == 0) {
+    if ((random >> 16) % (worker->run->settings->widen ? 4 : 64) == 0) {
         probe_nap(20000); /* the host PASID must stay the tenant's all the time */
     }
     enum ciommu_status status = look(port, device, host, ISO_IOVA + page * ISO_PAGE, &result);
@@ -244,6 +245,9 @@ static void *work(void *argument) {
     while (!is_over(run)) {
         uint32_t guest = (uint32_t)(probe_random(&worker->random) >> 33) % ISO_GUESTS;
         work_once(worker, ports[run->world.split ? guest : 0], &run->world.guests[guest]);
+        if (worker->random % 256 == 0) {
+            probe_nap(20000); /* outside of sections, so that changes get through */
+        }
     }
     for (uint32_t guest = 0; guest < ISO_GUESTS; guest++) {
         (void)ciommu_port_destroy(ports[guest]);
@@ -258,17 +262,19 @@ static void *work(void *argument) {
 static void *change(void *argument) {
     struct worker *worker = argument;
     struct run *run = worker->run;
-    struct iso_guest *guest = &run->world.guests[worker->number];
+    struct iso_guest *guest = &run->world.guests[worker->number % ISO_GUESTS];
+    bool tenants = worker->number >= ISO_GUESTS;
     uint64_t end = probe_now() + run->options->milliseconds;
     uint64_t changes = 0;
     while (!is_over(run) && probe_now() < end) {
         uint64_t random = probe_random(&worker->random) >> 8;
-        enum ciommu_status status = iso_change(guest, random);
+        enum ciommu_status status =
+            tenants ? iso_change_tenant(guest, 1, random >> 16) : iso_change(guest, random);
         changes++;
         if (status != CIOMMU_OK) {
             complain(&run->world, ciommu_status_text(status), guest->number, random % 16, status);
         }
-        if ((random >> 40) % 8 == 0) {
+        if (!tenants && (random >> 40) % 8 == 0) {
             iso_answer_pages(guest);
         }
         if ((random >> 44) % 8 == 0) {
@@ -281,14 +287,14 @@ static void *change(void *argument) {
 }
 
 static void run_threads(struct run *run) {
-    struct worker workers[READERS_MOST + ISO_GUESTS];
-    uint32_t count = ISO_GUESTS + run->settings->readers;
+    struct worker workers[READERS_MOST + CHANGERS];
+    uint32_t count = CHANGERS + run->settings->readers;
     probe_widen(run->settings->widen);
     probe_set_mutant(run->options->mutant);
     for (uint32_t index = 0; index < count; index++) {
         workers[index] = (struct worker){
             .run = run, .number = index, .random = (run->options->seed + index * 77) * 2 + 1};
-        pthread_create(&workers[index].thread, NULL, index < ISO_GUESTS ? change : work,
+        pthread_create(&workers[index].thread, NULL, index < CHANGERS ? change : work,
                        &workers[index]);
     }
     for (uint32_t index = 0; index < count; index++) {

@@ -3,6 +3,7 @@
  * isolation_change.c - what a guest's thread does to its attachments, and what its host reads from
  * its queues; see isolation_world.h.
  */
+#include "harness.h"
 #include "isolation_world.h"
 
 #include <string.h>
@@ -83,13 +84,15 @@ static enum ciommu_status change_device(struct iso_guest *guest, struct iso_devi
 
 /* ---- Tenants ---- */
 
-/* A tenant's guest PASID gets a host PASID with the tenant's domain, or loses both. */
-static enum ciommu_status change_tenant(struct iso_guest *guest, uint64_t random) {
+enum ciommu_status iso_change_tenant(struct iso_guest *guest, uint32_t half, uint64_t random) {
     struct ciommu_device *device = guest->devices[ISO_TENANT_DEVICE].device;
-    uint32_t tenant = (uint32_t)(random % ISO_TENANT_COUNT);
+    uint32_t tenant = (uint32_t)(random % (ISO_TENANT_COUNT / 2)) * 2 + half;
     uint32_t host = ciommu_namespace_host(guest->space, tenant);
     if (host != CIOMMU_NO_PASID) {
         enum ciommu_status status = ciommu_device_detach(device, NULL, host);
+        if ((random >> 8) % 4 == 0) {
+            probe_nap(20000); /* sections begin that find the host PASID, with nothing behind it */
+        }
         return status != CIOMMU_OK ? status : ciommu_namespace_unbind(guest->space, NULL, tenant);
     }
     enum ciommu_status status = ciommu_namespace_bind(guest->space, tenant, &host);
@@ -119,7 +122,7 @@ enum ciommu_status iso_change(struct iso_guest *guest, uint64_t random) {
     uint32_t kind = (uint32_t)(random % 16);
     struct iso_device *device = &guest->devices[(random >> 8) % ISO_TENANT_DEVICE];
     if (kind < 5) {
-        return change_tenant(guest, random >> 16);
+        return iso_change_tenant(guest, 0, random >> 16);
     }
     if (kind == 5) {
         return invalidate(guest, random >> 16);

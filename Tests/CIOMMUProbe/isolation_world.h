@@ -107,6 +107,9 @@ void iso_answer_pages(struct iso_guest *guest);
 
 /* One random change of a guest's attachments (isolation_change.c). */
 enum ciommu_status iso_change(struct iso_guest *guest, uint64_t random);
+/* A tenant's guest PASID gets a host PASID with the tenant's domain, or loses both. One thread for
+ * each half of the tenants: they take host PASIDs from one another. */
+enum ciommu_status iso_change_tenant(struct iso_guest *guest, uint32_t half, uint64_t random);
 void iso_begin(struct iso_point *point, uint32_t state);
 void iso_finish(struct iso_point *point);
 uint32_t iso_state(const struct iso_point *point); /* the changer's view */

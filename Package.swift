@@ -98,6 +98,8 @@ let package = Package(
             name: "IOMMUInterruptsTests", dependencies: ["IOMMU", "IOMMUTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "IOMMUHostileTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
+        .testTarget(
             name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
             swiftSettings: swiftSettings),
         .testTarget(

@@ -90,7 +90,9 @@ struct LoopScene {
         #expect(log.cases > 100)
     }
 
-    @Test(arguments: [TableMode.legacySecond(4), .scalableSecond(4), .first(4), .first(5), .nested(first: 4, second: 4)])
+    @Test(arguments: [
+        TableMode.legacySecond(4), .scalableSecond(4), .first(4), .first(5), .nested(first: 4, second: 4),
+    ])
     func configurationTablesThatLoopAreReadAsTheReferenceReadsThem(mode: TableMode) throws {
         var log = MismatchLog()
         let scene = try LoopScene(mode)
@@ -101,7 +103,8 @@ struct LoopScene {
             let entry = builder.pasidEntryAddress(source, pasid: pasid)
             links += [entry, entry + 16]
         }
-        let pages = Set(links.map { $0 & ~0xfff } + [scene.tables.first?.root, scene.tables.second?.root].compactMap { $0 })
+        let pages = Set(
+            links.map { $0 & ~0xfff } + [scene.tables.first?.root, scene.tables.second?.root].compactMap { $0 })
         for link in links {
             let sound = scene.tables.image[link]
             for page in pages.sorted() where !log.isFull {
@@ -143,7 +146,7 @@ struct LoopScene {
         func write(_ word: UInt64, at entry: UInt64) throws -> CopyProgress {
             let bytes = unsafe withUnsafeBytes(of: word.littleEndian) { unsafe Array($0) }
             let iova = IOVA(scene.input & ~0xfff | entry * 8)
-            return try scene.bench.port.write(bytes.span.bytes, to: iova, source: source, pasid: pasid)
+            return try scene.bench.port.write(bytes.span, to: iova, source: source, pasid: pasid)
         }
         let request = scene.tables.request(scene.input & ~0x1f_f000 | 2 << 12, [.read])
         for round: UInt64 in 0..<8 {

@@ -13,7 +13,6 @@
 #include "probe.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,7 +165,7 @@ static void *walk_tables(void *argument) {
 static void take_back(struct run *run) {
     struct hostile_world *world = &run->world;
     const size_t bytes = HOSTILE_LENT_PAGES * HOSTILE_PAGE;
-    static const size_t words = HOSTILE_LENT_PAGES * HOSTILE_PAGE / 8;
+    const size_t words = bytes / 8;
     uint64_t *host = (uint64_t *)(void *)world->lent;
     uint64_t *content = malloc(bytes);
     if (content == NULL) {

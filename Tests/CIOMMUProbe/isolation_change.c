@@ -6,8 +6,6 @@
 #include "harness.h"
 #include "isolation_world.h"
 
-#include <string.h>
-
 void iso_begin(struct iso_point *point, uint32_t state) {
     uint64_t next = point->started + 1;
     __atomic_store_n(&point->states[next % ISO_HISTORY], (uint8_t)state, __ATOMIC_RELAXED);

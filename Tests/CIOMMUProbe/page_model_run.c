@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * page_model_run.c - random steps of page requests, on the engine and on the model, compared
- * after each. One thread. What differs is reported with seed and step.
+ * page_model_run.c - steps of page requests, random or chosen by bytes, on the engine and on the
+ * model, compared after each. One thread. What differs is reported with the step.
  */
 #include "harness.h"
 #include "page_bytes.h"

@@ -4,6 +4,7 @@
  */
 #include "memory.h"
 #include "alloc.h"
+#include "debug.h"
 
 #include <string.h>
 
@@ -120,6 +121,9 @@ static enum ciommu_status publish(struct ciommu_memory *memory, struct memory_ma
     struct memory_map *old = memory->map;
     store_release(&memory->map, map); /* pairs with ciommu_memory_host */
     enum ciommu_status status = tell_users(memory);
+    if (MUTANT(MAP_FREED_EARLY)) {
+        old->count = 0;
+    }
     old->deferrals = &memory->deferrals;
     ciommu_rcu_defer(&memory->deferrals, &old->rcu, free_map);
     return status;

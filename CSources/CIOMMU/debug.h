@@ -77,7 +77,6 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_QUICK_UPPER_RIGHTS,     /* quick walks forget what upper levels deny */
     CIOMMU_MUTANT_SHORT_WAY_WIDTH,        /* the short way takes addresses beyond the width */
     CIOMMU_MUTANT_SHORT_WAY_INTERRUPTS,   /* the short way takes messages for memory */
-    CIOMMU_MUTANT_SHORT_WAY_BLOCKED,      /* the short way serves blocked devices */
     CIOMMU_MUTANT_SHORT_WAY_USABLE,       /* the short way grants what the binding does not */
     CIOMMU_MUTANT_TAG_UNCHECKED,          /* a tag is not looked at again after a hit */
     CIOMMU_MUTANT_BATCH_MIXES_REQUESTERS, /* a batch answers from another requester's binding */
@@ -117,6 +116,7 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_PAGE_ROUTED,     /* a page request has found its queue, under its lock */
     CIOMMU_YIELD_PAGES_CANCELLED, /* groups cancelled, attachment still published (mutant) */
     CIOMMU_YIELD_MARKING,         /* an entry judged, its A and D not stored */
+    CIOMMU_YIELD_SEARCHING,       /* memory map loaded, not searched */
     CIOMMU_YIELD_PROBING,         /* tag loaded, the IOTLB not asked */
     CIOMMU_YIELD_COUNT
 };

@@ -53,7 +53,7 @@ struct iotlb {
 };
 
 static inline uint64_t hash_crc32c(uint64_t value) {
-#if defined(__x86_64__)
+#if CIOMMU_HAS_AVX_CODE
     uint64_t crc = 0;
     __asm__("crc32q %1, %0" : "+r"(crc) : "r"(value));
     return crc;

@@ -99,6 +99,7 @@ static uint32_t lower_bound(const struct memory_map *map, uint64_t address) {
 }
 
 const struct memory_range *ciommu_memory_find(const struct memory_map *map, uint64_t address) {
+    yield_point(CIOMMU_YIELD_SEARCHING);
     uint32_t index = lower_bound(map, address);
     if (index == map->count || map->ranges[index].first > address) {
         return NULL;

@@ -109,7 +109,7 @@ static always_inline void way_load(const struct grant *grant, struct way *way) {
 
 /* The requester's way, if the port remembers its binding. False: the short way ends. */
 static always_inline bool way_open(struct ciommu_port *port, uint64_t requester, struct way *way) {
-    if (unlikely(load_relaxed(&port->unit->tlbs_blocked) != 0 && !MUTANT(SHORT_WAY_BLOCKED))) {
+    if (unlikely(load_relaxed(&port->unit->tlbs_blocked) != 0)) {
         return false;
     }
     const struct binding_slot *slot = port_binding(port, requester);

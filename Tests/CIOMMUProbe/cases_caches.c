@@ -53,6 +53,7 @@ static void check_afresh(struct case_bench *bench, struct probe_case_result *res
         expect_at(bench, 0, 3 * BENCH_PAGE, *small / BENCH_PAGE, "a page is not found", result);
         *small = page * BENCH_PAGE | BENCH_LEAF;
         invalidate(bench, kind, 3 * BENCH_PAGE, result);
+        expect_at(bench, 0, 0, BENCH_TABLES, "a page is not where it should be", result);
         expect_at(bench, 0, 3 * BENCH_PAGE, page, "a page is stale", result);
 
         *large = BENCH_LEAF | BENCH_LARGE;

@@ -41,7 +41,8 @@ static uint64_t nap_period(enum ciommu_yield_point point) {
     case CIOMMU_YIELD_MESSAGE_ARMED:
         return 8; /* the changer's: readers must get through meanwhile */
     case CIOMMU_YIELD_TABLES_READ:
-        return 8; /* met once a change and reader at most */
+    case CIOMMU_YIELD_SEARCHING:
+        return 8; /* met a few times a change and reader at most */
     case CIOMMU_YIELD_FAULT_FREED:
     case CIOMMU_YIELD_FAULT_RING_READ:
     case CIOMMU_YIELD_INSERTING:

@@ -68,7 +68,6 @@ static const struct probe_mutant_row rows[] = {
     CASE(IOTLB_GRANTS, "rights: a page that was read is not written"),
     CASE(SHORT_WAY_WIDTH, "rights: addresses beyond the width fault"),
     CASE(SHORT_WAY_INTERRUPTS, "rights: messages are no accesses to memory"),
-    CASE(SHORT_WAY_BLOCKED, "device-TLBs: silence blocks, a retry unblocks"),
     CASE(SHORT_WAY_USABLE, "rights: a binding limits what entries grant"),
     CASE(BATCH_MIXES_REQUESTERS, "rights: a batch answers each request for itself"),
     CASE(BATCH_MIXES_ACCESSES, "rights: a batch answers each request for itself"),
@@ -94,7 +93,6 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(PASID_TABLE_FREED_EARLY, "PASID tables, races"),
 
     /* Batches and devices. */
-    TRIAL(ONE_BUMP, "batches, wide races"),
     TRIAL(NO_REVALIDATE, "batches, wide races"),
     CASE(WAIT_BEFORE_DRAIN, "reports: a wait is told after its drain"),
     TRIAL(TLB_NOT_BLOCKED, "device-TLBs, silent devices"),

@@ -102,7 +102,6 @@ static const struct {
     [CIOMMU_MUTANT_SHORT_WAY_WIDTH] = {"SHORT_WAY_WIDTH", "the short way beyond the address width"},
     [CIOMMU_MUTANT_SHORT_WAY_INTERRUPTS] = {"SHORT_WAY_INTERRUPTS",
                                             "the short way for interrupt messages"},
-    [CIOMMU_MUTANT_SHORT_WAY_BLOCKED] = {"SHORT_WAY_BLOCKED", "the short way for blocked devices"},
     [CIOMMU_MUTANT_SHORT_WAY_USABLE] = {"SHORT_WAY_USABLE",
                                         "the short way beyond the binding's rights"},
     [CIOMMU_MUTANT_TAG_UNCHECKED] = {"TAG_UNCHECKED", "a renewed tag believed after a hit"},

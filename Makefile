@@ -106,7 +106,7 @@ $(PROOF)-$(1)/%.o: %.c | $(5)
 	@mkdir -p $$(@D)
 	@$(2) $(PROOF_CFLAGS) $(3) -MMD -MP -c $$< -o $$@
 $(PROOF)-$(1)/proof: $(PROOF_SOURCES:%.c=$(PROOF)-$(1)/%.o)
-	$(2) -pthread $(LDFLAGS) $$^ $(4) -o $$@
+	@$(2) -pthread $(LDFLAGS) $$^ $(4) -o $$@
 -include $(PROOF_SOURCES:%.c=$(PROOF)-$(1)/%.d)
 endef
 

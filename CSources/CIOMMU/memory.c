@@ -121,10 +121,10 @@ static enum ciommu_status tell_users(struct ciommu_memory *memory) {
 static enum ciommu_status publish(struct ciommu_memory *memory, struct memory_map *map) {
     struct memory_map *old = memory->map;
     store_release(&memory->map, map); /* pairs with ciommu_memory_host */
-    enum ciommu_status status = tell_users(memory);
     if (MUTANT(MAP_FREED_EARLY)) {
         old->count = 0;
     }
+    enum ciommu_status status = tell_users(memory);
     old->deferrals = &memory->deferrals;
     ciommu_rcu_defer(&memory->deferrals, &old->rcu, free_map);
     return status;

@@ -110,7 +110,6 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(FAULT_LIMIT_LATE, "faults, polled, wide races"),
     TRIAL(FAULT_LOSS_UNCOUNTED, "faults, polled, flood"),
     CASE(PAGE_ANSWERED_TWICE, "pages: a group is answered once"),
-    CASE(PAGE_ANSWERED_TWICE, "pages: one of many responders wins"),
     TRIAL(PAGE_ANSWERED_TWICE, "page requests, model"),
     CASE(PAGE_CANCEL_FIRST, "pages: no request slips through a detach"),
     TRIAL(PAGE_FOLLOWERS_FORGOTTEN, "page requests, model"),

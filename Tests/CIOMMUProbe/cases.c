@@ -63,6 +63,7 @@ static const struct case_group groups[] = {
     {"mechanisms", &cases_of_mechanisms, NULL, NULL, NULL},
     {"rights", &cases_of_rights, NULL, NULL, NULL},
     {"caches", &cases_of_caches, NULL, NULL, NULL},
+    {"schedules", &cases_of_schedules, NULL, NULL, NULL},
     {"reports", &cases_of_reports, NULL, NULL, NULL},
     {"device-TLBs", NULL, probe_device_tlb_count, probe_device_tlb_name, run_device_tlb},
     {"faults", NULL, probe_fault_count, probe_fault_name, run_fault},

@@ -15,6 +15,7 @@ struct case_table {
 extern const struct case_table cases_of_mechanisms;
 extern const struct case_table cases_of_rights;
 extern const struct case_table cases_of_caches;
+extern const struct case_table cases_of_schedules;
 extern const struct case_table cases_of_reports;
 
 #endif

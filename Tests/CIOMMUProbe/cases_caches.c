@@ -58,6 +58,7 @@ static void check_afresh(struct case_bench *bench, struct probe_case_result *res
 
         *large = BENCH_LEAF | BENCH_LARGE;
         invalidate(bench, AFRESH_ALL, 0, result);
+        expect_at(bench, 0, 0, BENCH_TABLES, "a page is not where it should be", result);
         expect_at(bench, 0, 0x200000 + 5 * BENCH_PAGE, 5, "a large page is not found", result);
         *large = BENCH_LEAF | BENCH_LARGE | UINT64_C(0x200000);
         invalidate(bench, kind, 0x200000 + 5 * BENCH_PAGE, result);

@@ -11,9 +11,12 @@
 static const struct probe_mutant_row rows[] = {
     /* The protocol between translations and invalidations. */
     TRIAL(ONE_BUMP, "pages, no walk cache, small first level"),
+    CASE(ONE_BUMP, "schedules: copied from an entry that is not cleared yet"),
     TRIAL(LATE_GENERATION, "pages"),
+    CASE(LATE_GENERATION, "schedules: walked before, kept after everything is bumped"),
     TRIAL(FILL_STAMPED_LATE, "pages"),
-    TRIAL(BUMP_AFTER_SCAN, "pages, no walk cache, tiny caches"),
+    CASE(FILL_STAMPED_LATE, "schedules: walked before, kept after everything is bumped"),
+    CASE(BUMP_AFTER_SCAN, "schedules: walked before, kept between the scan and the last bump"),
     TRIAL(PLAIN_ENTER, "pages"),
     TRIAL(NO_DRAIN, "pages"),
     TRIAL(NO_DRAIN, "host flips"),
@@ -37,6 +40,7 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(PUBLISH_UNCHECKED, "bindings"),
     TRIAL(TORN_ENTRY, "crowd, no walk cache"),
     TRIAL(INSERT_UNCHECKED, "pages, no walk cache"),
+    CASE(INSERT_UNCHECKED, "schedules: walked before, kept after everything is bumped"),
     TRIAL(SIZES_LATE, "pages, no walk cache, one reader"),
     TRIAL(SIZES_RESET_LATE, "pages, no walk cache, one reader"),
     TRIAL(TAG_KEPT, "pages, no walk cache"),

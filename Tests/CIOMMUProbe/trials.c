@@ -13,9 +13,6 @@
 #define PASSES_MORE 240u
 #define PASS_MILLISECONDS 500u
 
-/* Implementation: a world adds up what is lost when a pass ends. */
-#define BROKEN_MILLISECONDS 2000u
-
 static const struct trial_table *const tables[] = {
     &trials_of_protocol, &trials_of_domains, &trials_of_devices,
     &trials_of_events,   &trials_of_tables,
@@ -93,9 +90,6 @@ int trial_run(const struct trial_world *world, const struct probe_trial *trial,
     memset(result, 0, sizeof *result);
     int status;
     do {
-        if (options->mutant != 0 && next.milliseconds > BROKEN_MILLISECONDS) {
-            next.milliseconds = BROKEN_MILLISECONDS;
-        }
         status = run_pass(world, trial, &next, result, &missing);
         uint64_t now = probe_now();
         next.milliseconds = now < end ? (uint32_t)(end - now) : 0;

@@ -136,12 +136,17 @@ static void tell_progress(struct soak *soak) {
 static void tell_totals(const struct soak *soak) {
     (void)printf("%-54s %8s %14s %12s %10s %6s\n", "trial", "slices", "operations", "changes",
                  "violations", "failed");
+    uint32_t without = 0;
     for (uint32_t index = 0; index < soak->count; index++) {
         const struct total *total = &soak->totals[index];
+        without += total->slices == 0;
         (void)printf("%-54s %8llu %14llu %12llu %10llu %6llu\n", total->trial->name,
                      (unsigned long long)total->slices, (unsigned long long)total->operations,
                      (unsigned long long)total->changes, (unsigned long long)total->violations,
                      (unsigned long long)total->failures);
+    }
+    if (without != 0) {
+        (void)printf("%u trials had no turn: more minutes are needed\n", without);
     }
 }
 

@@ -60,7 +60,6 @@ quick_stage(struct ciommu_port *port, const struct stage_shape *stage, enum quic
             const struct ciommu_space *space, uint64_t walk_generation, uint32_t access) {
     uint64_t read = kind == QUICK_SECOND ? UINT64_C(1) : UINT64_C(5); /* R; P and U/S */
     uint64_t accessed = MUTANT(QUICK_WITHOUT_A) ? 0 : stage->accessed;
-    uint64_t dirty = (access & CIOMMU_WRITE) != 0 && !MUTANT(QUICK_WITHOUT_D) ? stage->dirty : 0;
     uint64_t wanted = read | accessed | (access & CIOMMU_WRITE);
     /* X follows R where its bit does not count. Where writes are not protected, W is the
      * privileged half's. */
@@ -76,7 +75,8 @@ quick_stage(struct ciommu_port *port, const struct stage_shape *stage, enum quic
         .remembers = port->walks != NULL,
         .always = always,
         .wanted = wanted,
-        .wanted_leaf = wanted | dirty,
+        .wanted_leaf =
+            wanted | ((access & CIOMMU_WRITE) != 0 && !MUTANT(QUICK_WITHOUT_D) ? stage->dirty : 0),
     };
 }
 

@@ -303,8 +303,8 @@ static uint32_t answer_group(struct group *group, const struct ciommu_request *r
         const struct ciommu_request *request = &requests[done];
         struct ciommu_result *out = &results[done];
         uint64_t asked = asked_of(request);
-        bool other = requester_of(request) != run->requester && !MUTANT(BATCH_MIXES_REQUESTERS);
-        if (unlikely(other || (asked != run->asked && !MUTANT(BATCH_MIXES_ACCESSES)))) {
+        if (unlikely((requester_of(request) != run->requester && !MUTANT(BATCH_MIXES_REQUESTERS)) ||
+                     (asked != run->asked && !MUTANT(BATCH_MIXES_ACCESSES)))) {
             *status = begin_run(group, request);
         }
         if (unlikely(out->size < sizeof *out)) {

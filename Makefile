@@ -4,6 +4,7 @@
 # For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check   make count
 #                               make model
+#                               make soak MINUTES=30   make mutants   make portable   make aarch64
 # How fast it is here:          make report   make benchmark   make swift-cost
 #
 # Swift builds go to SCRATCH, everything else to build/.
@@ -40,12 +41,12 @@ URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
 LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
-.PHONY: help run test count model report benchmark swift-cost deps c-deps need-swift tsan asan ubsan lint format clang-format \
+.PHONY: help run test count model soak mutants portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
 	check-readme lib check install uninstall c-example clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,9p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,10p' Makefile
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The two commands
@@ -88,6 +89,52 @@ model:
 	@CC='$(CC)' Tests/Model/run
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The kernel's tests in one C program, Tests/CIOMMUProof: cases, randomised trials, mutants. PROOF_FLAGS are its options, such as
+# --only 'host *' or --seed 1.
+
+PROOF_SOURCES := $(SOURCES) $(wildcard Tests/CIOMMUProbe/*.c Tests/CIOMMUProof/*.c)
+PROOF_CFLAGS := -std=gnu17 -D_GNU_SOURCE= -pthread -Wall -Wextra -ICSources/CIOMMU/include -ICSources/CIOMMU \
+	-ITests/CIOMMUProbe/include -ITests/CIOMMUProbe
+PROOF := $(BUILD)/proof
+PROOF_FLAGS ?=
+MINUTES ?= 30
+AARCH64_CC ?= aarch64-linux-gnu-gcc
+
+# $(call proof_build,kind,compiler,flags,libraries): the rules of build/proof-kind/proof.
+define proof_build
+$(PROOF)-$(1)/%.o: %.c | $(5)
+	@mkdir -p $$(@D)
+	@$(2) $(PROOF_CFLAGS) $(3) -MMD -MP -c $$< -o $$@
+$(PROOF)-$(1)/proof: $(PROOF_SOURCES:%.c=$(PROOF)-$(1)/%.o)
+	@$(2) -pthread $(LDFLAGS) $$^ $(4) -o $$@
+-include $(PROOF_SOURCES:%.c=$(PROOF)-$(1)/%.d)
+endef
+
+PROOF_CHECKED := -O1 -g -DCIOMMU_INTERNAL_CHECKS
+$(eval $(call proof_build,debug,$(CC),$(PROOF_CHECKED) $$(URCU_CFLAGS),$$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,release,$(CC),-O2 -DNDEBUG $$(URCU_CFLAGS),$$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,portable,$(CC),$(PROOF_CHECKED) -DCIOMMU_PORTABLE $$(URCU_CFLAGS),$$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,aarch64,$(AARCH64_CC),$(PROOF_CHECKED),-lurcu-bp -lurcu-common,aarch64-deps))
+
+# All trials over and over; slices of a build with wide races alternate with slices of a release build.
+soak: $(PROOF)-debug/proof $(PROOF)-release/proof
+	$< soak --minutes $(MINUTES) --release $(PROOF)-release/proof $(PROOF_FLAGS)
+
+# Every rule broken in turn: what notices it, and how fast.
+mutants: $(PROOF)-debug/proof
+	$< mutants $(PROOF_FLAGS)
+
+# What processors without AVX get, on this one.
+portable: $(PROOF)-portable/proof
+	$< cases
+	$< trials $(PROOF_FLAGS)
+
+# The same built for Arm, and emulated.
+aarch64: $(PROOF)-aarch64/proof
+	qemu-aarch64 $< cases
+	qemu-aarch64 $< trials $(PROOF_FLAGS)
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Figures
 
 # Both inline from IOMMUCore what the module IOMMU re-exports; the package manager does not see when that changed, so it is told.
@@ -122,14 +169,15 @@ report: deps need-swift
 # ---------------------------------------------------------------------------------------------------------------------
 # What must be there
 
-# $(call ensure,module=package ...,command ...): what pkg-config does not know is installed through apt, or named; so are commands,
-# which are called like their packages.
+# $(call ensure,module=package ...,command ...,path=package ...): what pkg-config does not know is installed through apt, or named;
+# so are commands (command=package where they differ), and files that are missing.
 define ensure
 @set -eu; missing=; \
 for pair in $(1); do \
 	pkg-config --exists "$${pair%%=*}" 2>/dev/null || missing="$$missing $${pair#*=}"; \
 done; \
-for tool in $(2); do command -v "$$tool" >/dev/null || missing="$$missing $$tool"; done; \
+for tool in $(2); do command -v "$${tool%%=*}" >/dev/null || missing="$$missing $${tool#*=}"; done; \
+for pair in $(3); do [ -e "$${pair%%=*}" ] || missing="$$missing $${pair#*=}"; done; \
 command -v pkg-config >/dev/null || missing="pkg-config$$missing"; \
 command -v "$(firstword $(CC))" >/dev/null || missing="$$missing gcc libc6-dev"; \
 if [ -z "$$missing" ]; then exit 0; fi; \
@@ -140,6 +188,7 @@ if [ "$$(id -u)" = 0 ]; then root=; \
 elif command -v sudo >/dev/null; then root=sudo; \
 else echo "missing; install as root: apt-get install $$missing" >&2; exit 1; fi; \
 echo "installing:$$missing"; \
+case "$$missing" in *:arm64*) $$root dpkg --add-architecture arm64;; esac; \
 $$root apt-get update -q; \
 $$root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
 endef
@@ -149,6 +198,10 @@ deps:
 
 c-deps:
 	$(call ensure,liburcu-bp=liburcu-dev)
+
+aarch64-deps:
+	$(call ensure,,$(AARCH64_CC)=gcc-aarch64-linux-gnu qemu-aarch64=qemu-user,\
+		/usr/lib/aarch64-linux-gnu/liburcu-bp.so=liburcu-dev:arm64)
 
 need-swift:
 	@command -v $(SWIFT) >/dev/null || { echo "Swift 6.2 or later is missing: https://www.swift.org/install" >&2; exit 1; }

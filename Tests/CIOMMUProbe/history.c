@@ -67,8 +67,8 @@ static void place_record(struct history *history, const struct history_record *r
     if (record->kind == HISTORY_WRITE) {
         struct element *element = &history->table[record->first];
         /* `replaced` is this write's own end until the states are in order. */
-        history->states[element->states + element->state_count++] = (struct history_state){
-            record->begin, record->end, record->value, record->rights};
+        history->states[element->states + element->state_count++] =
+            (struct history_state){record->begin, record->end, record->value, record->rights};
         return;
     }
     for (uint32_t scope = 0; scope < 2; scope++) {
@@ -249,7 +249,7 @@ enum history_verdict history_shows(const struct history *history, uint32_t eleme
     enum history_verdict verdict = HISTORY_NEVER;
     for (uint32_t index = 0; index < all; index++) {
         if (shows(&states[index], value, rights)) {
-            verdict = &states[index] < window ? HISTORY_STALE
+            verdict = &states[index] < window    ? HISTORY_STALE
                       : verdict == HISTORY_NEVER ? HISTORY_EARLY
                                                  : verdict;
         }
@@ -269,7 +269,7 @@ enum history_verdict history_refuses(const struct history *history, uint32_t ele
             if (&states[index] >= window && &states[index] < window + count) {
                 return HISTORY_RIGHT;
             }
-            verdict = &states[index] < window    ? HISTORY_STALE
+            verdict = &states[index] < window     ? HISTORY_STALE
                       : verdict == HISTORY_DENIED ? HISTORY_EARLY
                                                   : verdict;
         }

@@ -14,15 +14,20 @@
 #define RW 3u
 
 #define WRITE(element, from, to, what, allowed)                                                    \
-    {                                                                                              \
-        .kind = HISTORY_WRITE, .first = (element), .last = (element), .begin = (from),             \
-        .end = (to), .value = (what), .rights = (allowed)                                          \
-    }
+    {.kind = HISTORY_WRITE,                                                                        \
+     .first = (element),                                                                           \
+     .last = (element),                                                                            \
+     .begin = (from),                                                                              \
+     .end = (to),                                                                                  \
+     .value = (what),                                                                              \
+     .rights = (allowed)}
 #define COVER(one, other, from, to, reach)                                                         \
-    {                                                                                              \
-        .kind = HISTORY_INVALIDATION, .first = (one), .last = (other), .begin = (from),            \
-        .end = (to), .scope = (reach)                                                              \
-    }
+    {.kind = HISTORY_INVALIDATION,                                                                 \
+     .first = (one),                                                                               \
+     .last = (other),                                                                              \
+     .begin = (from),                                                                              \
+     .end = (to),                                                                                  \
+     .scope = (reach)}
 
 /* A question about element 1, and what the rule must say. Rights 0: was `access` refused? */
 struct question {
@@ -136,9 +141,8 @@ static const struct expected_case device_first = {
                   {"from caches", 9, 9, false, 1, RW, 0, HISTORY_STALE}},
 };
 
-static const struct expected_case *const cases[] = {&moved,    &asked_early, &neighbours,
-                                                    &overlapping, &piled_up,    &rights,
-                                                    &devices,  &device_first};
+static const struct expected_case *const cases[] = {
+    &moved, &asked_early, &neighbours, &overlapping, &piled_up, &rights, &devices, &device_first};
 
 static uint32_t length_of(const struct expected_case *expected) {
     uint32_t count = 0;
@@ -235,8 +239,8 @@ uint64_t probe_history_case_errors(uint32_t *checked, char *first, size_t bytes)
     *checked = 0;
     for (uint32_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
         const struct expected_case *expected = cases[index];
-        struct history_log log = {(struct history_record *)expected->records,
-                                  length_of(expected), RECORDS};
+        struct history_log log = {(struct history_record *)expected->records, length_of(expected),
+                                  RECORDS};
         struct history *history = history_build(&log, 1, ELEMENTS);
         if (history == NULL) {
             return wrong + 1;

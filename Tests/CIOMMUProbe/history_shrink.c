@@ -22,8 +22,7 @@ struct shrinking {
 
 static enum history_verdict judge_log(const struct shrinking *s, const struct history_log *log) {
     struct history *history = history_build(log, 1, s->elements);
-    enum history_verdict verdict =
-        history == NULL ? HISTORY_RIGHT : s->judge(s->context, history);
+    enum history_verdict verdict = history == NULL ? HISTORY_RIGHT : s->judge(s->context, history);
     history_free(history);
     return verdict;
 }
@@ -68,8 +67,7 @@ static int compare_records(const void *left, const void *right) {
 
 bool history_shrink(struct history_log *log, uint32_t elements, history_judge judge,
                     void *context) {
-    struct shrinking s = {
-        .log = log, .elements = elements, .judge = judge, .context = context};
+    struct shrinking s = {.log = log, .elements = elements, .judge = judge, .context = context};
     s.verdict = judge_log(&s, log);
     if (s.verdict == HISTORY_RIGHT || !history_log_create(&s.trial, log->count)) {
         return false;

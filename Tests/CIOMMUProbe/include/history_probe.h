@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 /* What changes during a trial. */
-#define PROBE_HISTORY_MAPPINGS 1u /* a host's domain: map, unmap, protect, 4 KiB and 2 MiB */
+#define PROBE_HISTORY_MAPPINGS 1u    /* a host's domain: map, unmap, protect, 4 KiB and 2 MiB */
 #define PROBE_HISTORY_ATTACHMENTS 2u /* replace, detach, attach, reset */
 #define PROBE_HISTORY_GUEST 4u       /* a guest's tables, and its descriptors */
 #define PROBE_HISTORY_PARENTS 8u     /* a host's nest parent, under a guest's first stage */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEPT_STATES 4u /* that can show no more, of each element, from round to round */
+
 bool history_log_create(struct history_log *log, uint32_t capacity) {
     *log = (struct history_log){.capacity = capacity};
     log->records = calloc(capacity == 0 ? 1 : capacity, sizeof log->records[0]);
@@ -314,8 +316,12 @@ bool history_carry(const struct history *history, struct history_log *base) {
         uint64_t devices = covered_at(history, element, 1, UINT64_MAX);
         const struct history_state *states = &history->states[element->states];
         uint64_t end = 0; /* of the state's own write */
+        /* `devices` is never more than `caches`. What is just over tells a stale answer from one
+         * that was never so. */
+        uint32_t over = count_states(states, element->state_count, devices, true);
+        uint32_t first = over < KEPT_STATES ? 0 : over - KEPT_STATES;
         for (uint32_t at = 0; at < element->state_count && fine; at++) {
-            if (states[at].replaced > devices) { /* never more than `caches` */
+            if (at >= first) {
                 struct history_record *record = history_log_add(base);
                 fine = record != NULL;
                 if (fine) {

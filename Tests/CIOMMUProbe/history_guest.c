@@ -33,10 +33,11 @@ static struct part part_of(const struct history_world *world, uint64_t random) {
         uint32_t domain;
         bool first_stage;
     } parts[] = {
-        {HISTORY_SECOND, false, 1, false},      {HISTORY_SECOND, false, 1, false},
-        {HISTORY_FIRST, false, 2, true},        {HISTORY_FIRST, false, 2, true},
-        {HISTORY_TABLES, false, 3, false},      {HISTORY_NESTED_GUEST, false, 4, true},
-        {HISTORY_NESTED_GUEST, true, 4, false}, {HISTORY_BOUND_X, false, 5, false},
+        {HISTORY_SECOND, false, 1, false},       {HISTORY_SECOND, false, 1, false},
+        {HISTORY_FIRST, false, 2, true},         {HISTORY_FIRST, false, 2, true},
+        {HISTORY_TABLES, false, 3, false},       {HISTORY_NESTED_GUEST, false, 4, true},
+        {HISTORY_NESTED_GUEST, true, 4, false},  {HISTORY_BOUND_X, false, 5, false},
+        {HISTORY_NESTED_TABLES, false, 8, true}, {HISTORY_NESTED_TABLES, true, 8, false},
     };
     uint32_t at = (uint32_t)(random % (sizeof parts / sizeof parts[0]));
     const struct history_space *space = &world->spaces[parts[at].space];
@@ -44,7 +45,7 @@ static struct part part_of(const struct history_world *world, uint64_t random) {
         .space = parts[at].space,
         .parents = parts[at].parents,
         .first = parts[at].parents ? space->parents : space->leaves,
-        .count = parts[at].parents ? 2 * HISTORY_PAGES
+        .count = parts[at].parents ? space->parent_count
                  : space->together ? 1
                                    : HISTORY_PAGES,
         .domain = parts[at].domain,
@@ -76,15 +77,14 @@ static struct reach cover_leaves(const struct history_world *world, const struct
     uint64_t domain = (uint64_t)part->domain << 16;
     uint64_t pasid = (uint64_t)part->domain << 32;
     uint32_t guest = world->spaces[HISTORY_SECOND].leaves;
+    const struct history_space *space = &world->spaces[part->space];
+    /* A nested space's parents follow its leaves. */
+    uint32_t all = (space->together ? 1 : HISTORY_PAGES) + space->parent_count;
     switch (random % 8) {
     case 0:
         return reach_of(2 | 1 << 4, 0, guest, world->bindings[0] - guest);
     case 1:
-        if (part->space == HISTORY_NESTED_GUEST) { /* both its parts follow each other */
-            return reach_of(2 | 2 << 4 | domain, 0, world->spaces[part->space].leaves,
-                            3 * HISTORY_PAGES);
-        }
-        return reach_of(2 | 2 << 4 | domain, 0, part->first, part->count);
+        return reach_of(2 | 2 << 4 | domain, 0, space->leaves, all);
     case 2:
         if (part->first_stage) {
             return reach_of(6 | 2 << 4 | domain | pasid, 0, part->first, part->count);
@@ -95,7 +95,7 @@ static struct reach cover_leaves(const struct history_world *world, const struct
     }
     uint64_t type = part->first_stage ? 6 | 3 << 4 | domain | pasid : 2 | 3 << 4 | domain;
     uint64_t base = part->parents ? HISTORY_GUEST : HISTORY_IOVA;
-    if (part->space == HISTORY_TABLES) {
+    if (part->count == 1) {
         return reach_of(type, base | 9, part->first, 1); /* 2 MiB, and not only leaves */
     }
     uint64_t leaf_only = (random >> 8) % 2 << 6;
@@ -187,9 +187,9 @@ static void invalidate(struct history_changer *changer, const struct part *part,
     bool all = (random >> 12) % 4 == 0;
     uint32_t guest = world->spaces[HISTORY_SECOND].leaves;
     uint32_t first = all ? guest : world->spaces[part->space].leaves;
-    uint32_t count = all                                   ? world->bindings[0] - guest
-                     : part->space == HISTORY_NESTED_GUEST ? 3 * HISTORY_PAGES
-                                                           : part->count;
+    const struct history_space *space = &world->spaces[part->space];
+    uint32_t own = (space->together ? 1 : HISTORY_PAGES) + space->parent_count;
+    uint32_t count = all ? world->bindings[0] - guest : own;
     device_words(part, all, device);
     if ((random >> 14) % 2 == 0) {
         invalidate_apart(changer, &reach, device, first, first + count - 1);
@@ -207,7 +207,7 @@ void history_change_guest(struct history_changer *changer) {
     for (uint32_t at = 0; at < writes; at++) {
         uint64_t choice = probe_random(&changer->random) >> 20;
         uint32_t rights = choice % 8 == 0 ? 0 : choice % 8 == 1 ? CIOMMU_READ : HISTORY_RW;
-        bool narrow = part.space == HISTORY_TABLES || part.space == HISTORY_BOUND_X;
+        bool narrow = part.count == 1; /* leads to a table: all rights, or none */
         element = part.first + (uint32_t)((choice >> 3) % part.count);
         history_write_guest(changer, element, (uint32_t)(choice >> 10 & 1),
                             narrow && rights != 0 ? HISTORY_RW : rights);

@@ -96,7 +96,7 @@ static enum history_verdict judge_mapped(const struct history_world *world,
                                            parts.side, answer->rights));
     if (parts.space->parents != HISTORY_NO_ELEMENT) {
         verdict = worse(verdict,
-                        history_shows(history, parts.space->parents + 2 * parts.page + parts.side,
+                        history_shows(history, history_parent(parts.space, parts.page, parts.side),
                                       &moment, parts.parent_side, answer->rights));
     }
     /* Whoever stored an output address resolves the memory behind it again. */
@@ -133,7 +133,7 @@ static enum history_verdict judge_refused_in(const struct history_space *space,
     uint32_t count;
     const struct history_state *window = history_window(history, leaf, &moment, &count);
     for (uint32_t at = 0; at < count && space->parents != HISTORY_NO_ELEMENT; at++) {
-        uint32_t parent = space->parents + 2 * page + (uint32_t)window[at].value;
+        uint32_t parent = history_parent(space, page, (uint32_t)window[at].value);
         enum history_verdict other = history_refuses(history, parent, &moment, access_of(answer));
         verdict = verdict == HISTORY_RIGHT || other == HISTORY_RIGHT ? HISTORY_RIGHT
                                                                      : clearer(verdict, other);
@@ -182,7 +182,7 @@ uint32_t history_chain(const struct history_world *world, const struct history_r
         const struct history_space *space = &world->spaces[target->space + at];
         elements[count++] = history_leaf(space, page_of(answer));
         for (uint32_t side = 0; side < 2 && space->parents != HISTORY_NO_ELEMENT; side++) {
-            elements[count++] = space->parents + 2 * page_of(answer) + side;
+            elements[count++] = history_parent(space, page_of(answer), side);
         }
     }
     if (answer->scope != HISTORY_FAULT && take_apart(world, answer, &parts)) {

@@ -55,7 +55,8 @@ void history_store(struct history_world *world, uint32_t element, uint32_t side,
     const struct history_entry *entry = &world->entries[element];
     bool writable = (rights & CIOMMU_WRITE) != 0;
     uint64_t value = entry->sides[side];
-    bool is_table = element == world->spaces[HISTORY_TABLES].leaves;
+    bool is_table = element == world->spaces[HISTORY_TABLES].leaves ||
+                    element == world->spaces[HISTORY_NESTED_TABLES].parents;
     value = rights == 0 ? 0 : writable || is_table ? value : value & ~WRITABLE;
     __atomic_store_n(entry->word, value, __ATOMIC_RELEASE);
 }
@@ -101,11 +102,26 @@ uint64_t history_build_first(struct history_world *world, uint32_t space) {
     return root;
 }
 
-/* The second stage of the guest's own nested space: its pages, and the tables of the first. */
-static uint64_t build_parent(struct history_world *world) {
-    const uint32_t space = HISTORY_NESTED_GUEST;
+/* Two leaf tables for all of the parent's pages. */
+static void build_parent_tables(struct history_world *world, uint64_t root) {
+    const uint32_t space = HISTORY_NESTED_TABLES;
+    uint64_t tables[2] = {new_table(world), new_table(world)};
+    for (uint32_t page = 0; page < 4 * HISTORY_PAGES; page++) {
+        *word_at(world, tables[page % 2] + page / 2 * 8) =
+            output_address(world, space, page / 4, page / 2 % 2, page % 2) | SECOND_RW;
+    }
+    set_entry(world, world->spaces[space].parents,
+              entry_of(world, root, HISTORY_GUEST, 1, SECOND_RW), tables[0] | SECOND_RW,
+              tables[1] | SECOND_RW);
+}
+
+/* The second stage of a guest's nested space: its pages, and the tables of the first. */
+static uint64_t build_parent(struct history_world *world, uint32_t space) {
     uint64_t root = new_table(world);
-    for (uint32_t page = 0; page < 2 * HISTORY_PAGES; page++) {
+    if (space == HISTORY_NESTED_TABLES) {
+        build_parent_tables(world, root);
+    }
+    for (uint32_t page = 0; page < 2 * HISTORY_PAGES && space == HISTORY_NESTED_GUEST; page++) {
         set_entry(world, world->spaces[space].parents + page,
                   entry_of(world, root, HISTORY_GUEST + page * HISTORY_PAGE, 0, SECOND_RW),
                   output_address(world, space, page / 2, page % 2, 0) | SECOND_RW,
@@ -129,22 +145,28 @@ static uint64_t second_word(uint64_t root, uint64_t kind) {
     return root | kind << 6 | PASID_WIDTH | 1;
 }
 
+static void build_nested(struct history_world *world, uint64_t table, uint32_t space,
+                         uint32_t pasid) {
+    uint64_t first = history_build_first(world, space);
+    uint64_t parent = build_parent(world, space);
+    uint64_t *entry = pasid_entry(world, table, pasid, pasid);
+    entry[2] = first;
+    entry[0] = second_word(parent, PASID_NESTED);
+}
+
 static void build_pasids(struct history_world *world, uint64_t table) {
     uint64_t second = build_leaves(world, HISTORY_SECOND, SECOND_RW);
     uint64_t first = build_leaves(world, HISTORY_FIRST, FIRST_ALL);
     uint64_t tables = build_exchanged(world);
     uint64_t x = build_leaves(world, HISTORY_BOUND_X, SECOND_RW);
     uint64_t y = build_leaves(world, HISTORY_BOUND_Y, SECOND_RW);
-    uint64_t nested = history_build_first(world, HISTORY_NESTED_GUEST);
-    uint64_t parent = build_parent(world);
     pasid_entry(world, table, 1, 1)[0] = second_word(second, PASID_SECOND);
     uint64_t *entry = pasid_entry(world, table, 2, 2);
     entry[2] = first;
     entry[0] = PASID_FIRST << 6 | 1;
     pasid_entry(world, table, 3, 3)[0] = second_word(tables, PASID_SECOND);
-    entry = pasid_entry(world, table, 4, 4);
-    entry[2] = nested;
-    entry[0] = second_word(parent, PASID_NESTED);
+    build_nested(world, table, HISTORY_NESTED_GUEST, 4);
+    build_nested(world, table, HISTORY_NESTED_TABLES, 8);
     uint64_t word_x = second_word(x, PASID_SECOND);
     uint64_t word_y = second_word(y, PASID_SECOND);
     set_entry(world, world->bindings[1], pasid_entry(world, table, HISTORY_BOUND_PASID, 5), word_x,

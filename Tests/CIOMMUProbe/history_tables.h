@@ -8,7 +8,7 @@
 #include "history_world.h"
 
 #define HISTORY_TABLE_BASE UINT64_C(0x200000000) /* output address of a guest's tables */
-#define HISTORY_TABLE_BYTES (UINT64_C(64) * HISTORY_PAGE)
+#define HISTORY_TABLE_BYTES (UINT64_C(96) * HISTORY_PAGE)
 
 /* The first stage of a nested space; the root, an address of the parent. */
 uint64_t history_build_first(struct history_world *world, uint32_t space);

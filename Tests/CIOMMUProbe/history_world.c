@@ -20,6 +20,10 @@ uint32_t history_leaf(const struct history_space *space, uint32_t page) {
     return space->leaves + (space->together ? 0 : page);
 }
 
+uint32_t history_parent(const struct history_space *space, uint32_t page, uint32_t side) {
+    return space->parents + (space->parent_count == 1 ? 0 : 2 * page + side);
+}
+
 uint64_t history_iova(uint32_t space, uint32_t page) {
     return HISTORY_IOVA + (space == HISTORY_LARGE ? HISTORY_LARGE_STEP : 1) * page * HISTORY_PAGE;
 }
@@ -64,20 +68,23 @@ void history_range(const struct history_world *world, uint32_t element, uint32_t
 
 static void number_spaces(struct history_world *world) {
     static const char *const names[HISTORY_SPACES] = {
-        "paging",      "large",        "slot x",       "slot y",  "nested",  "guest second",
-        "guest first", "guest tables", "guest nested", "bound x", "bound y",
+        "paging",       "large",       "slot x",       "slot y",       "nested",
+        "guest second", "guest first", "guest tables", "guest nested", "guest nested tables",
+        "bound x",      "bound y",
     };
     uint32_t element = 0;
     uint32_t output = 0;
     for (uint32_t number = 0; number < HISTORY_SPACES; number++) {
         struct history_space *space = &world->spaces[number];
-        bool nested = number == HISTORY_NESTED || number == HISTORY_NESTED_GUEST;
+        bool tables = number == HISTORY_NESTED_TABLES;
+        bool nested = tables || number == HISTORY_NESTED || number == HISTORY_NESTED_GUEST;
         space->name = names[number];
         space->together = number == HISTORY_TABLES;
         space->leaves = element;
         element += space->together ? 1 : HISTORY_PAGES;
         space->parents = nested ? element : HISTORY_NO_ELEMENT;
-        element += nested ? 2 * HISTORY_PAGES : 0;
+        space->parent_count = tables ? 1 : nested ? 2 * HISTORY_PAGES : 0;
+        element += space->parent_count;
         space->output_count = (nested ? 4 : 2) * HISTORY_PAGES;
         if (number != HISTORY_LARGE) {
             space->outputs = output;
@@ -115,6 +122,7 @@ static void name_targets(struct history_world *world) {
         {own, 2, none, HISTORY_FIRST, guest},
         {own, 3, none, HISTORY_TABLES, guest},
         {own, 4, none, HISTORY_NESTED_GUEST, guest},
+        {own, 8, none, HISTORY_NESTED_TABLES, guest},
         {own, HISTORY_BOUND_PASID, world->bindings[1], HISTORY_BOUND_X, guest},
         {own, 6, none, HISTORY_BOUND_X, guest},
         {own, 7, none, HISTORY_BOUND_Y, guest},
@@ -137,7 +145,7 @@ const char *history_element_name(void *context, uint32_t element) {
         if (element >= space->leaves && element < space->leaves + leaves) {
             (void)snprintf(text, sizeof text, "%s page %u", space->name, element - space->leaves);
         } else if (space->parents != HISTORY_NO_ELEMENT && element >= space->parents &&
-                   element < space->parents + 2 * HISTORY_PAGES) {
+                   element < space->parents + space->parent_count) {
             (void)snprintf(text, sizeof text, "%s parent page %u", space->name,
                            element - space->parents);
         }

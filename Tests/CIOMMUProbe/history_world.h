@@ -33,12 +33,13 @@ enum history_space_name {
     HISTORY_LARGE,      /* the same, 2 MiB; the pages are samples of it */
     HISTORY_SLOT_X,     /* two that a device is switched between */
     HISTORY_SLOT_Y,
-    HISTORY_NESTED,       /* a guest's first stage over a host's parent */
-    HISTORY_SECOND,       /* a guest's second stage; from here on the guest's own */
-    HISTORY_FIRST,        /* a guest's first stage */
-    HISTORY_TABLES,       /* a guest's second stage whose leaf table is exchanged */
-    HISTORY_NESTED_GUEST, /* both stages of a guest */
-    HISTORY_BOUND_X,      /* two that a PASID-table entry leads to in turn */
+    HISTORY_NESTED,        /* a guest's first stage over a host's parent */
+    HISTORY_SECOND,        /* a guest's second stage; from here on the guest's own */
+    HISTORY_FIRST,         /* a guest's first stage */
+    HISTORY_TABLES,        /* a guest's second stage whose leaf table is exchanged */
+    HISTORY_NESTED_GUEST,  /* both stages of a guest */
+    HISTORY_NESTED_TABLES, /* the same, whose parent's leaf table is exchanged */
+    HISTORY_BOUND_X,       /* two that a PASID-table entry leads to in turn */
     HISTORY_BOUND_Y,
     HISTORY_SPACES
 };
@@ -48,7 +49,8 @@ struct history_space {
     uint32_t leaves;  /* element of page 0 */
     bool together;    /* one element for all pages */
     uint32_t parents; /* nested: elements of the parent's pages 2 * page + side, or NO_ELEMENT */
-    uint32_t outputs; /* number of its first output page */
+    uint32_t parent_count; /* 0; 1: one element for all; or 2 * HISTORY_PAGES */
+    uint32_t outputs;      /* number of its first output page */
     uint32_t output_count;
 };
 
@@ -61,6 +63,7 @@ enum history_target_name {
     HISTORY_ASK_FIRST,
     HISTORY_ASK_TABLES,
     HISTORY_ASK_NESTED_GUEST,
+    HISTORY_ASK_NESTED_TABLES,
     HISTORY_ASK_BOUND,
     HISTORY_ASK_BOUND_X, /* keeps X and Y alive, so that a stale binding still finds its space */
     HISTORY_ASK_BOUND_Y,
@@ -130,6 +133,8 @@ void history_world_destroy(struct history_world *world);
 
 /* Element of a page. */
 uint32_t history_leaf(const struct history_space *space, uint32_t page);
+/* Element of the parent's page behind it; of nested spaces. */
+uint32_t history_parent(const struct history_space *space, uint32_t page, uint32_t side);
 /* Input address of a page. */
 uint64_t history_iova(uint32_t space, uint32_t page);
 /* Number of the output page behind page and side; of a nested space with the parent's side too. */

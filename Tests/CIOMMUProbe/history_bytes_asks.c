@@ -28,7 +28,8 @@ static bool ask(struct bytes_world *world, struct bytes_reader *reader, struct a
     uint32_t page = bytes_take(reader);
     asking->device = byte % BYTES_DEVICES;
     asking->pasid = byte / 2 % BYTES_PASIDS;
-    asking->page = page % BYTES_PAGES;
+    /* The first ones most often, so that changes meet what was cached. */
+    asking->page = page % ((page & 64) != 0 ? BYTES_PAGES : BYTES_LEAVES);
     asking->access = (byte & 16) != 0 ? BYTES_RW : (byte & 32) != 0 ? CIOMMU_WRITE : CIOMMU_READ;
     return world->devices[asking->device] != NULL;
 }

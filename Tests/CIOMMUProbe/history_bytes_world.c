@@ -15,7 +15,7 @@
 #define SECOND_RW UINT64_C(3)
 #define FIRST_ALL UINT64_C(0x67) /* P, R/W, U/S, A, D */
 #define WRITABLE UINT64_C(2)
-#define RETIRED 32u
+#define RETIRED 64u
 
 uint32_t bytes_binding(uint32_t device, uint32_t pasid) {
     return BYTES_BINDINGS + device * BYTES_PASIDS + pasid;

@@ -153,7 +153,36 @@ struct bytes_reader {
     size_t at;
 };
 uint32_t bytes_take(struct bytes_reader *reader);
+/* Arguments: rights; the caller's port, or none; an instance; the PASID of a number. */
+uint32_t bytes_rights(uint32_t byte);
+struct ciommu_port *bytes_port(struct bytes_world *world, uint32_t byte);
+uint32_t bytes_instance(const struct bytes_world *world, struct bytes_reader *reader);
+uint32_t bytes_pasid(uint32_t number);
+/* Inside a section a call that was told of the port is refused. */
+void bytes_check_section(struct bytes_world *world, const struct ciommu_port *port,
+                         enum ciommu_status status);
+/* Nothing is attached to it any more. */
+void bytes_forget_device(struct bytes_world *world, uint64_t begin, enum ciommu_status status,
+                         uint32_t device);
 bool bytes_step(struct bytes_world *world, struct bytes_reader *reader);
+/* Domains and mappings. */
+void bytes_make_domain(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_destroy_domain(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_map(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_unmap(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_protect(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_track(struct bytes_world *world, struct bytes_reader *reader);
+/* Devices, and the guest. */
+void bytes_change_device(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_attach(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_bind(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_guest_write(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_invalidate_nested(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_describe(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_invalidate(struct bytes_world *world, struct bytes_reader *reader);
+/* Memory and the unit. */
+void bytes_change_memory(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_change_unit(struct bytes_world *world, struct bytes_reader *reader);
 /* Translations. */
 void bytes_translate(struct bytes_world *world, struct bytes_reader *reader);
 void bytes_translate_many(struct bytes_world *world, struct bytes_reader *reader);

@@ -7,10 +7,6 @@
 
 #define MANY 4u
 
-static uint32_t pasid_of(uint32_t number) {
-    return number == 0 ? CIOMMU_NO_PASID : number;
-}
-
 static uint32_t source_of(uint32_t device) {
     return 16 + 8 * device;
 }
@@ -54,10 +50,10 @@ static void answer(struct bytes_world *world, const struct asking *asking,
 static void translate(struct bytes_world *world, const struct asking *asking, uint32_t offset,
                       uint32_t flags, bool borrows) {
     struct ciommu_result result = {.size = sizeof result};
-    enum ciommu_status status =
-        ciommu_translate(world->unit, borrows ? NULL : world->port, source_of(asking->device),
-                         pasid_of(asking->pasid), BYTES_IOVA + asking->page * BYTES_PAGE + offset,
-                         asking->access, flags, &result);
+    enum ciommu_status status = ciommu_translate(
+        world->unit, borrows ? NULL : world->port, source_of(asking->device),
+        bytes_pasid(asking->pasid), BYTES_IOVA + asking->page * BYTES_PAGE + offset, asking->access,
+        flags, &result);
     if (status != CIOMMU_OK) {
         bytes_complain(world, "a translation was refused");
         return;
@@ -89,7 +85,7 @@ void bytes_translate_many(struct bytes_world *world, struct bytes_reader *reader
         if (ask(world, reader, &asking[count])) {
             requests[count] = (struct ciommu_request){
                 .source = source_of(asking[count].device),
-                .pasid = pasid_of(asking[count].pasid),
+                .pasid = bytes_pasid(asking[count].pasid),
                 .iova = BYTES_IOVA + asking[count].page * BYTES_PAGE,
                 .access = asking[count].access,
             };
@@ -114,7 +110,7 @@ static void translate_range(struct bytes_world *world, const struct asking *aski
     struct ciommu_progress progress = {.size = sizeof progress};
     const struct ciommu_request request = {
         .source = source_of(asking->device),
-        .pasid = pasid_of(asking->pasid),
+        .pasid = bytes_pasid(asking->pasid),
         .iova = BYTES_IOVA + asking->page * BYTES_PAGE,
         .length = (BYTES_PAGES - asking->page) * BYTES_PAGE,
         .access = asking->access,
@@ -158,7 +154,7 @@ void bytes_copy(struct bytes_world *world, struct bytes_reader *reader) {
     }
     struct ciommu_request request = {
         .source = source_of(asking.device),
-        .pasid = pasid_of(asking.pasid),
+        .pasid = bytes_pasid(asking.pasid),
         .iova = BYTES_IOVA + asking.page * BYTES_PAGE + (byte % 4 == 1 ? 0 : 64),
         .length = sizeof word,
     };
@@ -202,7 +198,7 @@ static void hear(void *context, const struct ciommu_device_tlb_request *request)
     for (uint32_t at = 0; at < BYTES_STORED; at++) {
         struct bytes_stored *stored = &world->stored[at];
         uint64_t first = BYTES_IOVA + stored->page * BYTES_PAGE;
-        if ((request->global != 0 || request->pasid == pasid_of(stored->pasid)) &&
+        if ((request->global != 0 || request->pasid == bytes_pasid(stored->pasid)) &&
             first <= request->last && first + (BYTES_PAGE - 1) >= request->first) {
             stored->rights = 0;
         }
@@ -250,7 +246,7 @@ static void fill(struct bytes_world *world, const struct asking *asking, uint32_
     struct ciommu_result result = {.size = sizeof result};
     bytes_enter(world);
     enum ciommu_status status =
-        ciommu_translate(world->unit, world->port, source_of(0), pasid_of(asking->pasid),
+        ciommu_translate(world->unit, world->port, source_of(0), bytes_pasid(asking->pasid),
                          BYTES_IOVA + asking->page * BYTES_PAGE, asking->access,
                          CIOMMU_TRANSLATION_REQUEST, &result);
     if (status == CIOMMU_OK && world->tlb != NULL) {
@@ -291,7 +287,7 @@ static void use(struct bytes_world *world, uint32_t place) {
     bytes_enter(world);
     uint32_t access = stored.rights & CIOMMU_READ ? CIOMMU_READ : CIOMMU_WRITE;
     enum ciommu_status status =
-        ciommu_translate(world->unit, world->port, source_of(0), pasid_of(stored.pasid),
+        ciommu_translate(world->unit, world->port, source_of(0), bytes_pasid(stored.pasid),
                          stored.address, access, CIOMMU_TRANSLATED, &result);
     if (status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK && result.host != NULL) {
         result.rights = stored.rights;

@@ -2,6 +2,7 @@
  *
  * history_round.c - judging a round of a trial, and making a wrong answer's history small.
  */
+#define _GNU_SOURCE
 #include "history_run.h"
 
 #include <stdio.h>

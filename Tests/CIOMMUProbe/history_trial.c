@@ -275,7 +275,7 @@ static const struct probe_history_settings large = {.mixes = PROBE_HISTORY_EVERY
                                                     .walk_cache_entries = 256,
                                                     .calm = true};
 
-static const struct probe_trial trials[] = {
+const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS] = {
     {"history: mappings", probe_history_trial, &mappings},
     {"history: mappings, walk caches", probe_history_trial, &mappings_tables},
     {"history: attachments", probe_history_trial, &attachments},
@@ -291,11 +291,3 @@ static const struct probe_trial trials[] = {
     {"history: everything, no caches", probe_history_trial, &bare},
     {"history: everything, large caches, calm", probe_history_trial, &large},
 };
-
-uint32_t probe_history_trial_count(void) {
-    return sizeof trials / sizeof trials[0];
-}
-
-const struct probe_trial *probe_history_trial_at(uint32_t number) {
-    return number < probe_history_trial_count() ? &trials[number] : NULL;
-}

@@ -36,8 +36,8 @@ int probe_history_trial(const struct probe_trial *trial, const struct probe_tria
                         struct probe_trial_result *result);
 
 /* The trials of this kind, for the table of all of them. */
-uint32_t probe_history_trial_count(void);
-const struct probe_trial *probe_history_trial_at(uint32_t number);
+#define PROBE_HISTORY_TRIALS 14u
+extern const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS];
 
 /* The rule on histories written by hand. The number of wrong verdicts; `*checked` are all. */
 uint64_t probe_history_case_errors(uint32_t *checked, char *first, size_t first_bytes);

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "history_run.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,8 +62,10 @@ static void explain(struct history_run *run, const struct history_log *logs, uin
     gather(&small, logs, count, elements, element_count);
     struct question question = {&run->world, answer};
     (void)history_shrink(&small, run->world.elements, judge, &question);
-    history_describe(&run->world, answer, verdict, text, TEXT_BYTES);
+    (void)snprintf(text, TEXT_BYTES, "seed %" PRIu64 ": ", run->seed);
     size_t length = strlen(text);
+    history_describe(&run->world, answer, verdict, text + length, TEXT_BYTES - length);
+    length += strlen(text + length);
     text[length++] = '\n';
     text[length] = 0;
     (void)history_print(&small, history_element_name, &run->world, text + length,

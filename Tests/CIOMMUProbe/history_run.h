@@ -57,6 +57,7 @@ struct history_device {
 struct history_run {
     struct history_world world;
     const struct probe_history_settings *settings;
+    uint64_t seed;
     struct history_thread threads[HISTORY_THREADS];
     uint32_t count;
     struct history_log base;

@@ -227,6 +227,7 @@ int probe_history_trial(const struct probe_trial *trial, const struct probe_tria
     }
     memset(run, 0, sizeof *run);
     run->settings = trial->settings;
+    run->seed = options->seed;
     enum ciommu_status status = create(run, options->seed);
     if (status == CIOMMU_OK) {
         race(run, options, result);

@@ -249,6 +249,8 @@ int probe_history_trial(const struct probe_trial *trial, const struct probe_tria
 #define TABLES SMALL_CACHES, .walk_cache_entries = 64
 
 static const struct probe_history_settings mappings = {.mixes = PROBE_HISTORY_MAPPINGS, NO_TABLES};
+static const struct probe_history_settings mappings_tiny = {
+    .mixes = PROBE_HISTORY_MAPPINGS, .readers = 4, .iotlb_entries = 4, .first_level_entries = 4};
 static const struct probe_history_settings mappings_tables = {.mixes = PROBE_HISTORY_MAPPINGS,
                                                               TABLES};
 static const struct probe_history_settings attachments = {.mixes = PROBE_HISTORY_ATTACHMENTS,
@@ -278,6 +280,7 @@ static const struct probe_history_settings large = {.mixes = PROBE_HISTORY_EVERY
 
 const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS] = {
     {"history: mappings", probe_history_trial, &mappings},
+    {"history: mappings, tiny caches", probe_history_trial, &mappings_tiny},
     {"history: mappings, walk caches", probe_history_trial, &mappings_tables},
     {"history: attachments", probe_history_trial, &attachments},
     {"history: guest tables", probe_history_trial, &guest},

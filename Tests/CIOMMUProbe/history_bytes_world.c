@@ -269,6 +269,12 @@ static void end_section(struct bytes_world *world) {
         record->end =
             record->kind == HISTORY_ANSWER && record->end == 0 ? world->clock : record->end;
     }
+    /* What timed out is complete when this has waited: devices that stored in the section are asked
+     * again. One that is silent is blocked. */
+    if (world->pending_count != 0 && ciommu_unit_drain(world->unit, NULL) != CIOMMU_OK &&
+        !world->ever_silent) {
+        bytes_complain(world, "no section is open, and a drain timed out");
+    }
     world->clock++;
     for (uint32_t at = 0; at < world->pending_count; at++) {
         world->pending[at].end = world->clock;

@@ -114,6 +114,9 @@ static void put_element(struct page *page, const char *(*name)(void *, uint32_t)
 size_t history_print(const struct history_log *log, const char *(*name)(void *, uint32_t),
                      void *context, char *text, size_t bytes) {
     struct page page = {text, bytes, 0};
+    if (bytes != 0) {
+        text[0] = 0;
+    }
     for (uint32_t index = 0; index < log->count; index++) {
         const struct history_record *record = &log->records[index];
         put(&page, "%" PRIu64 "-%" PRIu64 " ", record->begin, record->end);

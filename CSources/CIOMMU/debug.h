@@ -78,6 +78,12 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_PAGE_ASKED,      /* the guest's tables were asked about a request, no lock */
     CIOMMU_YIELD_PAGE_ROUTED,     /* a page request has found its queue, under its lock */
     CIOMMU_YIELD_PAGES_CANCELLED, /* groups cancelled, attachment still published (mutant) */
+    CIOMMU_YIELD_ANSWERING,       /* leaf found; host memory not looked up, answer not kept */
+    CIOMMU_YIELD_RETAGGED,        /* a whole space has its new tag, generation not bumped */
+    CIOMMU_YIELD_TABLES_CHANGING, /* between the two moves of tablegen */
+    CIOMMU_YIELD_MAP_PUBLISHED,   /* a new memory map is out, mapgen not bumped */
+    CIOMMU_YIELD_DRAINING,        /* waits for a section to end; comes again and again */
+    CIOMMU_YIELD_STRIPE_BUSY,     /* waits for an inserter; comes again and again */
     CIOMMU_YIELD_COUNT
 };
 

@@ -4,6 +4,7 @@
  */
 #include "memory.h"
 #include "alloc.h"
+#include "debug.h"
 
 #include <string.h>
 
@@ -119,6 +120,7 @@ static enum ciommu_status tell_users(struct ciommu_memory *memory) {
 static enum ciommu_status publish(struct ciommu_memory *memory, struct memory_map *map) {
     struct memory_map *old = memory->map;
     store_release(&memory->map, map); /* pairs with ciommu_memory_host */
+    yield_point(CIOMMU_YIELD_MAP_PUBLISHED);
     enum ciommu_status status = tell_users(memory);
     old->deferrals = &memory->deferrals;
     ciommu_rcu_defer(&memory->deferrals, &old->rcu, free_map);

@@ -243,6 +243,7 @@ static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) 
         yield_point(CIOMMU_YIELD_BUMPED);
         store_relaxed(&space->sizes, 0);
     }
+    yield_point(CIOMMU_YIELD_RETAGGED);
     bump(&space->generation);
 }
 
@@ -256,6 +257,7 @@ static void invalidate_children(struct spaces *spaces, struct ciommu_space *pare
          child = child->sibling_next) {
         bump(&child->walk_generation);
         fresh_tag(spaces, child);
+        yield_point(CIOMMU_YIELD_RETAGGED);
         bump(&child->generation);
     }
 }

@@ -63,6 +63,11 @@ static enum ciommu_status lead_domain_first(struct explore_world *world, uint32_
     return side == 1 ? lead_domain(world, page, side) : lead_page(world, page, side);
 }
 
+static void change_twice(struct explore_world *world) {
+    explore_change(world, 0);
+    explore_change(world, 0);
+}
+
 /* The next fresh tag is none: all are dealt out anew. */
 static enum ciommu_status lead_renewal(struct explore_world *world, uint32_t page, uint32_t side) {
     world->unit->spaces.next_tag = IOTLB_TAG_MAX + 1;
@@ -119,7 +124,6 @@ static enum ciommu_status build_contexts(struct explore_world *world) {
     (void)guest_legacy_more(ram, rtaddr, EXPLORE_SOURCE + 16, EXPLORE_DOMAIN, LEGACY_UNTRANSLATED,
                             &world->other);
     enum ciommu_status status = ciommu_unit_set_root(world->unit, rtaddr);
-    status = status != CIOMMU_OK ? status : ciommu_unit_set_translation(world->unit, true);
     for (uint32_t device = 1; device <= 2 && status == CIOMMU_OK; device++) {
         struct ciommu_result result = {.size = sizeof result};
         status = ciommu_translate(world->unit, world->ports[EXPLORE_THREADS - 1],
@@ -328,6 +332,9 @@ const struct explore_scenario explore_scenarios[] = {
      .build = build_legacy, .lead = lead_page, .warmth = EXPLORE_OTHER_WARM, .sections = 2},
     {.name = "domain invalidated",
      .build = build_legacy, .lead = lead_domain_first},
+    {.name = "domain invalidated, then a page",
+     .build = build_legacy, .lead = lead_domain_first, .act = change_twice,
+     .warmth = EXPLORE_BOUND},
     {.name = "tags renewed",
      .build = build_legacy, .lead = lead_renewal, .warmth = EXPLORE_OTHER_WARM},
     {.name = "leaf table exchanged, known to the walk cache",
@@ -348,6 +355,9 @@ const struct explore_scenario explore_scenarios[] = {
     {.name = "nested, second-stage table exchanged",
      .build = build_nested, .lead = lead_second_table, .warmth = EXPLORE_WARM, .walk_cache = 16,
      .whole = true},
+    {.name = "nested, second-stage table exchanged, no first level",
+     .build = build_nested, .lead = lead_second_table, .warmth = EXPLORE_WARM, .walk_cache = 16,
+     .whole = true, .no_first_level = true},
     {.name = "memory replaced",
      .build = build_legacy, .lead = lead_memory, .warmth = EXPLORE_WARM, .walk_cache = 4,
      .whole = true},

@@ -133,8 +133,8 @@ enum ciommu_status explore_world_create(struct explore_world *world,
         fill(world, page, 1, true);
     }
     enum ciommu_status status = make_unit(world);
-    status = status != CIOMMU_OK ? status : scenario->build(world);
     status = status != CIOMMU_OK ? status : ciommu_unit_set_translation(world->unit, true);
+    status = status != CIOMMU_OK ? status : scenario->build(world);
     if (status == CIOMMU_OK) {
         warm(world);
     }

@@ -83,6 +83,9 @@ static int begin(struct exploration *exploration, uint32_t scenario, uint32_t mu
 }
 
 static void clear_away(struct exploration *exploration) {
+    for (uint32_t world = 0; world < exploration->left; world++) {
+        explore_world_empty(&exploration->worlds[world]);
+    }
     while (exploration->left > 0) {
         explore_world_destroy(&exploration->worlds[--exploration->left]);
     }

@@ -141,10 +141,13 @@ enum ciommu_status explore_world_create(struct explore_world *world,
     return status;
 }
 
-void explore_world_destroy(struct explore_world *world) {
+void explore_world_empty(struct explore_world *world) {
     (void)ciommu_device_destroy(world->device, NULL);
     (void)ciommu_domain_destroy(world->domains[1]);
     (void)ciommu_domain_destroy(world->domains[0]);
+}
+
+void explore_world_destroy(struct explore_world *world) {
     (void)ciommu_unit_destroy(world->unit);
     (void)ciommu_memory_destroy(world->memory);
     memset(world, 0, sizeof *world);

@@ -84,6 +84,9 @@ void explore_memory_fini(struct explore_memory *shared);
 enum ciommu_status explore_world_create(struct explore_world *world,
                                         const struct explore_scenario *scenario,
                                         struct explore_memory *shared);
+/* In two steps: the second waits for grace periods of the first, so that many worlds go together.
+ */
+void explore_world_empty(struct explore_world *world);
 void explore_world_destroy(struct explore_world *world);
 
 /* Bodies of the threads: the readers come first. */

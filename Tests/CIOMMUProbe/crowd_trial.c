@@ -168,8 +168,7 @@ static bool explains(uint32_t state, const struct ciommu_result *result, uint64_
     if (result->outcome != CIOMMU_TRANSLATED_OK) {
         return state == 0;
     }
-    return state != 0 && result->address == OUTPUT + (state - 1) * PAGE &&
-           seen == stamp(state - 1);
+    return state != 0 && result->address == OUTPUT + (state - 1) * PAGE && seen == stamp(state - 1);
 }
 
 static bool is_right(const struct place *place, uint64_t done, uint64_t started,

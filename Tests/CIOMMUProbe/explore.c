@@ -33,12 +33,32 @@ struct exploration {
     uint32_t mutant;
 };
 
+const struct explore_scenario *explore_scenario(uint32_t number) {
+    const struct explore_scenario *at = explore_guest_scenarios;
+    for (; at->name != NULL; at++) {
+        if (number-- == 0) {
+            return at;
+        }
+    }
+    for (at = explore_host_scenarios; at->name != NULL; at++) {
+        if (number-- == 0) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
 uint32_t probe_explore_count(void) {
-    return explore_scenario_count;
+    uint32_t count = 0;
+    while (explore_scenario(count) != NULL) {
+        count++;
+    }
+    return count;
 }
 
 const char *probe_explore_name(uint32_t scenario) {
-    return scenario < explore_scenario_count ? explore_scenarios[scenario].name : "";
+    const struct explore_scenario *found = explore_scenario(scenario);
+    return found == NULL ? "" : found->name;
 }
 
 static void run_body(void *context, uint32_t thread) {
@@ -64,10 +84,10 @@ static void gather(struct exploration *exploration) {
 
 static int begin(struct exploration *exploration, uint32_t scenario, uint32_t mutant) {
     memset(exploration, 0, sizeof *exploration);
-    if (scenario >= explore_scenario_count) {
+    exploration->scenario = explore_scenario(scenario);
+    if (exploration->scenario == NULL) {
         return CIOMMU_INVALID_ARGUMENT;
     }
-    exploration->scenario = &explore_scenarios[scenario];
     exploration->mutant = mutant;
     exploration->worlds = calloc(WORLDS, sizeof *exploration->worlds);
     if (exploration->worlds == NULL || !explore_memory_init(&exploration->memory)) {
@@ -106,8 +126,9 @@ static void end(struct exploration *exploration) {
 static void note_violation(const struct exploration *exploration,
                            struct probe_explore_result *result) {
     explore_schedule_write(&exploration->schedule, result->schedule, sizeof result->schedule);
-    int length = snprintf(result->first, sizeof result->first, "%s: %s; schedule \"%s\": ",
-                          exploration->scenario->name, exploration->world->what, result->schedule);
+    int length = snprintf(result->first, sizeof result->first,
+                          "%s: %s; schedule \"%s\": ", exploration->scenario->name,
+                          exploration->world->what, result->schedule);
     if (length > 0 && (size_t)length < sizeof result->first) {
         explore_schedule_tell(&exploration->schedule, result->first + length,
                               (uint32_t)(sizeof result->first - (size_t)length));
@@ -120,8 +141,8 @@ static int run_one(struct exploration *exploration, struct probe_explore_result 
         clear_away(exploration);
     }
     exploration->world = &exploration->worlds[exploration->left++];
-    enum ciommu_status status = explore_world_create(exploration->world, exploration->scenario,
-                                                     &exploration->memory);
+    enum ciommu_status status =
+        explore_world_create(exploration->world, exploration->scenario, &exploration->memory);
     if (status != CIOMMU_OK) {
         return status;
     }

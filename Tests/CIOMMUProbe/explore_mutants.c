@@ -47,8 +47,8 @@ uint32_t probe_explore_mutant_count(void) {
 struct probe_explore_mutant probe_explore_mutant(uint32_t number) {
     const struct pair *pair = &pairs[number % (sizeof pairs / sizeof *pairs)];
     uint32_t scenario = 0;
-    while (scenario < explore_scenario_count &&
-           strcmp(explore_scenarios[scenario].name, pair->scenario) != 0) {
+    while (explore_scenario(scenario) != NULL &&
+           strcmp(probe_explore_name(scenario), pair->scenario) != 0) {
         scenario++;
     }
     return (struct probe_explore_mutant){pair->name, pair->mutant, scenario};

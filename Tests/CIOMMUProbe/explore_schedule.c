@@ -66,7 +66,7 @@ static void arrive(struct explore_thread *thread, uint32_t point) {
     }
     thread->point = point;
     thread->moved = false;
-    thread->state = point == EXPLORE_ENDS      ? EXPLORE_OVER
+    thread->state = point == EXPLORE_ENDS     ? EXPLORE_OVER
                     : is_waiting_point(point) ? EXPLORE_WAITING
                                               : EXPLORE_READY;
     if (schedule->step_count < EXPLORE_STEPS) {
@@ -260,7 +260,8 @@ void explore_schedule_tell(const struct explore_schedule *schedule, char *text, 
     text[0] = 0;
     for (uint32_t index = 0; index < schedule->step_count && length + 1 < size; index++) {
         const struct explore_step *step = &schedule->steps[index];
-        const char *name = point_names[step->point] == NULL ? "elsewhere" : point_names[step->point];
+        const char *name =
+            point_names[step->point] == NULL ? "elsewhere" : point_names[step->point];
         int written;
         if (step->thread == last) {
             written = snprintf(text + length, size - length, ", %s", name);

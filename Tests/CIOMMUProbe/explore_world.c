@@ -87,8 +87,7 @@ static enum ciommu_status make_unit(struct explore_world *world) {
     config.table_pages = 64;
     config.drain_timeout = PATIENCE;
     enum ciommu_status status = ciommu_memory_create(&world->memory);
-    status =
-        status != CIOMMU_OK ? status : add_range(world, 0, RAM_BYTES, world->shared->ram.host);
+    status = status != CIOMMU_OK ? status : add_range(world, 0, RAM_BYTES, world->shared->ram.host);
     /* Each side is a range of its own. */
     for (uint32_t side = 0; side < 2 && status == CIOMMU_OK; side++) {
         uint64_t offset = explore_output(0, side) - EXPLORE_DATA;
@@ -166,8 +165,7 @@ struct reading {
 static bool could_be(const struct explore_world *world, const struct reading *reading,
                      uint64_t change) {
     uint32_t side = (uint32_t)(change & 1);
-    bool found =
-        reading->result.outcome == CIOMMU_TRANSLATED_OK && reading->result.host != NULL;
+    bool found = reading->result.outcome == CIOMMU_TRANSLATED_OK && reading->result.host != NULL;
     if (world->scenario->ends_absent && side == 1) {
         return reading->result.outcome == CIOMMU_FAULT;
     }

@@ -66,17 +66,21 @@ struct explore_scenario {
     void (*act)(struct explore_world *world);
     enum explore_warmth warmth;
     uint32_t walk_cache;
-    uint32_t readers; /* 0 = one */
+    uint32_t readers;  /* 0 = one */
     uint32_t sections; /* of a reader; 0 = one */
-    bool batch;       /* both pages at once */
-    bool whole;       /* `lead` moves all pages */
-    bool may_fault;   /* while a change is under way */
-    bool ends_absent; /* side 1 is a fault */
+    bool batch;        /* both pages at once */
+    bool whole;        /* `lead` moves all pages */
+    bool may_fault;    /* while a change is under way */
+    bool ends_absent;  /* side 1 is a fault */
     bool no_first_level;
 };
 
-extern const struct explore_scenario explore_scenarios[];
-extern const uint32_t explore_scenario_count;
+/* explore_guests.c, explore_hosts.c; each ends with one that has no name. */
+extern const struct explore_scenario explore_guest_scenarios[];
+extern const struct explore_scenario explore_host_scenarios[];
+
+/* The n-th of all, or NULL. */
+const struct explore_scenario *explore_scenario(uint32_t number);
 
 bool explore_memory_init(struct explore_memory *shared);
 void explore_memory_fini(struct explore_memory *shared);

@@ -117,7 +117,8 @@ static enum ciommu_status exchange_root(const struct change *change) {
     } else {
         uint64_t pasid = world->pasid == CIOMMU_NO_PASID ? 0 : world->pasid;
         bool all = change->random % 4 == 0;
-        status = send(world, PASID_CACHE | (all ? 3 : 1) << 4 | domain | (all ? 0 : pasid << 32), 0);
+        status =
+            send(world, PASID_CACHE | (all ? 3 : 1) << 4 | domain | (all ? 0 : pasid << 32), 0);
     }
     status = status != CIOMMU_OK ? status : send(world, IOTLB | 2 << 4 | domain, 0);
     if (status == CIOMMU_OK) {

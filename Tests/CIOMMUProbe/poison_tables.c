@@ -9,7 +9,7 @@
 
 #define PRESENT UINT64_C(1)
 #define LARGE UINT64_C(0x80)
-#define PASID_ENABLED UINT64_C(8)     /* PASIDE of a scalable context entry */
+#define PASID_ENABLED UINT64_C(8)         /* PASIDE of a scalable context entry */
 #define SCALABLE_MODE (UINT64_C(1) << 10) /* RTADDR.TTM */
 #define ENTRY_ADDRESS (~(TABLE_PAGE - 1) & UINT64_C(0x000fffffffffffff))
 

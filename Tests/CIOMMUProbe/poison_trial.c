@@ -40,10 +40,9 @@ static void judge(struct poison_world *world, const struct reading *reading) {
         crowd_report(world->run,
                      "%s: page %u, outcome %u, fault %x, address %llx, changes finished %llu, "
                      "begun %llu",
-                     result->outcome == CIOMMU_TRANSLATED_OK ? "no memory" : "fault",
-                     reading->page, result->outcome, result->fault.code,
-                     (unsigned long long)result->address, (unsigned long long)reading->done,
-                     (unsigned long long)started);
+                     result->outcome == CIOMMU_TRANSLATED_OK ? "no memory" : "fault", reading->page,
+                     result->outcome, result->fault.code, (unsigned long long)result->address,
+                     (unsigned long long)reading->done, (unsigned long long)started);
         return;
     }
     uint32_t side = (uint32_t)(reading->done & 1);
@@ -53,7 +52,8 @@ static void judge(struct poison_world *world, const struct reading *reading) {
             (moving && seen == poison_stamp(reading->page, side ^ 1, reading->spot))) {
             continue;
         }
-        crowd_report(world->run, "%s: page %u, look %u read %llx, changes finished %llu, begun %llu",
+        crowd_report(world->run,
+                     "%s: page %u, look %u read %llx, changes finished %llu, begun %llu",
                      seen == POISON_VALUE ? "poison" : "stale or foreign", reading->page, look,
                      (unsigned long long)seen, (unsigned long long)reading->done,
                      (unsigned long long)started);

@@ -16,10 +16,10 @@
 #define HUGE_LG2 30u
 
 static const char *const kind_names[PROBE_POISON_KINDS] = {
-    "legacy, 3 levels",     "legacy, 4 levels",       "legacy, 5 levels",
-    "first stage, 4 levels", "first stage, 5 levels", "second stage, 3 levels",
+    "legacy, 3 levels",       "legacy, 4 levels",       "legacy, 5 levels",
+    "first stage, 4 levels",  "first stage, 5 levels",  "second stage, 3 levels",
     "second stage, 4 levels", "second stage, 5 levels", "nested, 4 levels",
-    "nested, 5 levels",     "host's paging domain",   "nested over a host's domain",
+    "nested, 5 levels",       "host's paging domain",   "nested over a host's domain",
     "pass-through",
 };
 
@@ -182,8 +182,8 @@ static enum ciommu_status build_child(struct poison_world *world) {
     }
     struct ciommu_nested_config config = {
         .size = sizeof config, .address_width = 48, .pgtbl_addr = world->first.root};
-    status = status != CIOMMU_OK ? status
-                                 : ciommu_nested_create(world->parent, &config, &world->child);
+    status =
+        status != CIOMMU_OK ? status : ciommu_nested_create(world->parent, &config, &world->child);
     world->pasid = POISON_PASID;
     return status;
 }
@@ -203,9 +203,8 @@ static enum ciommu_status build_host(struct poison_world *world) {
     if (status == CIOMMU_OK && world->kind == PROBE_POISON_NESTED_HOST) {
         status = build_child(world);
     }
-    status = status != CIOMMU_OK
-                 ? status
-                 : ciommu_device_create(world->unit, NULL, &device, &world->device);
+    status = status != CIOMMU_OK ? status
+                                 : ciommu_device_create(world->unit, NULL, &device, &world->device);
     return status != CIOMMU_OK
                ? status
                : ciommu_device_attach(world->device, world->pasid,
@@ -270,8 +269,7 @@ static enum ciommu_status remap_host(struct poison_world *world, uint32_t page, 
     uint64_t size = UINT64_C(1) << world->page_lg2;
     uint64_t input = host_input(world, page, guest_side);
     uint64_t unmapped = 0;
-    enum ciommu_status status =
-        ciommu_domain_unmap(world->parent, NULL, input, size, &unmapped);
+    enum ciommu_status status = ciommu_domain_unmap(world->parent, NULL, input, size, &unmapped);
     if (status == CIOMMU_OK && unmapped != size) {
         crowd_report(world->run, "unmap of %llx took %llx bytes away", (unsigned long long)input,
                      (unsigned long long)unmapped);

@@ -38,7 +38,7 @@ struct poison_world {
     uint64_t data_bytes;
     struct guest_tree first;
     struct guest_tree second;
-    uint64_t entry; /* context entry or PASID-table entry */
+    uint64_t entry;                    /* context entry or PASID-table entry */
     uint32_t guest_side[POISON_PAGES]; /* nested: which of its two guest pages a page leads to */
     uint64_t started[POISON_PAGES];
     uint64_t finished[POISON_PAGES];

@@ -52,8 +52,8 @@ static void use_port(struct crowd_member *member, struct ciommu_port *port) {
     ciommu_port_leave(port);
     uint64_t started = __atomic_load_n(&ports->world.started[page], __ATOMIC_SEQ_CST);
     uint32_t side = (uint32_t)(done & 1);
-    bool right = seen == world_stamp(page, side) ||
-                 (started > done && seen == world_stamp(page, side ^ 1));
+    bool right =
+        seen == world_stamp(page, side) || (started > done && seen == world_stamp(page, side ^ 1));
     if (!fine || !right) {
         complain(member, fine ? "stale, foreign or poison" : "fault or no memory", page, seen, done,
                  started);

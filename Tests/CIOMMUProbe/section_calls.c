@@ -42,8 +42,8 @@ static enum ciommu_status apply(struct section_world *world, const uint64_t queu
                                  .entry_length = 16,
                                  .count = 2,
                                  .entries = queue};
-    *result = (struct ciommu_batch_result){
-        .size = sizeof *result, .capacity = 1, .failures = failure};
+    *result =
+        (struct ciommu_batch_result){.size = sizeof *result, .capacity = 1, .failures = failure};
     return ciommu_batch_apply(world->unit, world->caller, &batch, NULL, result);
 }
 
@@ -111,9 +111,9 @@ static void mappings_are_late(struct section_world *world) {
     EXPECT(world, unmapped == TABLE_PAGE);
     EXPECT(world, section_holds(world));
     struct ciommu_result found = {.size = sizeof found};
-    EXPECT(world, ciommu_translate(world->unit, world->caller, SECTION_HOST_SOURCE, CIOMMU_NO_PASID,
-                                   SECTION_IOVA, CIOMMU_READ, CIOMMU_NO_FAULT,
-                                   &found) == CIOMMU_OK);
+    EXPECT(world,
+           ciommu_translate(world->unit, world->caller, SECTION_HOST_SOURCE, CIOMMU_NO_PASID,
+                            SECTION_IOVA, CIOMMU_READ, CIOMMU_NO_FAULT, &found) == CIOMMU_OK);
     EXPECT(world, found.outcome == CIOMMU_FAULT); /* for others it is gone */
     /* What waits only for itself is not late. */
     struct ciommu_mapping mapping = {.size = sizeof mapping,
@@ -138,8 +138,8 @@ static void attachments_are_late(struct section_world *world) {
     section_stop(world, true, SECTION_ASLEEP, SECTION_HOST_SOURCE);
     EXPECT(world, ciommu_device_replace(world->device, world->caller, CIOMMU_NO_PASID,
                                         world->other) == CIOMMU_TIMED_OUT);
-    EXPECT(world, ciommu_device_detach(world->device, world->caller, SECTION_PASID) ==
-                      CIOMMU_TIMED_OUT);
+    EXPECT(world,
+           ciommu_device_detach(world->device, world->caller, SECTION_PASID) == CIOMMU_TIMED_OUT);
     EXPECT(world, ciommu_device_attach(world->device, SECTION_PASID, world->other) == CIOMMU_OK);
     EXPECT(world, ciommu_device_reset(world->device, world->caller) == CIOMMU_TIMED_OUT);
     EXPECT(world, ciommu_device_domain(world->device, CIOMMU_NO_PASID) == NULL);
@@ -152,10 +152,8 @@ static void attachments_are_late(struct section_world *world) {
     EXPECT(world, ciommu_device_unbind(world->device, world->caller) == CIOMMU_TIMED_OUT);
     EXPECT(world, section_holds(world));
     section_release(world);
-    EXPECT(world,
-           ciommu_device_attach(world->device, CIOMMU_NO_PASID, world->domain) == CIOMMU_OK);
-    EXPECT(world,
-           ciommu_device_detach(world->device, world->caller, CIOMMU_NO_PASID) == CIOMMU_OK);
+    EXPECT(world, ciommu_device_attach(world->device, CIOMMU_NO_PASID, world->domain) == CIOMMU_OK);
+    EXPECT(world, ciommu_device_detach(world->device, world->caller, CIOMMU_NO_PASID) == CIOMMU_OK);
 }
 
 static void devices_are_late(struct section_world *world) {
@@ -165,8 +163,8 @@ static void devices_are_late(struct section_world *world) {
                                           .id = 2,
                                           .share = CIOMMU_SHARE_WHOLE};
     struct ciommu_device *device = NULL;
-    EXPECT(world, ciommu_device_create(world->unit, world->caller, &config, &device) ==
-                      CIOMMU_TIMED_OUT);
+    EXPECT(world,
+           ciommu_device_create(world->unit, world->caller, &config, &device) == CIOMMU_TIMED_OUT);
     EXPECT(world, device != NULL);
     EXPECT(world, ciommu_device_destroy(device, world->caller) == CIOMMU_TIMED_OUT);
     EXPECT(world, ciommu_device_destroy(world->device, world->caller) == CIOMMU_TIMED_OUT);
@@ -193,9 +191,9 @@ static void memory_is_not_given_back(struct section_world *world) {
     EXPECT(world, section_holds(world));
     struct ciommu_result found = {.size = sizeof found};
     ciommu_port_enter(world->caller);
-    EXPECT(world, ciommu_translate(world->unit, world->caller, SECTION_SOURCE, CIOMMU_NO_PASID,
-                                   SECTION_IOVA, CIOMMU_READ, CIOMMU_NO_FAULT,
-                                   &found) == CIOMMU_OK);
+    EXPECT(world,
+           ciommu_translate(world->unit, world->caller, SECTION_SOURCE, CIOMMU_NO_PASID,
+                            SECTION_IOVA, CIOMMU_READ, CIOMMU_NO_FAULT, &found) == CIOMMU_OK);
     EXPECT(world, found.outcome == CIOMMU_TRANSLATED_OK && found.host == NULL);
     ciommu_port_leave(world->caller);
     EXPECT(world, ciommu_memory_add(world->memory, &range) == CIOMMU_TIMED_OUT);
@@ -244,8 +242,8 @@ static void a_message_is_not_reused(struct section_world *world) {
     EXPECT(world, ciommu_message_read_info(store, index, &info) == CIOMMU_OK);
     EXPECT(world, info.pasid == SECTION_PASID && info.state == CIOMMU_MESSAGE_MASKED);
     EXPECT(world, ciommu_message_mask(store, world->caller, index) == CIOMMU_TIMED_OUT);
-    EXPECT(world, ciommu_message_program(store, world->caller, index, 0xfee00000, 2) ==
-                      CIOMMU_TIMED_OUT);
+    EXPECT(world,
+           ciommu_message_program(store, world->caller, index, 0xfee00000, 2) == CIOMMU_TIMED_OUT);
     EXPECT(world, ciommu_message_slot_write(store, world->caller, index, CIOMMU_SLOT_DATA, 4, 3,
                                             NULL) == CIOMMU_TIMED_OUT);
     EXPECT(world, ciommu_message_free(store, world->caller, index) == CIOMMU_TIMED_OUT);

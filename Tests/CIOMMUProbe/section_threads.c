@@ -18,8 +18,8 @@ static void nobody_waits(struct section_world *world, enum section_manner manner
     EXPECT(world, ciommu_device_replace(world->device, world->caller, CIOMMU_NO_PASID,
                                         world->other) == CIOMMU_OK);
     EXPECT(world, ciommu_device_detach(world->device, world->caller, SECTION_PASID) == CIOMMU_OK);
-    EXPECT(world, ciommu_memory_remove(world->memory, SECTION_DATA, SECTION_DATA_BYTES) ==
-                      CIOMMU_OK);
+    EXPECT(world,
+           ciommu_memory_remove(world->memory, SECTION_DATA, SECTION_DATA_BYTES) == CIOMMU_OK);
     EXPECT(world, ciommu_unit_reset(world->unit) == CIOMMU_OK);
     EXPECT(world, port_id == UINT32_MAX);
     EXPECT(world, section_waits(world) == 0);

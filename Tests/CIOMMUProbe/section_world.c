@@ -56,23 +56,19 @@ static enum ciommu_status build_host(struct section_world *world) {
                                      .iova = SECTION_IOVA,
                                      .length = SECTION_DATA_BYTES,
                                      .address = SECTION_DATA};
-    struct ciommu_device_config device = {.size = sizeof device,
-                                          .source = SECTION_HOST_SOURCE,
-                                          .id = 1,
-                                          .share = CIOMMU_SHARE_WHOLE};
+    struct ciommu_device_config device = {
+        .size = sizeof device, .source = SECTION_HOST_SOURCE, .id = 1, .share = CIOMMU_SHARE_WHOLE};
     enum ciommu_status status = ciommu_paging_create(world->unit, &config, &world->domain);
-    status = status != CIOMMU_OK ? status
-                                 : ciommu_paging_create(world->unit, &config, &world->other);
+    status =
+        status != CIOMMU_OK ? status : ciommu_paging_create(world->unit, &config, &world->other);
     status = status != CIOMMU_OK ? status : ciommu_domain_map(world->domain, &mapping);
-    status = status != CIOMMU_OK
-                 ? status
-                 : ciommu_device_create(world->unit, NULL, &device, &world->device);
+    status = status != CIOMMU_OK ? status
+                                 : ciommu_device_create(world->unit, NULL, &device, &world->device);
     status = status != CIOMMU_OK
                  ? status
                  : ciommu_device_attach(world->device, CIOMMU_NO_PASID, world->domain);
-    return status != CIOMMU_OK
-               ? status
-               : ciommu_device_attach(world->device, SECTION_PASID, world->domain);
+    return status != CIOMMU_OK ? status
+                               : ciommu_device_attach(world->device, SECTION_PASID, world->domain);
 }
 
 bool section_world_create(struct section_world *world, uint64_t drain_timeout) {
@@ -93,9 +89,8 @@ bool section_world_create(struct section_world *world, uint64_t drain_timeout) {
     config.drain_timeout = drain_timeout;
     enum ciommu_status status = ciommu_memory_create(&world->memory);
     status = status != CIOMMU_OK ? status : add_range(world, 0, SECTION_TABLES, world->ram.host);
-    status = status != CIOMMU_OK
-                 ? status
-                 : add_range(world, SECTION_DATA, SECTION_DATA_BYTES, world->data);
+    status = status != CIOMMU_OK ? status
+                                 : add_range(world, SECTION_DATA, SECTION_DATA_BYTES, world->data);
     status =
         status != CIOMMU_OK ? status : ciommu_unit_create(&config, world->memory, &world->unit);
     status = status != CIOMMU_OK ? status : build_guest(world);

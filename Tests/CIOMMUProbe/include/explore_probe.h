@@ -26,7 +26,7 @@ struct probe_explore_result {
     uint64_t astray;     /* schedules that did not follow their choices: must be 0 */
     bool complete;       /* every schedule within the bound was run */
     char schedule[PROBE_SCHEDULE_CHOICES + 1]; /* the choices of the first violation; replays it */
-    char first[1200];    /* what it was, and the threads and points that it came through */
+    char first[1200]; /* what it was, and the threads and points that it came through */
 };
 
 /* Explores a scenario with one rule broken (0 = none) and at most `bound` preemptions. 0, or the

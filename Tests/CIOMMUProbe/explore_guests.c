@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * explore_scenarios.c - what is explored: one change each, and what the reader knows before it.
+ * explore_guests.c - what is explored of tables of a guest, and of the memory map: one change each.
  */
 #include "explore_world.h"
 
@@ -175,10 +175,9 @@ static enum ciommu_status build_nested(struct explore_world *world) {
     for (uint32_t side = 0; side < 2; side++) {
         world->tables[side] = leaf_table(world, &world->second, side);
     }
-    return ciommu_unit_set_root(world->unit, guest_scalable(ram, EXPLORE_SOURCE, PASID,
-                                                            EXPLORE_DOMAIN, SCALABLE_NESTED,
-                                                            &world->first, &world->second,
-                                                            &world->entry));
+    return ciommu_unit_set_root(
+        world->unit, guest_scalable(ram, EXPLORE_SOURCE, PASID, EXPLORE_DOMAIN, SCALABLE_NESTED,
+                                    &world->first, &world->second, &world->entry));
 }
 
 static enum ciommu_status lead_first(struct explore_world *world, uint32_t page, uint32_t side) {
@@ -216,87 +215,6 @@ static enum ciommu_status lead_memory(struct explore_world *world, uint32_t page
     return ciommu_memory_replace(world->memory, &range);
 }
 
-/* ---- The host's domains ---- */
-
-static enum ciommu_status map_host(struct ciommu_domain *domain, uint32_t page, uint32_t side,
-                                   uint64_t length) {
-    struct ciommu_mapping mapping = {.size = sizeof mapping,
-                                     .rights = EXPLORE_RW,
-                                     .iova = explore_iova(page),
-                                     .length = length,
-                                     .address = explore_output(page, side)};
-    return ciommu_domain_map(domain, &mapping);
-}
-
-static enum ciommu_status build_hosts(struct explore_world *world, uint64_t length) {
-    struct ciommu_paging_config config;
-    ciommu_paging_config_init(&config);
-    struct ciommu_device_config device = {
-        .size = sizeof device, .source = EXPLORE_SOURCE, .id = 1, .share = CIOMMU_SHARE_WHOLE};
-    enum ciommu_status status = CIOMMU_OK;
-    for (uint32_t side = 0; side < 2 && status == CIOMMU_OK; side++) {
-        status = ciommu_paging_create(world->unit, &config, &world->domains[side]);
-        status = status != CIOMMU_OK ? status : map_host(world->domains[side], 0, side, length);
-    }
-    status = status != CIOMMU_OK
-                 ? status
-                 : ciommu_device_create(world->unit, NULL, &device, &world->device);
-    return status != CIOMMU_OK
-               ? status
-               : ciommu_device_attach(world->device, CIOMMU_NO_PASID, world->domains[0]);
-}
-
-static enum ciommu_status build_host(struct explore_world *world) {
-    return build_hosts(world, EXPLORE_PAGES * TABLE_PAGE);
-}
-
-static enum ciommu_status build_host_large(struct explore_world *world) {
-    return build_hosts(world, EXPLORE_DATA_BYTES / 2);
-}
-
-static enum ciommu_status remap(struct explore_world *world, uint32_t page, uint32_t side) {
-    enum ciommu_status status = ciommu_domain_unmap(world->domains[0], NULL, explore_iova(page),
-                                                    TABLE_PAGE, NULL);
-    explore_at(EXPLORE_STORED);
-    return status != CIOMMU_OK ? status : map_host(world->domains[0], page, side, TABLE_PAGE);
-}
-
-static enum ciommu_status replace(struct explore_world *world, uint32_t page, uint32_t side) {
-    (void)page;
-    return ciommu_device_replace(world->device, NULL, CIOMMU_NO_PASID, world->domains[side]);
-}
-
-static enum ciommu_status detach(struct explore_world *world, uint32_t page, uint32_t side) {
-    (void)page;
-    return side == 1 ? ciommu_device_detach(world->device, NULL, CIOMMU_NO_PASID)
-                     : ciommu_device_attach(world->device, CIOMMU_NO_PASID, world->domains[0]);
-}
-
-/* Splits a large page, whose other parts stay. */
-static void split(struct explore_world *world) {
-    enum ciommu_status status = ciommu_domain_unmap(
-        world->domains[0], NULL, explore_iova(EXPLORE_PAGES), TABLE_PAGE, NULL);
-    if (status != CIOMMU_OK) {
-        explore_fail(world, "the unmap answered: %s", ciommu_status_text(status));
-    }
-}
-
-/* Fills the hole again: the parts become one page. */
-static void merge(struct explore_world *world) {
-    enum ciommu_status status = map_host(world->domains[0], EXPLORE_PAGES, 0, TABLE_PAGE);
-    if (status != CIOMMU_OK) {
-        explore_fail(world, "the map answered: %s", ciommu_status_text(status));
-    }
-}
-
-static enum ciommu_status build_host_hole(struct explore_world *world) {
-    enum ciommu_status status = build_host_large(world);
-    if (status == CIOMMU_OK) {
-        split(world);
-    }
-    return status;
-}
-
 /* ---- Bindings that make room ---- */
 
 /* What the worker does when the pool of bindings is full: it takes them away and moves no tablegen.
@@ -315,75 +233,115 @@ static void evict(struct explore_world *world) {
     pthread_mutex_unlock(&world->unit->table_lock);
 }
 
-const struct explore_scenario explore_scenarios[] = {
+const struct explore_scenario explore_guest_scenarios[] = {
     {.name = "page remapped, known to the first level",
-     .build = build_legacy, .lead = lead_page, .warmth = EXPLORE_WARM, .walk_cache = 4},
+     .build = build_legacy,
+     .lead = lead_page,
+     .warmth = EXPLORE_WARM,
+     .walk_cache = 4},
     {.name = "page remapped, known to the IOTLB",
-     .build = build_legacy, .lead = lead_page, .warmth = EXPLORE_OTHER_WARM},
-    {.name = "page remapped, nothing known",
-     .build = build_legacy, .lead = lead_page},
+     .build = build_legacy,
+     .lead = lead_page,
+     .warmth = EXPLORE_OTHER_WARM},
+    {.name = "page remapped, nothing known", .build = build_legacy, .lead = lead_page},
     {.name = "page remapped, binding known",
-     .build = build_legacy, .lead = lead_page, .warmth = EXPLORE_BOUND, .walk_cache = 4},
+     .build = build_legacy,
+     .lead = lead_page,
+     .warmth = EXPLORE_BOUND,
+     .walk_cache = 4},
     {.name = "page remapped, no first level",
-     .build = build_legacy, .lead = lead_page, .warmth = EXPLORE_WARM, .no_first_level = true},
+     .build = build_legacy,
+     .lead = lead_page,
+     .warmth = EXPLORE_WARM,
+     .no_first_level = true},
     {.name = "page remapped beside a batch",
-     .build = build_legacy, .lead = lead_page, .warmth = EXPLORE_OTHER_WARM, .batch = true},
+     .build = build_legacy,
+     .lead = lead_page,
+     .warmth = EXPLORE_OTHER_WARM,
+     .batch = true},
     {.name = "page remapped beside two sections",
-     .build = build_legacy, .lead = lead_page, .warmth = EXPLORE_OTHER_WARM, .sections = 2},
-    {.name = "domain invalidated",
-     .build = build_legacy, .lead = lead_domain_first},
+     .build = build_legacy,
+     .lead = lead_page,
+     .warmth = EXPLORE_OTHER_WARM,
+     .sections = 2},
+    {.name = "domain invalidated", .build = build_legacy, .lead = lead_domain_first},
     {.name = "domain invalidated, then a page",
-     .build = build_legacy, .lead = lead_domain_first, .act = change_twice,
+     .build = build_legacy,
+     .lead = lead_domain_first,
+     .act = change_twice,
      .warmth = EXPLORE_BOUND},
     {.name = "tags renewed",
-     .build = build_legacy, .lead = lead_renewal, .warmth = EXPLORE_OTHER_WARM},
+     .build = build_legacy,
+     .lead = lead_renewal,
+     .warmth = EXPLORE_OTHER_WARM},
     {.name = "leaf table exchanged, known to the walk cache",
-     .build = build_tables, .lead = lead_table, .warmth = EXPLORE_WARM, .walk_cache = 4,
+     .build = build_tables,
+     .lead = lead_table,
+     .warmth = EXPLORE_WARM,
+     .walk_cache = 4,
      .whole = true},
     {.name = "leaf table exchanged for a large page",
-     .build = build_large, .lead = lead_table, .warmth = EXPLORE_OTHER_WARM, .whole = true},
+     .build = build_large,
+     .lead = lead_table,
+     .warmth = EXPLORE_OTHER_WARM,
+     .whole = true},
     {.name = "context entry changed, known",
-     .build = build_contexts, .lead = lead_context, .warmth = EXPLORE_WARM, .whole = true},
+     .build = build_contexts,
+     .lead = lead_context,
+     .warmth = EXPLORE_WARM,
+     .whole = true},
     {.name = "context entry changed, not known",
-     .build = build_contexts, .lead = lead_context, .whole = true},
+     .build = build_contexts,
+     .lead = lead_context,
+     .whole = true},
     {.name = "PASID-table entry changed",
-     .build = build_pasid, .lead = lead_pasid, .walk_cache = 4, .whole = true},
+     .build = build_pasid,
+     .lead = lead_pasid,
+     .walk_cache = 4,
+     .whole = true},
     {.name = "nested, first stage remapped",
-     .build = build_nested, .lead = lead_first, .warmth = EXPLORE_OTHER_WARM, .walk_cache = 4},
+     .build = build_nested,
+     .lead = lead_first,
+     .warmth = EXPLORE_OTHER_WARM,
+     .walk_cache = 4},
     {.name = "nested, second stage remapped",
-     .build = build_nested, .lead = lead_second, .warmth = EXPLORE_OTHER_WARM, .walk_cache = 4},
+     .build = build_nested,
+     .lead = lead_second,
+     .warmth = EXPLORE_OTHER_WARM,
+     .walk_cache = 4},
     {.name = "nested, second-stage table exchanged",
-     .build = build_nested, .lead = lead_second_table, .warmth = EXPLORE_WARM, .walk_cache = 16,
+     .build = build_nested,
+     .lead = lead_second_table,
+     .warmth = EXPLORE_WARM,
+     .walk_cache = 16,
      .whole = true},
     {.name = "nested, second-stage table exchanged, no first level",
-     .build = build_nested, .lead = lead_second_table, .warmth = EXPLORE_WARM, .walk_cache = 16,
-     .whole = true, .no_first_level = true},
+     .build = build_nested,
+     .lead = lead_second_table,
+     .warmth = EXPLORE_WARM,
+     .walk_cache = 16,
+     .whole = true,
+     .no_first_level = true},
     {.name = "memory replaced",
-     .build = build_legacy, .lead = lead_memory, .warmth = EXPLORE_WARM, .walk_cache = 4,
+     .build = build_legacy,
+     .lead = lead_memory,
+     .warmth = EXPLORE_WARM,
+     .walk_cache = 4,
      .whole = true},
-    {.name = "page of the host unmapped and mapped",
-     .build = build_host, .lead = remap, .warmth = EXPLORE_OTHER_WARM, .walk_cache = 4,
-     .may_fault = true},
-    {.name = "large page of the host split",
-     .build = build_host_large, .lead = remap, .act = split, .walk_cache = 4, .may_fault = true},
-    {.name = "large page of the host merged",
-     .build = build_host_hole, .lead = remap, .act = merge, .warmth = EXPLORE_WARM, .walk_cache = 4,
-     .may_fault = true},
-    {.name = "domain of the host replaced",
-     .build = build_host, .lead = replace, .warmth = EXPLORE_OTHER_WARM, .walk_cache = 4,
-     .whole = true},
-    {.name = "domain of the host detached",
-     .build = build_host, .lead = detach, .warmth = EXPLORE_WARM, .walk_cache = 4, .whole = true,
-     .ends_absent = true},
     {.name = "binding evicted",
-     .build = build_legacy, .lead = lead_page, .act = evict, .warmth = EXPLORE_OTHER_WARM},
+     .build = build_legacy,
+     .lead = lead_page,
+     .act = evict,
+     .warmth = EXPLORE_OTHER_WARM},
     {.name = "page remapped beside two readers",
-     .build = build_legacy, .lead = lead_page, .warmth = EXPLORE_BOUND, .readers = 2},
+     .build = build_legacy,
+     .lead = lead_page,
+     .warmth = EXPLORE_BOUND,
+     .readers = 2},
+    {.name = NULL},
 };
-
-const uint32_t explore_scenario_count = sizeof explore_scenarios / sizeof *explore_scenarios;
 
 #else
 /* ISO C wants something in every file. */
-typedef int explore_scenarios_are_off;
+typedef int explore_guests_are_off;
 #endif

@@ -20,7 +20,8 @@ struct crowd_run {
     uint32_t stop;
     uint64_t violations;
     uint64_t operations;
-    uint64_t end; /* milliseconds of probe_now */
+    uint64_t end;    /* milliseconds of probe_now */
+    uint64_t rounds; /* of the changer */
     pthread_mutex_t lock;
     char first[400];
 };

@@ -225,9 +225,10 @@ static void read_places(struct crowd_member *member) {
         crowd_report(member->run, "no port");
         return;
     }
-    for (; crowd_goes_on(member->run); member->operations++) {
+    do {
         read_once(member, port);
-    }
+        member->operations++;
+    } while (crowd_goes_on(member->run));
     (void)ciommu_port_destroy(port);
 }
 
@@ -241,7 +242,6 @@ int probe_crowd_trial(const struct probe_trial *trial, const struct probe_trial_
     if (world != NULL) {
         world->run = &run;
         status = create(world);
-        run.end = probe_now() + options->milliseconds; /* making the domains takes a while */
         if (status == CIOMMU_OK) {
             changes = crowd_race(&run, crowd_size(&run), read_places, change_places, world);
         }

@@ -160,9 +160,9 @@ static void read_pages(struct crowd_member *member) {
         crowd_report(member->run, "no port: %s", ciommu_status_text(status));
         return;
     }
-    while (crowd_goes_on(member->run)) {
+    do {
         member->operations += read_section(member, port);
-    }
+    } while (crowd_goes_on(member->run));
     (void)ciommu_port_destroy(port);
 }
 

@@ -275,9 +275,10 @@ static void read_regions(struct crowd_member *member) {
         crowd_report(member->run, "no port");
         return;
     }
-    for (; crowd_goes_on(member->run); member->operations++) {
+    do {
         read_once(member, port);
-    }
+        member->operations++;
+    } while (crowd_goes_on(member->run));
     (void)ciommu_port_destroy(port);
 }
 

@@ -95,7 +95,7 @@ static struct ciommu_port *exchange_port(struct ports_world *ports, uint32_t pla
 
 static void come_and_go(struct crowd_member *member) {
     struct ports_world *ports = member->context;
-    while (crowd_goes_on(member->run)) {
+    do {
         uint64_t choice = probe_random(&member->random) >> 16;
         uint32_t place = (uint32_t)(choice >> 8) % SHELF;
         struct ciommu_port *port = exchange_port(ports, place, NULL);
@@ -116,7 +116,7 @@ static void come_and_go(struct crowd_member *member) {
         if (ciommu_port_destroy(port) != CIOMMU_OK) {
             crowd_report(member->run, "a port outside a section could not be destroyed");
         }
-    }
+    } while (crowd_goes_on(member->run));
 }
 
 static uint64_t change_pages(struct crowd_run *run, void *context) {

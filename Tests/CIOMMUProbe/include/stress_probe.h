@@ -73,6 +73,13 @@ int probe_ports_trial(const struct probe_trial *trial, const struct probe_trial_
 int probe_crowd_trial(const struct probe_trial *trial, const struct probe_trial_options *options,
                       struct probe_trial_result *result);
 
+/* ---- All of them ---- */
+
+/* The trials above with names and settings, and those of explore_probe.h where there are yield
+ * points. */
+uint32_t probe_stress_trial_count(void);
+const struct probe_trial *probe_stress_trial(uint32_t number);
+
 /* ---- Sections ---- */
 
 /* How many cases of section_*.c there are, and their names. */

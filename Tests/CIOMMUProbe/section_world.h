@@ -31,7 +31,7 @@
 enum section_manner {
     SECTION_ASLEEP = 0, /* blocked on a semaphore, until released */
     SECTION_EXITED,     /* gone */
-    SECTION_CANCELLED,  /* cancelled while it was blocked */
+    SECTION_CANCELLED,  /* cancelled */
     SECTION_BUSY,       /* computes, and never waits for anybody */
     SECTION_MANNERS
 };

@@ -118,6 +118,12 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_MARKING,         /* an entry judged, its A and D not stored */
     CIOMMU_YIELD_SEARCHING,       /* memory map loaded, not searched */
     CIOMMU_YIELD_PROBING,         /* tag loaded, the IOTLB not asked */
+    CIOMMU_YIELD_ANSWERING,       /* leaf found; host memory not looked up, answer not kept */
+    CIOMMU_YIELD_RETAGGED,        /* a whole space has its new tag, generation not bumped */
+    CIOMMU_YIELD_TABLES_CHANGING, /* between the two moves of tablegen */
+    CIOMMU_YIELD_MAP_PUBLISHED,   /* a new memory map is out, mapgen not bumped */
+    CIOMMU_YIELD_DRAINING,        /* waits for a section to end; comes again and again */
+    CIOMMU_YIELD_STRIPE_BUSY,     /* waits for an inserter; comes again and again */
     CIOMMU_YIELD_COUNT
 };
 

@@ -68,6 +68,7 @@ void ciommu_unit_forget_source(struct ciommu_unit *unit, uint32_t source) {
 void ciommu_unit_change_tables(struct ciommu_unit *unit, const struct ciommu_invalidation *what) {
     ciommu_unit_begin_table_change(unit);
     ciommu_bindings_remove(&unit->bindings, what);
+    yield_point(CIOMMU_YIELD_TABLES_CHANGING);
     ciommu_unit_finish_table_change(unit);
 }
 

@@ -124,6 +124,7 @@ static enum ciommu_status publish(struct ciommu_memory *memory, struct memory_ma
     if (MUTANT(MAP_FREED_EARLY)) {
         old->count = 0;
     }
+    yield_point(CIOMMU_YIELD_MAP_PUBLISHED);
     enum ciommu_status status = tell_users(memory);
     old->deferrals = &memory->deferrals;
     ciommu_rcu_defer(&memory->deferrals, &old->rcu, free_map);

@@ -273,6 +273,7 @@ static bool wait_for_move(const uint64_t *word, uint64_t seen, uint64_t timeout,
     uint32_t spins = 0;
     uint32_t pauses = 1;
     while (load_acquire(word) == seen) {
+        yield_point(CIOMMU_YIELD_DRAINING);
         for (uint32_t pause = 0; pause < pauses; pause++) {
             cpu_relax();
         }

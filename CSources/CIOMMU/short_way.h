@@ -312,6 +312,7 @@ static always_inline void answer_found(struct ciommu_port *port, const struct wa
                                        struct ciommu_result *out) {
     const struct grant *grant = way->grant;
     const struct cuts cuts = {.run = !grant->explicit_pasid};
+    yield_point(CIOMMU_YIELD_ANSWERING);
     leaf.attributes |= grant->attributes;
     leaf.rights &= MUTANT(SHORT_WAY_USABLE) ? UINT32_MAX : grant->usable;
     uint32_t own = leaf.rights >> grant->shift & ACCESS_RIGHTS;

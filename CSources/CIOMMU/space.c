@@ -245,6 +245,7 @@ static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) 
         yield_point(CIOMMU_YIELD_BUMPED);
         store_relaxed(&space->sizes, 0);
     }
+    yield_point(CIOMMU_YIELD_RETAGGED);
     bump(&space->generation);
 }
 
@@ -262,6 +263,7 @@ static void invalidate_children(struct spaces *spaces, struct ciommu_space *pare
         if (!MUTANT(CHILD_KEEPS_TAG)) {
             fresh_tag(spaces, child);
         }
+        yield_point(CIOMMU_YIELD_RETAGGED);
         bump(&child->generation);
     }
 }

@@ -8,6 +8,7 @@
 #include "message_probe.h"
 #include "page_probe.h"
 #include "probe.h"
+#include "stress_probe.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -59,12 +60,21 @@ static void run_portable_message(uint32_t number, uint32_t mutant,
     keep(result, told.failures, told.first);
 }
 
+static void run_section(uint32_t number, uint32_t mutant, struct probe_case_result *result) {
+    struct probe_section_result told = {0};
+    probe_set_mutant(mutant);
+    probe_section_case(number, &told);
+    probe_set_mutant(0);
+    keep(result, told.failures, told.first);
+}
+
 static const struct case_group groups[] = {
     {"mechanisms", &cases_of_mechanisms, NULL, NULL, NULL},
     {"rights", &cases_of_rights, NULL, NULL, NULL},
     {"caches", &cases_of_caches, NULL, NULL, NULL},
     {"schedules", &cases_of_schedules, NULL, NULL, NULL},
     {"reports", &cases_of_reports, NULL, NULL, NULL},
+    {"sections", NULL, probe_section_count, probe_section_name, run_section},
     {"device-TLBs", NULL, probe_device_tlb_count, probe_device_tlb_name, run_device_tlb},
     {"faults", NULL, probe_fault_count, probe_fault_name, run_fault},
     {"pages", NULL, probe_page_count, probe_page_name, run_page},

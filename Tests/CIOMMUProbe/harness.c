@@ -39,6 +39,9 @@ static uint64_t nap_period(enum ciommu_yield_point point) {
     case CIOMMU_YIELD_PARENT_DONE:
     case CIOMMU_YIELD_TABLE_CHANGED:
     case CIOMMU_YIELD_MESSAGE_ARMED:
+    case CIOMMU_YIELD_RETAGGED:
+    case CIOMMU_YIELD_TABLES_CHANGING:
+    case CIOMMU_YIELD_MAP_PUBLISHED:
         return 8; /* the changer's: readers must get through meanwhile */
     case CIOMMU_YIELD_TABLES_READ:
     case CIOMMU_YIELD_SEARCHING:
@@ -49,6 +52,7 @@ static uint64_t nap_period(enum ciommu_yield_point point) {
     case CIOMMU_YIELD_WALKED:
     case CIOMMU_YIELD_RESOLVED:
     case CIOMMU_YIELD_ENTERED:
+    case CIOMMU_YIELD_ANSWERING:
     case CIOMMU_YIELD_MESSAGE_JUDGED:
         return 64;
     default:

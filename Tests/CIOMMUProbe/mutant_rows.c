@@ -6,6 +6,7 @@
 #include "mutants.h"
 
 #define TRIAL(rule, name) {#rule, .trial = name}
+#define EXPLORED(rule, scenario) {#rule, .trial = "exploration, " scenario}
 #define CASE(rule, name) {#rule, .noticed_case = name}
 
 static const struct probe_mutant_row rows[] = {
@@ -124,6 +125,45 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(MESSAGE_MASK_NO_DRAIN, "messages, wide races"),
     CASE(MESSAGE_FREED_EARLY, "messages: an entry changes after sections"),
     CASE(MESSAGE_NOTE_UNCHECKED, "messages: an unmask beside a raise loses nothing"),
+
+    /* Histories, and guests beside one another. */
+    TRIAL(NO_DRAIN, "history: mappings"),
+    TRIAL(ONE_BUMP, "history: mappings"),
+    TRIAL(LATE_GENERATION, "history: mappings"),
+    TRIAL(NO_REVALIDATE, "history: mappings"),
+    TRIAL(NO_CHILDREN, "history: parents"),
+    TRIAL(KEEP_WALKGEN, "history: guest tables, walk caches"),
+    TRIAL(IGNORE_TABLEGEN, "history: guest tables, walk caches"),
+    TRIAL(IGNORE_MAPGEN, "history: memory map"),
+    TRIAL(DETACH_NO_TABLEGEN, "history: attachments"),
+    TRIAL(TLB_NOT_BLOCKED, "history: devices that do not answer"),
+    TRIAL(IGNORE_TABLEGEN, "isolation, one unit"),
+    TRIAL(DETACH_NO_TABLEGEN, "isolation, one unit"),
+    TRIAL(PASID_REUSED_EARLY, "isolation, one unit"),
+    TRIAL(NO_DRAIN, "isolation, a unit each"),
+    TRIAL(NO_DRAIN, "hostile guest, first stage"),
+
+    /* Every order of two threads, the same each time. */
+    EXPLORED(ONE_BUMP, "page remapped, known to the IOTLB"),
+    EXPLORED(LATE_GENERATION, "page remapped, nothing known"),
+    EXPLORED(BUMP_AFTER_SCAN, "page remapped, binding known"),
+    EXPLORED(PLAIN_ENTER, "page remapped, known to the first level"),
+    EXPLORED(NO_DRAIN, "page remapped, known to the first level"),
+    EXPLORED(CHILD_FIRST, "nested, second-stage table exchanged, no first level"),
+    EXPLORED(IGNORE_TABLEGEN, "context entry changed, known"),
+    EXPLORED(IGNORE_MAPGEN, "memory replaced"),
+    EXPLORED(PUBLISH_UNCHECKED, "context entry changed, not known"),
+    EXPLORED(INSERT_UNCHECKED, "page remapped, nothing known"),
+    EXPLORED(SIZES_LATE, "page remapped, nothing known"),
+    EXPLORED(KEEP_WALKGEN, "leaf table exchanged, known to the walk cache"),
+    EXPLORED(NO_CHILDREN, "nested, second stage remapped"),
+    EXPLORED(NO_REVALIDATE, "page remapped, known to the first level"),
+    EXPLORED(ALIVE_ONCE, "binding evicted"),
+    EXPLORED(SIZES_RESET_LATE, "domain invalidated, then a page"),
+    EXPLORED(SPLIT_WITH_GAP, "large page of the host split"),
+    EXPLORED(REPLACE_WITH_GAP, "domain of the host replaced"),
+    EXPLORED(MERGE_KEEPS_WALKGEN, "large page of the host merged"),
+    EXPLORED(DETACH_NO_TABLEGEN, "domain of the host detached"),
 };
 
 const struct mutant_table mutant_rows = {rows, sizeof rows / sizeof *rows};

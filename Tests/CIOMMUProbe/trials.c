@@ -4,6 +4,7 @@
  */
 #include "trials.h"
 #include "harness.h"
+#include "stress_probe.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +15,8 @@
 #define PASS_MILLISECONDS 500u
 
 static const struct trial_table *const tables[] = {
-    &trials_of_protocol, &trials_of_domains, &trials_of_devices,
-    &trials_of_events,   &trials_of_tables,
+    &trials_of_protocol, &trials_of_domains, &trials_of_devices, &trials_of_events,
+    &trials_of_tables,   &trials_of_guests,  &trials_of_history,
 };
 
 #define TABLES (sizeof tables / sizeof *tables)
@@ -25,7 +26,7 @@ uint32_t probe_trial_count(void) {
     for (uint32_t table = 0; table < TABLES; table++) {
         count += tables[table]->count;
     }
-    return count;
+    return count + probe_stress_trial_count();
 }
 
 const struct probe_trial *probe_trial(uint32_t number) {
@@ -35,7 +36,7 @@ const struct probe_trial *probe_trial(uint32_t number) {
         }
         number -= tables[table]->count;
     }
-    return NULL;
+    return probe_stress_trial(number);
 }
 
 static const char *text_of(uint32_t missing) {

@@ -66,5 +66,7 @@ extern const struct trial_table trials_of_domains;
 extern const struct trial_table trials_of_devices;
 extern const struct trial_table trials_of_events;
 extern const struct trial_table trials_of_tables;
+extern const struct trial_table trials_of_guests;
+extern const struct trial_table trials_of_history;
 
 #endif

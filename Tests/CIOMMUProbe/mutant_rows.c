@@ -142,6 +142,14 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(PASID_REUSED_EARLY, "isolation, one unit"),
     TRIAL(NO_DRAIN, "isolation, a unit each"),
     TRIAL(NO_DRAIN, "hostile guest, first stage"),
+    TRIAL(NO_DRAIN, "poison, legacy, 4 levels, pages of 2 MiB"),
+    TRIAL(ONE_BUMP, "poison, legacy, 4 levels, pages of 4 KiB, no walk cache"),
+    TRIAL(NO_CHILDREN, "poison, nested over a host's domain, pages of 4 KiB"),
+    TRIAL(IGNORE_MAPGEN, "memory unmapped"),
+    TRIAL(NO_DRAIN, "memory unmapped"),
+    TRIAL(NO_REVALIDATE, "ports made and destroyed"),
+    TRIAL(DETACH_NO_TABLEGEN, "4,096 domains"),
+    TRIAL(IGNORE_TABLEGEN, "4,096 domains"),
 
     /* Every order of two threads, the same each time. */
     EXPLORED(ONE_BUMP, "page remapped, known to the IOTLB"),

@@ -17,7 +17,7 @@ struct InjectionCase: Sendable, CustomTestStringConvertible {
 
 extension probe_inject_result {
     /// What the first failed expectation was.
-    fileprivate var firstFailure: String {
+    var firstFailure: String {
         let bytes = unsafe withUnsafeBytes(of: first) { unsafe Array($0.prefix { $0 != 0 }) }
         return String(decoding: bytes, as: UTF8.self)
     }

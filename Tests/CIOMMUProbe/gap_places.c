@@ -156,9 +156,15 @@ static void signals_interrupt_the_event_thread(struct inject_world *world) {
     action.sa_handler = ignore_signal;
     config.ready = count;
     config.context = &calls;
+    sigset_t mask; /* the event thread inherits it; threads of a pool block everything */
+    sigset_t kept;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR2);
     EXPECT(world, sigaction(SIGUSR2, &action, &old) == 0);
+    EXPECT(world, pthread_sigmask(SIG_UNBLOCK, &mask, &kept) == 0);
     EXPECT(world,
            ciommu_fault_queue_create_software(world->unit, 99, &config, &queue) == CIOMMU_OK);
+    EXPECT(world, pthread_sigmask(SIG_SETMASK, &kept, NULL) == 0);
     for (uint32_t round = 1; round <= 5; round++) {
         struct ciommu_fault fault = {
             .size = sizeof fault, .reason = CIOMMU_FAULT_PERMISSION, .pasid = CIOMMU_NO_PASID};
@@ -216,6 +222,51 @@ static void the_pool_is_empty_for_a_while(struct inject_world *world) {
     EXPECT(world, world->completed == 1 && world->new_observer == 1);
 }
 
+/* ---- Page requests without a port of the caller's ---- */
+
+static void hear_group(void *context, const struct ciommu_page_answer *answer) {
+    (void)answer;
+    ++*(uint32_t *)context;
+}
+
+/* A guest's source: its tables are asked through the pool, if that has a port. */
+static void pages_are_asked_for_through_the_pool(struct inject_world *world) {
+    struct ciommu_page_interface_config config = inject_interface_config();
+    struct ciommu_page_interface *interface = NULL;
+    struct ciommu_page_interface_statistics counts = {.size = sizeof counts};
+    const struct ciommu_page page = {.address = INJECT_IOVA, .access = CIOMMU_READ};
+    const struct ciommu_page_request request = {.size = sizeof request,
+                                                .pasid = 5,
+                                                .address = INJECT_IOVA,
+                                                .access = CIOMMU_READ,
+                                                .flags = CIOMMU_PAGE_LAST};
+    uint32_t heard = 0;
+    config.source = INJECT_FREE;
+    config.flags = 0;
+    config.first_pasid = 1;
+    config.last_pasid = 9;
+    EXPECT(world, ciommu_page_interface_create(world->unit, &config, &interface) == CIOMMU_OK);
+    struct ciommu_port *lent = ciommu_port_borrow(world->unit);
+    EXPECT(world, ciommu_page_request(interface, NULL, &request) == CIOMMU_NO_PORT);
+    EXPECT(world, ciommu_page_request_group(interface, NULL, 5, &page, 1, hear_group, &heard) ==
+                      CIOMMU_NO_PORT);
+    ciommu_port_give_back(lent);
+    /* No table: the context entry is absent. */
+    EXPECT(world, ciommu_page_request(interface, NULL, &request) == CIOMMU_FAULTED);
+    EXPECT(world, ciommu_page_request_group(interface, NULL, 5, &page, 1, hear_group, &heard) ==
+                      CIOMMU_FAULTED);
+    EXPECT(world, ciommu_page_request_group(interface, NULL, 10, &page, 1, hear_group, &heard) ==
+                      CIOMMU_NOT_OWNED);
+    lent = ciommu_port_borrow(world->unit);
+    EXPECT(world, lent != NULL); /* it was given back */
+    ciommu_port_give_back(lent);
+    ciommu_page_interface_close(interface);
+    EXPECT(world, ciommu_page_request(interface, NULL, &request) == CIOMMU_CLOSED);
+    ciommu_page_interface_read_statistics(interface, &counts);
+    EXPECT(world, counts.refused == 5 && counts.requests == 0 && heard == 0);
+    ciommu_page_interface_destroy(interface);
+}
+
 const struct gap_case gap_place_cases[] = {
     {"devices share a bucket", devices_share_a_bucket},
     {"device-TLBs share a bucket", device_tlbs_share_a_bucket},
@@ -223,5 +274,6 @@ const struct gap_case gap_place_cases[] = {
     {"numbers of fault queues end", numbers_of_fault_queues_end},
     {"signals interrupt the event thread", signals_interrupt_the_event_thread},
     {"the pool is empty for a while", the_pool_is_empty_for_a_while},
+    {"pages are asked for through the pool", pages_are_asked_for_through_the_pool},
 };
 const uint32_t gap_place_count = sizeof gap_place_cases / sizeof gap_place_cases[0];

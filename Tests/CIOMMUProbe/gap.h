@@ -17,5 +17,7 @@ extern const struct gap_case gap_argument_cases[];
 extern const uint32_t gap_argument_count;
 extern const struct gap_case gap_place_cases[];
 extern const uint32_t gap_place_count;
+extern const struct gap_case gap_core_cases[];
+extern const uint32_t gap_core_count;
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 uint32_t probe_gap_count(void) {
-    return gap_argument_count + gap_place_count + gap_core_count;
+    return gap_argument_count + gap_place_count + gap_core_count + gap_request_count;
 }
 
 static const struct gap_case *find(uint32_t number) {
@@ -19,7 +19,11 @@ static const struct gap_case *find(uint32_t number) {
         return &gap_place_cases[number];
     }
     number -= gap_place_count;
-    return number < gap_core_count ? &gap_core_cases[number] : NULL;
+    if (number < gap_core_count) {
+        return &gap_core_cases[number];
+    }
+    number -= gap_core_count;
+    return number < gap_request_count ? &gap_request_cases[number] : NULL;
 }
 
 const char *probe_gap_name(uint32_t number) {

@@ -19,5 +19,7 @@ extern const struct gap_case gap_place_cases[];
 extern const uint32_t gap_place_count;
 extern const struct gap_case gap_core_cases[];
 extern const uint32_t gap_core_count;
+extern const struct gap_case gap_request_cases[];
+extern const uint32_t gap_request_count;
 
 #endif

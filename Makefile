@@ -3,7 +3,7 @@
 # Two commands for everybody:   make run    make test
 # For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check   make count
-#                               make model
+#                               make model    make coverage
 #                               make soak MINUTES=30   make mutants   make portable   make aarch64
 # How fast it is here:          make report   make benchmark   make swift-cost
 #
@@ -41,7 +41,7 @@ URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
 LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
-.PHONY: help run test count model soak mutants portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
+.PHONY: help run test count model coverage soak mutants portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
 	check-readme lib check install uninstall c-example clean
 .DELETE_ON_ERROR:
 
@@ -87,6 +87,10 @@ $(BUILD)/count: $(COUNT_SOURCES) $(wildcard Tests/CIOMMUCounting/*.h CSources/CI
 model:
 	$(call ensure,,spin)
 	@CC='$(CC)' Tests/Model/run
+
+# Lines and branches that the tests reach: build/coverage/html, and the kernel's lines that none does.
+coverage: deps need-swift
+	@.ci/coverage '$(SWIFT)' .build-coverage '$(BUILD)/coverage' '$(ALONE)'
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The kernel's tests in one C program, Tests/CIOMMUProof: cases, randomised trials, mutants. PROOF_FLAGS are its options, such as
@@ -317,4 +321,4 @@ c-example: check
 	@.ci/c-example $(EXAMPLE_PREFIX) $(BUILD)/c-example
 
 clean:
-	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan
+	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan .build-coverage

@@ -8,6 +8,7 @@ import Foundation
 /// Every target by name, in the order of `make fuzz`.
 let targets: [(name: String, one: ([UInt8]) throws -> Void)] = [
     ("tables", { try TablesTarget.shared.run($0) }),
+    ("descriptors", { try DescriptorsTarget.shared.run($0) }),
 ]
 
 guard CommandLine.arguments.count > 1, let target = targets.first(where: { $0.name == CommandLine.arguments[1] }) else {

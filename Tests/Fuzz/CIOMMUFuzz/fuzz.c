@@ -19,7 +19,8 @@ int fuzz_run(int count, char **arguments, fuzz_one one) {
 }
 
 void *fuzz_guarded_create(size_t bytes) {
-    char *start = mmap(NULL, bytes + 2 * (size_t)GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *start =
+        mmap(NULL, bytes + 2 * (size_t)GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) {
         return NULL;
     }
@@ -38,4 +39,8 @@ void fuzz_guarded_protect(void *memory, size_t bytes, bool is_writable) {
 
 bool fuzz_is_same(const void *one, const void *other, size_t bytes) {
     return memcmp(one, other, bytes) == 0;
+}
+
+void fuzz_clear(void *memory, size_t bytes) {
+    memset(memory, 0, bytes);
 }

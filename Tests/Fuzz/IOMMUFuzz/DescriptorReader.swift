@@ -70,7 +70,8 @@ struct DescriptorReader {
             return [low & 0x3f | UInt64(fields >> 6) << 6 & 0x40 | input.number(2) << 32, place, 0, 0]
         case 6: return [low | domain << 16 | pasid << 32, pages(&input), 0, 0]
         case 7: return [low | domain << 16 | pasid << 32, 0, 0, 0]
-        case 8: return [low & 15 | (0x10 + domain) << 16 | pasid << 32, QueueWorld.base | UInt64(fields >> 6) << 11, 0, 0]
+        case 8:
+            return [low & 15 | (0x10 + domain) << 16 | pasid << 32, QueueWorld.base | UInt64(fields >> 6) << 11, 0, 0]
         default: return [low & 0x1f | input.number(4) << 16, input.number(4) & ~7, input.number(2), 0]
         }
     }

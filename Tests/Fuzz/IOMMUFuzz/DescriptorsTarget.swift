@@ -7,8 +7,6 @@ import IOMMU
 import IOMMUTestSupport
 
 final class DescriptorsTarget {
-    nonisolated(unsafe) static let shared = DescriptorsTarget()
-
     private var worlds: [Int: QueueWorld] = [:]
     private var guest: StageOneWorld?
 
@@ -17,7 +15,8 @@ final class DescriptorsTarget {
         let form = input.byte()
         // Entries may be longer than their format, and begin anywhere.
         let extra = form & 0x40 == 0 ? 0 : Int(input.byte() & 31)
-        let way = Way(isSubmitted: form & 0x08 != 0, hasPort: form & 0x10 != 0, misalignment: form >> 5 & 1 == 0 ? 0 : 1)
+        let way = Way(
+            isSubmitted: form & 0x08 != 0, hasPort: form & 0x10 != 0, misalignment: form >> 5 & 1 == 0 ? 0 : 1)
         if form & 3 == 3 {
             let guest = try guest ?? StageOneWorld()
             self.guest = guest

@@ -47,12 +47,8 @@ final class GuardedImage {
     /// Zeroes.
     func clear() {
         for index in regions.indices {
-            change(index) { buffer in
-                for offset in stride(from: 0, to: unsafe buffer.count, by: 8) {
-                    unsafe buffer.storeBytes(of: 0, toByteOffset: offset, as: UInt64.self)
-                }
-            }
-            for word in twins[index].indices { twins[index][word] = 0 }
+            unsafe change(index) { unsafe fuzz_clear($0.baseAddress, $0.count) }
+            unsafe twins[index].withUnsafeMutableBytes { unsafe fuzz_clear($0.baseAddress, $0.count) }
         }
         startLog()
     }
@@ -61,7 +57,7 @@ final class GuardedImage {
     func store(_ value: UInt64, at address: UInt64) {
         guard let (index, word) = place(address) else { return }
         twins[index][word] = value
-        change(index) { unsafe $0.storeBytes(of: value, toByteOffset: word * 8, as: UInt64.self) }
+        unsafe change(index) { unsafe $0.storeBytes(of: value, toByteOffset: word * 8, as: UInt64.self) }
     }
 
     /// What the guest reads of the engine's copy.
@@ -118,7 +114,9 @@ final class GuardedImage {
             for (word, wanted) in twins[index].enumerated() {
                 let address = regions[index].address + UInt64(word * 8)
                 let value = load(address)
-                if value != wanted { found.append("\(text(address)): engine \(text(value)), reference \(text(wanted))") }
+                if value != wanted {
+                    found.append("\(text(address)): engine \(text(value)), reference \(text(wanted))")
+                }
             }
         }
         return found

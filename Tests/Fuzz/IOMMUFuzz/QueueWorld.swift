@@ -132,7 +132,9 @@ final class QueueWorld {
     }
 
     private func addLeaves(_ tables: PagingTables) {
-        for offset in Self.offsets { leaves.append(Leaf(tables: tables, input: Self.base + offset, level: 0, offset: offset)) }
+        for offset in Self.offsets {
+            leaves.append(Leaf(tables: tables, input: Self.base + offset, level: 0, offset: offset))
+        }
         leaves.append(Leaf(tables: tables, input: Self.base + Self.large, level: 1, offset: Self.large))
     }
 
@@ -215,7 +217,8 @@ final class QueueWorld {
                 if case .translations(let pages) = effect { Self.covers(pages, place) } else { false }
             }
             if isCovered || found != old {
-                finding("\(context())\n  \(place.request), covered: \(isCovered)\n  found: \(found)\n  wanted: \(wanted)")
+                finding(
+                    "\(context())\n  \(place.request), covered: \(isCovered)\n  found: \(found)\n  wanted: \(wanted)")
             }
         }
     }

@@ -85,7 +85,8 @@ final class StageOneWorld {
                 return entry[0] <= place.last && last >= place.first
             }
             if isCovered || found != Self.old.output + place.offset {
-                finding("\(context())\n  offset \(text(place.offset)), covered \(isCovered): \(String(describing: found))")
+                finding(
+                    "\(context())\n  offset \(text(place.offset)), covered \(isCovered): \(String(describing: found))")
             }
         }
     }

@@ -7,8 +7,6 @@ import IOMMU
 import IOMMUTestSupport
 
 final class TablesTarget {
-    nonisolated(unsafe) static let shared = TablesTarget()
-
     /// The last two pages are each alone at the end of what 39 and 52 bits can name; the second range touches the first.
     private let image: GuardedImage
     private var subjects: [Int: TablesSubject] = [:]

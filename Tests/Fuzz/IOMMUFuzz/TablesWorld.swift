@@ -114,7 +114,8 @@ struct TablesWorld {
         case .first, .nested:
             entry.hasFiveLevels = shape.firstLevels == 5
             entry.firstRoot = chain(
-                iova, levels: shape.firstLevels, leaf: entry.type == .nested ? 0 : shape.leafLevel, to: target, flags: 7)
+                iova, levels: shape.firstLevels, leaf: entry.type == .nested ? 0 : shape.leafLevel, to: target, flags: 7
+            )
         case .second:
             entry.secondRoot = chain(iova, levels: shape.secondLevels, leaf: shape.leafLevel, to: target, flags: 7)
         case .passThrough: break
@@ -131,7 +132,9 @@ struct TablesWorld {
         if !shape.hasSmallIdentity { return chain(Self.ram, levels: shape.secondLevels, leaf: 1, to: 0, flags: 7) }
         let root = chain(Self.ram, levels: shape.secondLevels, leaf: 0, to: Self.ram, flags: 7)
         guard let leaf = slots.last else { return root }
-        for page in 0..<25 as Range<UInt64> { set(leaf & ~0xfff | (Self.ram >> 12 + page) << 3, Self.ram + page << 12 | 7) }
+        for page in 0..<25 as Range<UInt64> {
+            set(leaf & ~0xfff | (Self.ram >> 12 + page) << 3, Self.ram + page << 12 | 7)
+        }
         return root
     }
 

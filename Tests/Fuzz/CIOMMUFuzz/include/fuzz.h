@@ -19,6 +19,8 @@ void *fuzz_guarded_create(size_t bytes);
 /* Such memory lets itself be written, or traps. */
 void fuzz_guarded_protect(void *memory, size_t bytes, bool is_writable);
 
+/* memcmp and memset, which Swift has only with all of the system. */
 bool fuzz_is_same(const void *one, const void *other, size_t bytes);
+void fuzz_clear(void *memory, size_t bytes);
 
 #endif

@@ -11,9 +11,9 @@ final class TablesSubject {
     static let mostEntries = 4 + 5 * (5 + 1) + 5
 
     let model: UnitModel
-    private let image: GuardedImage
+    let image: GuardedImage
     private let unit: RemappingUnit
-    private let port: Port
+    let port: Port
     private let other: Port
     private var reference: ReferenceTranslator
     /// Tables changed since the unit was told to forget.
@@ -64,14 +64,14 @@ final class TablesSubject {
     func tablesChanged() { isStale = true }
 
     /// What the guest owes the unit after a change.
-    private func settle() throws {
+    func settle() throws {
         guard isStale else { return }
         for kind in [Invalidation.Kind.context, .pasid, .translations] { try unit.invalidate(Invalidation(kind)) }
         isStale = false
     }
 
     /// The reference's answer; marks that it sets make what is cached stale, for tables may lie anywhere.
-    private func expected(_ request: DMARequest) -> Answer {
+    func expected(_ request: DMARequest) -> Answer {
         image.startLog()
         let answer = reference.translate(request)
         if image.writes > 0 { isStale = true }
@@ -165,7 +165,7 @@ final class TablesSubject {
         _ = other.takeFaults(max: 256)
     }
 
-    private func compare(_ found: Answer, _ wanted: Answer, _ request: DMARequest, _ way: String) {
+    func compare<Value: Equatable>(_ found: Value, _ wanted: Value, _ request: DMARequest, _ way: String) {
         if found == wanted { return }
         finding("\(way): \(request)\n  found:  \(found)\n  wanted: \(wanted)\n\(story(request))")
     }

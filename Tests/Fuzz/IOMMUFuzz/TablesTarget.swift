@@ -42,6 +42,7 @@ final class TablesTarget {
             default:
                 let request = world.request(&input)
                 try subject.check(request, isWithoutPort: operation & 8 != 0)
+                if operation & 16 != 0 { try subject.checkCopy(request, count: 1 + Int(input.number(2) & 0x2fff)) }
                 requests.append(request)
             }
             if operation & 7 < 4 { subject.tablesChanged() }

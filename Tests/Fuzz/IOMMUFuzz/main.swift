@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The fuzz targets behind libFuzzer: `IOMMUFuzz TARGET`, then libFuzzer's own arguments. A new target is a file and a line here.
+// The fuzz targets behind libFuzzer, whose arguments are the program's; IOMMU_FUZZ_TARGET names the target. A new target is a file
+// and a line here.
 
 import CIOMMUFuzz
 import CIOMMUProbe
@@ -14,21 +15,24 @@ let targets: [(name: String, make: () -> ([UInt8]) throws -> Void)] = [
     ("snapshots", { SnapshotsTarget().run }),
 ]
 
-guard CommandLine.arguments.count > 1, let target = targets.first(where: { $0.name == CommandLine.arguments[1] }) else {
-    // Without a target: their names, for the Makefile.
+let environment = ProcessInfo.processInfo.environment
+
+// In the environment, for libFuzzer starts itself again with its own arguments to merge and to minimise.
+guard let name = environment["IOMMU_FUZZ_TARGET"] else {
+    // Without a target: their names, for the script that runs them.
     print(targets.map(\.name).joined(separator: " "))
-    exit(CommandLine.arguments.count > 1 ? 2 : 0)
+    exit(0)
 }
+guard let target = targets.first(where: { $0.name == name }) else { fatalError("there is no target \(name)") }
 
 // A rule of the protocol that is broken (see debug.h), to see that a target notices.
-if let mutant = ProcessInfo.processInfo.environment["IOMMU_FUZZ_MUTANT"] {
+if let mutant = environment["IOMMU_FUZZ_MUTANT"] {
     probe_set_mutant(unsafe probe_mutant_number(mutant))
 }
 
 nonisolated(unsafe) let one = target.make()
 
-// libFuzzer takes its arguments from the second on, as if the target were the program.
-let status = unsafe fuzz_run(CommandLine.argc - 1, CommandLine.unsafeArgv + 1) { bytes, count in
+let status = unsafe fuzz_run(CommandLine.argc, CommandLine.unsafeArgv) { bytes, count in
     let input = unsafe [UInt8](UnsafeBufferPointer(start: bytes, count: count))
     do {
         try unsafe one(input)

@@ -11,7 +11,7 @@
 
 typedef int (*fuzz_one)(const uint8_t *bytes, size_t count);
 
-/* Runs libFuzzer with the arguments of the command line, those after the target's name. */
+/* Runs libFuzzer with the arguments of the command line. */
 int fuzz_run(int count, char **arguments, fuzz_one one);
 
 /* Zeroed memory of whole pages between two pages that trap; NULL if there is none. */

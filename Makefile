@@ -3,7 +3,7 @@
 # Two commands for everybody:   make run    make test
 # For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check   make count
-#                               make model    make coverage
+#                               make model    make coverage   make fuzz SECONDS=60   make test-all
 #                               make soak MINUTES=30   make mutants   make portable   make aarch64
 # How fast it is here:          make report   make benchmark   make swift-cost
 #
@@ -41,7 +41,7 @@ URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
 LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
-.PHONY: help run test count model coverage soak mutants portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
+.PHONY: help run test test-all fuzz count model coverage soak mutants portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
 	check-readme lib check install uninstall c-example clean
 .DELETE_ON_ERROR:
 
@@ -137,6 +137,34 @@ portable: $(PROOF)-portable/proof
 aarch64: $(PROOF)-aarch64/proof
 	qemu-aarch64 $< cases
 	qemu-aarch64 $< trials $(PROOF_FLAGS)
+
+# libFuzzer with AddressSanitizer, UndefinedBehaviorSanitizer and assertions, over what a guest or a stranger's file decides: SECONDS of
+# each target, or of TARGET alone; 0 replays the corpora. INPUT is one file for TARGET.
+SECONDS ?= 60
+TARGET ?=
+INPUT ?=
+FUZZ_SCRATCH := .build-fuzz
+FUZZ_LIBRARY = $(firstword $(wildcard $(shell $(SWIFT) -print-target-info | \
+	sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')/../clang/*/lib/linux/libclang_rt.fuzzer_no_main-$(shell uname -m).a))
+
+fuzz: deps need-swift
+	@test -n '$(FUZZ_LIBRARY)' || { echo "libFuzzer is missing in this Swift toolchain" >&2; exit 1; }
+	IOMMU_FUZZ=1 $(SWIFT) build -c release --scratch-path $(FUZZ_SCRATCH) --product IOMMUFuzz --sanitize=address \
+		-Xcc -fsanitize=undefined$(comma)fuzzer-no-link -Xcc -fsanitize-trap=undefined \
+		-Xcc -fsanitize-ignorelist=$(CURDIR)/.ci/ubsan-ignore \
+		-Xswiftc -sanitize-coverage=edge$(comma)inline-8bit-counters$(comma)pc-table \
+		-Xswiftc -assert-config -Xswiftc Debug -Xlinker '$(FUZZ_LIBRARY)' -Xlinker -lstdc++
+	@Tests/Fuzz/run $(FUZZ_SCRATCH)/release/IOMMUFuzz '$(SECONDS)' '$(TARGET)' '$(INPUT)'
+
+# Everything.
+test-all:
+	$(MAKE) test
+	$(MAKE) tsan
+	$(MAKE) asan
+	$(MAKE) ubsan
+	$(MAKE) model
+	$(MAKE) mutants
+	$(MAKE) fuzz SECONDS=60
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Figures
@@ -322,3 +350,5 @@ c-example: check
 
 clean:
 	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan .build-coverage
+
+	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan $(FUZZ_SCRATCH)

@@ -4,7 +4,7 @@
 # For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check   make count
 #                               make model    make coverage   make fuzz SECONDS=60   make test-all
-#                               make soak MINUTES=30   make mutants   make portable   make aarch64
+#                               make soak MINUTES=30   make mutants   make sanitized   make portable   make aarch64
 # How fast it is here:          make report   make benchmark   make swift-cost
 #
 # Swift builds go to SCRATCH, everything else to build/.
@@ -41,7 +41,7 @@ URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
 LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
-.PHONY: help run test test-all fuzz count model coverage soak mutants portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
+.PHONY: help run test test-all fuzz count model coverage soak mutants sanitized portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
 	check-readme lib check install uninstall c-example clean
 .DELETE_ON_ERROR:
 
@@ -115,8 +115,15 @@ $(PROOF)-$(1)/proof: $(PROOF_SOURCES:%.c=$(PROOF)-$(1)/%.o)
 endef
 
 PROOF_CHECKED := -O1 -g -DCIOMMU_INTERNAL_CHECKS
+PROOF_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fsanitize-ignorelist=$(CURDIR)/.ci/ubsan-ignore
+# The Swift toolchain's compiler: gcc's ThreadSanitizer knows no annotations. Its own wants libdispatch.
+CLANG ?= clang
+SWIFT_RESOURCES = $(shell $(SWIFT) -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')
+PROOF_TSAN_LIBS = -fsanitize=thread -L$(SWIFT_RESOURCES)/linux -Wl$(comma)-rpath$(comma)$(SWIFT_RESOURCES)/linux -ldispatch -lBlocksRuntime
 $(eval $(call proof_build,debug,$(CC),$(PROOF_CHECKED) $$(URCU_CFLAGS),$$(URCU_LIBS),c-deps))
 $(eval $(call proof_build,release,$(CC),-O2 -DNDEBUG $$(URCU_CFLAGS),$$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,tsan,$(CLANG),$(PROOF_CHECKED) -fsanitize=thread $$(URCU_CFLAGS),$(PROOF_TSAN_LIBS) $$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,asan,$(CLANG),$(PROOF_CHECKED) $(PROOF_ASAN) $$(URCU_CFLAGS),$(PROOF_ASAN) $$(URCU_LIBS),c-deps))
 $(eval $(call proof_build,portable,$(CC),$(PROOF_CHECKED) -DCIOMMU_PORTABLE $$(URCU_CFLAGS),$$(URCU_LIBS),c-deps))
 $(eval $(call proof_build,aarch64,$(AARCH64_CC),$(PROOF_CHECKED),-lurcu-bp -lurcu-common,aarch64-deps))
 
@@ -127,6 +134,13 @@ soak: $(PROOF)-debug/proof $(PROOF)-release/proof
 # Every rule broken in turn: what notices it, and how fast.
 mutants: $(PROOF)-debug/proof
 	$< mutants $(PROOF_FLAGS)
+
+# Cases and trials under ThreadSanitizer, under AddressSanitizer with UndefinedBehaviorSanitizer, and as released.
+sanitized: $(PROOF)-tsan/proof $(PROOF)-asan/proof $(PROOF)-release/proof
+	@for program in $^; do \
+		echo "$$program"; \
+		$$program cases $(PROOF_FLAGS) | tail -n 1 && $$program trials $(PROOF_FLAGS) | tail -n 1 || exit 1; \
+	done
 
 # What processors without AVX get, on this one.
 portable: $(PROOF)-portable/proof
@@ -144,8 +158,7 @@ SECONDS ?= 60
 TARGET ?=
 INPUT ?=
 FUZZ_SCRATCH := .build-fuzz
-FUZZ_LIBRARY = $(firstword $(wildcard $(shell $(SWIFT) -print-target-info | \
-	sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')/../clang/*/lib/linux/libclang_rt.fuzzer_no_main-$(shell uname -m).a))
+FUZZ_LIBRARY = $(firstword $(wildcard $(SWIFT_RESOURCES)/../clang/*/lib/linux/libclang_rt.fuzzer_no_main-$(shell uname -m).a))
 
 fuzz: deps need-swift
 	@test -n '$(FUZZ_LIBRARY)' || { echo "libFuzzer is missing in this Swift toolchain" >&2; exit 1; }

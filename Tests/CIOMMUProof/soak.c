@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "proof.h"
+#include "explore_probe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,13 +67,15 @@ static void run(const void *context, struct report *report, int file) {
     _exit(2);
 }
 
-/* Every trial comes with one program, then with the other. */
+/* Every trial comes with one program, then with the other; but explorations need yield points. */
 static void begin(struct soak *soak, struct slice *slice) {
     uint64_t round = soak->turn / soak->count;
     uint64_t trial = soak->turn % soak->count;
     soak->turn++;
     slice->total = &soak->totals[trial];
-    slice->program = (round + trial) % 2 == 1 ? soak->options->release : NULL;
+    bool explores = slice->total->trial->run == probe_explore_trial;
+    bool elsewhere = (round + trial) % 2 == 1 && !explores;
+    slice->program = elsewhere ? soak->options->release : NULL;
     slice->seed = next_seed(&soak->seeds);
     slice->milliseconds = soak->milliseconds;
     const struct work work = {run, slice, false};

@@ -138,8 +138,10 @@ mutants: $(PROOF)-debug/proof
 # Cases and trials under ThreadSanitizer, under AddressSanitizer with UndefinedBehaviorSanitizer, and as released.
 sanitized: $(PROOF)-tsan/proof $(PROOF)-asan/proof $(PROOF)-release/proof
 	@for program in $^; do \
-		echo "$$program"; \
-		$$program cases $(PROOF_FLAGS) | tail -n 1 && $$program trials $(PROOF_FLAGS) | tail -n 1 || exit 1; \
+		for tests in cases trials; do \
+			$$program $$tests $(PROOF_FLAGS) >$$program-$$tests.log 2>&1 || { cat $$program-$$tests.log; exit 1; }; \
+			echo "$$program: $$(tail -n 1 $$program-$$tests.log)"; \
+		done; \
 	done
 
 # What processors without AVX get, on this one.
@@ -177,6 +179,8 @@ test-all:
 	$(MAKE) ubsan
 	$(MAKE) model
 	$(MAKE) mutants
+	$(MAKE) sanitized
+	$(MAKE) portable
 	$(MAKE) fuzz SECONDS=60
 
 # ---------------------------------------------------------------------------------------------------------------------

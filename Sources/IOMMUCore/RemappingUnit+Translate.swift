@@ -32,7 +32,7 @@ extension RemappingUnit {
     public func trace(
         _ iova: IOVA, access: AccessRights, source: SourceID, pasid: PASID? = nil, options: RequestOptions = []
     ) throws(IOMMUError) -> WalkTrace {
-        // A nested 5-level walk reads 38 entries.
+        // A nested 5-level walk reads 39 entries: 4 of device tables, 5 first-stage ones with 5 + 1 for each, 5 for the page.
         var steps = [ciommu_step](repeating: ciommu_step(), count: 64)
         var count: UInt32 = 0
         var result = unsafe ciommu_result.empty

@@ -63,6 +63,10 @@ let package = Package(
             name: "IOMMU",
             dependencies: ["IOMMUCore", "IOMMUDomains", "IOMMUInvalidation", "IOMMUFaults", "IOMMUInterrupts"],
             swiftSettings: swiftSettings),
+        .target(
+            name: "VirtualVTd",
+            dependencies: ["IOMMUCore", "IOMMUFaults", "IOMMUInterrupts", "IOMMUInvalidation"],
+            swiftSettings: swiftSettings),
         .target(name: "IOMMUCapture", dependencies: ["CZlib"], swiftSettings: swiftSettings),
         .executableTarget(
             name: "IOMMUTool",
@@ -73,7 +77,7 @@ let package = Package(
             resources: [.copy("Captures")],
             swiftSettings: swiftSettings),
         .target(
-            name: "IOMMUReplay", dependencies: ["IOMMU", "IOMMUCapture"], swiftSettings: swiftSettings),
+            name: "IOMMUReplay", dependencies: ["IOMMU", "IOMMUCapture", "VirtualVTd"], swiftSettings: swiftSettings),
         .target(
             name: "IOMMUBench", dependencies: ["CIOMMU", "CIOMMUBench"], swiftSettings: swiftSettings),
         .executableTarget(name: "IOMMUExample", dependencies: ["IOMMU"], swiftSettings: swiftSettings),

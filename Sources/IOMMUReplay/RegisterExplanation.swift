@@ -5,29 +5,31 @@
 internal import IOMMU
 internal import IOMMUCapture
 
-/// Why a register may read differently from the recording.
+/// Why a fault-recording register may read differently from the recording.
 enum RegisterExplanation: String, Hashable, Sendable {
-    /// A fault-recording register with the recorder's legacy code of a condition that has a scalable code.
+    /// The recorder's legacy code of a condition that has a scalable code.
     case legacyCode
-    /// PV of a fault without PASID (PP clear): the recorder leaves ones there.
+    /// PV of a fault without PASID (PP clear), which means nothing: the recorder leaves ones there.
     case absentPASID
-    /// The recorder keeps one record for the repeated faults of a source, in its own way.
-    case faultCompressed
+    /// PP of a request without PASID, whose PASID the context entry implied: the recorder sets it [FORMATS-VTD B7].
+    case impliedPASID
 
     /// Nil for a difference that nothing explains.
     init?(_ access: EventStream.RegisterAccess, _ value: UInt64, _ capabilities: Capabilities) {
-        let records = capabilities.faultRecordingOffset..<capabilities.faultRecordingOffset + 16 * capabilities.faultRecordingRegisters
-        let offset = Int(access.offset)
-        guard records.contains(offset), access.size == 4, (offset - records.lowerBound) % 16 == 12 else { return nil }
-        // Bits 127:96: FR in 7:0, PV in 27:8, AT in 29:28.
-        let differs = access.value ^ value
-        if differs & ~0x0fff_ff00 == 0 {
+        let offset = Int(access.offset) - capabilities.faultRecordingOffset
+        guard access.size == 4, (0..<16 * capabilities.faultRecordingRegisters).contains(offset) else { return nil }
+        let difference = access.value ^ value
+        switch offset % 16 {
+        case 8 where difference == 1 << 31 && value >> 31 == 0:
+            self = .impliedPASID
+        // FR in bits 7:0, PV in 27:8.
+        case 12 where difference & ~0x0fff_ff00 == 0:
             self = .absentPASID
-        } else if differs & ~0xff == 0,
-            Explanation.scalableCodes(for: UInt8(access.value & 0xff)).contains(UInt32(value & 0xff))
-        {
+        case 12 where difference & ~0xff == 0:
+            let codes = Explanation.scalableCodes(for: UInt8(access.value & 0xff))
+            guard codes.contains(UInt32(value & 0xff)) else { return nil }
             self = .legacyCode
-        } else {
+        default:
             return nil
         }
     }

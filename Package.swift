@@ -102,6 +102,9 @@ let package = Package(
             name: "IOMMUInterruptsTests", dependencies: ["IOMMU", "IOMMUTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "VirtualVTdTests", dependencies: ["IOMMU", "IOMMUTestSupport", "VirtualVTd"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
             swiftSettings: swiftSettings),
         .testTarget(

@@ -28,6 +28,17 @@ struct RegisterBank: Sendable {
         reset()
     }
 
+    /// All words, for a snapshot.
+    var contents: [UInt32] { words }
+
+    /// Takes words that were ``contents`` of such a bank; nil for another number of them. What is constant stays as the map says.
+    init?(_ map: RegisterMap, contents: [UInt32]) {
+        self.init(map)
+        guard contents.count == words.count else { return nil }
+        words = contents
+        for register in [Register.ver, .cap, .ecap] { self[register] = map[register]?.reset ?? 0 }
+    }
+
     /// Everything as after power-on.
     mutating func reset() {
         for layout in map.layouts { self[layout.register] = layout.reset }

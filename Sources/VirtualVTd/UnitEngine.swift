@@ -13,7 +13,7 @@ final class UnitEngine: Sendable {
     let unit: RemappingUnit
     /// Everything that no host's device claims.
     let faults: FaultQueue
-    /// For fetching descriptors: of the thread that does works. Locked for the compiler's sake.
+    /// For what the unit itself reads and writes in guest memory: descriptors and page requests.
     private let port: Mutex<Port>
 
     init(_ unit: RemappingUnit) throws(IOMMUError) {
@@ -37,7 +37,7 @@ final class UnitEngine: Sendable {
         case .interruptSwitches(let remapping, let compatibility):
             try? unit.setInterruptTable(
                 state.latchedInterruptTable, enabled: remapping, allowsCompatibilityFormat: compatibility)
-        case .queueEnable, .queue, .contextCommand, .iotlbCommand:
+        case .queueEnable, .queue, .contextCommand, .iotlbCommand, .pages:
             break
         }
     }
@@ -111,6 +111,19 @@ final class UnitEngine: Sendable {
         return part
     }
 
+    /// Stores words where the guest reads them. False where it cannot.
+    func store(_ words: [UInt64], at address: UInt64) -> Bool {
+        let bytes = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+        return port.withLock { port in
+            do throws(IOMMUError) {
+                try unsafe port.writeOutput(bytes.span.bytes, to: OutputAddress(address))
+                return true
+            } catch {
+                return false
+            }
+        }
+    }
+
     private func fetch(_ part: QueuePart, into bytes: inout [UInt8]) -> Bool {
         var span = bytes.mutableSpan
         var raw = unsafe span.mutableBytes
@@ -127,6 +140,7 @@ final class UnitEngine: Sendable {
     private func apply(_ bytes: [UInt8], _ part: QueuePart, _ front: VirtualVTd) {
         let host = InvalidationHost(
             interruptCache: { _, entries in front.host.interruptEntriesChanged?(entries) },
+            pageResponse: { _, descriptor in front.answerPages(descriptor) },
             waited: { _, wantsInterrupt in
                 guard wantsInterrupt else { return }
                 front.change { state in

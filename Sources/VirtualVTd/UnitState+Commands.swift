@@ -64,7 +64,7 @@ extension UnitState {
         case .queueEnable(let isOn):
             setStatus(GlobalCommand.queuedInvalidation, isOn)
             if !isOn { bank[.iqh] = 0 }
-        case .queue, .contextCommand, .iotlbCommand:
+        case .queue, .contextCommand, .iotlbCommand, .pages:
             break
         }
     }

@@ -23,6 +23,8 @@ struct UnitState: Sendable {
         case contextCommand(UInt64)
         /// What IOTLB and IVA said.
         case iotlbCommand(UInt64, address: UInt64)
+        /// Page requests for the guest's queue.
+        case pages
     }
 
     /// What is to be done, in order, once the lock is left.

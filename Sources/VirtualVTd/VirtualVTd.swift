@@ -5,6 +5,7 @@
 
 public import IOMMUCore
 internal import IOMMUFaults
+internal import IOMMUInterrupts
 internal import Synchronization
 
 /// A virtual Intel IOMMU. The host forwards a guest's accesses to the unit's registers; devices translate through ``unit``.
@@ -23,7 +24,9 @@ public final class VirtualVTd: Sendable {
 
     let host: Host
     let state: Mutex<UnitState>
-    private let engine: UnitEngine
+    let engine: UnitEngine
+    /// Nil without ECAP.PRS.
+    let pages: PageIntake?
     private let works: WorkQueue
 
     /// Makes a unit as it is after power-on: translation off, every event masked.
@@ -45,7 +48,9 @@ public final class VirtualVTd: Sendable {
         self.host = host
         state = Mutex(UnitState(configuration.capabilities, map))
         engine = try UnitEngine(unit)
+        pages = configuration.capabilities.pageRequests ? try PageIntake(unit) : nil
         works = WorkQueue(configuration.processing)
+        pages?.begin(self)
     }
 
     /// A guest's read of 1 to 8 bytes. What no register covers reads as zero.
@@ -130,6 +135,8 @@ public final class VirtualVTd: Sendable {
         switch work {
         case .queue:
             engine.runQueue(of: self)
+        case .pages:
+            storePages()
         case .contextCommand(let command):
             let actual = engine.invalidateContexts(command)
             state.withLock { $0.contextCommandDone(actual: actual) }

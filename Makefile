@@ -3,7 +3,8 @@
 # Two commands for everybody:   make run    make test
 # For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check   make count
-#                               make model
+#                               make model    make coverage   make fuzz SECONDS=60   make test-all
+#                               make soak MINUTES=30   make mutants   make sanitized   make portable   make aarch64
 # How fast it is here:          make report   make benchmark   make swift-cost
 #
 # Swift builds go to SCRATCH, everything else to build/.
@@ -40,12 +41,12 @@ URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
 LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
-.PHONY: help run test count model report benchmark swift-cost deps c-deps need-swift tsan asan ubsan lint format clang-format \
+.PHONY: help run test test-all fuzz count model coverage soak mutants sanitized portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
 	check-readme lib check install uninstall c-example clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,9p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,10p' Makefile
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The two commands
@@ -87,6 +88,97 @@ model:
 	$(call ensure,,spin)
 	@CC='$(CC)' Tests/Model/run
 
+# Lines and branches that the tests reach: build/coverage/html, and the kernel's lines that none does.
+coverage: deps need-swift
+	@.ci/coverage '$(SWIFT)' .build-coverage '$(BUILD)/coverage' '$(ALONE)'
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The kernel's tests in one C program, Tests/CIOMMUProof: cases, randomised trials, mutants. PROOF_FLAGS are its options, such as
+# --only 'host *' or --seed 1.
+
+PROOF_SOURCES := $(SOURCES) $(wildcard Tests/CIOMMUProbe/*.c Tests/CIOMMUProof/*.c)
+PROOF_CFLAGS := -std=gnu17 -D_GNU_SOURCE= -pthread -Wall -Wextra -ICSources/CIOMMU/include -ICSources/CIOMMU \
+	-ITests/CIOMMUProbe/include -ITests/CIOMMUProbe
+PROOF := $(BUILD)/proof
+PROOF_FLAGS ?=
+MINUTES ?= 30
+AARCH64_CC ?= aarch64-linux-gnu-gcc
+
+# $(call proof_build,kind,compiler,flags,libraries): the rules of build/proof-kind/proof.
+define proof_build
+$(PROOF)-$(1)/%.o: %.c | $(5)
+	@mkdir -p $$(@D)
+	@$(2) $(PROOF_CFLAGS) $(3) -MMD -MP -c $$< -o $$@
+$(PROOF)-$(1)/proof: $(PROOF_SOURCES:%.c=$(PROOF)-$(1)/%.o)
+	@$(2) -pthread $(LDFLAGS) $$^ $(4) -o $$@
+-include $(PROOF_SOURCES:%.c=$(PROOF)-$(1)/%.d)
+endef
+
+PROOF_CHECKED := -O1 -g -DCIOMMU_INTERNAL_CHECKS
+PROOF_ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fsanitize-ignorelist=$(CURDIR)/.ci/ubsan-ignore
+# The Swift toolchain's compiler: gcc's ThreadSanitizer knows no annotations. Its own wants libdispatch.
+CLANG ?= clang
+SWIFT_RESOURCES = $(shell $(SWIFT) -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')
+PROOF_TSAN_LIBS = -fsanitize=thread -L$(SWIFT_RESOURCES)/linux -Wl$(comma)-rpath$(comma)$(SWIFT_RESOURCES)/linux -ldispatch -lBlocksRuntime
+$(eval $(call proof_build,debug,$(CC),$(PROOF_CHECKED) $$(URCU_CFLAGS),$$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,release,$(CC),-O2 -DNDEBUG $$(URCU_CFLAGS),$$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,tsan,$(CLANG),$(PROOF_CHECKED) -fsanitize=thread $$(URCU_CFLAGS),$(PROOF_TSAN_LIBS) $$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,asan,$(CLANG),$(PROOF_CHECKED) $(PROOF_ASAN) $$(URCU_CFLAGS),$(PROOF_ASAN) $$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,portable,$(CC),$(PROOF_CHECKED) -DCIOMMU_PORTABLE $$(URCU_CFLAGS),$$(URCU_LIBS),c-deps))
+$(eval $(call proof_build,aarch64,$(AARCH64_CC),$(PROOF_CHECKED),-lurcu-bp -lurcu-common,aarch64-deps))
+
+# All trials over and over; slices of a build with wide races alternate with slices of a release build.
+soak: $(PROOF)-debug/proof $(PROOF)-release/proof
+	$< soak --minutes $(MINUTES) --release $(PROOF)-release/proof $(PROOF_FLAGS)
+
+# Every rule broken in turn: what notices it, and how fast.
+mutants: $(PROOF)-debug/proof
+	$< mutants $(PROOF_FLAGS)
+
+# Cases and trials under ThreadSanitizer, under AddressSanitizer with UndefinedBehaviorSanitizer, and as released.
+sanitized: $(PROOF)-tsan/proof $(PROOF)-asan/proof $(PROOF)-release/proof
+	@for program in $^; do \
+		echo "$$program"; \
+		$$program cases $(PROOF_FLAGS) | tail -n 1 && $$program trials $(PROOF_FLAGS) | tail -n 1 || exit 1; \
+	done
+
+# What processors without AVX get, on this one.
+portable: $(PROOF)-portable/proof
+	$< cases
+	$< trials $(PROOF_FLAGS)
+
+# The same built for Arm, and emulated.
+aarch64: $(PROOF)-aarch64/proof
+	qemu-aarch64 $< cases
+	qemu-aarch64 $< trials $(PROOF_FLAGS)
+
+# libFuzzer with AddressSanitizer, UndefinedBehaviorSanitizer and assertions, over what a guest or a stranger's file decides: SECONDS of
+# each target, or of TARGET alone; 0 replays the corpora. INPUT is one file for TARGET.
+SECONDS ?= 60
+TARGET ?=
+INPUT ?=
+FUZZ_SCRATCH := .build-fuzz
+FUZZ_LIBRARY = $(firstword $(wildcard $(SWIFT_RESOURCES)/../clang/*/lib/linux/libclang_rt.fuzzer_no_main-$(shell uname -m).a))
+
+fuzz: deps need-swift
+	@test -n '$(FUZZ_LIBRARY)' || { echo "libFuzzer is missing in this Swift toolchain" >&2; exit 1; }
+	IOMMU_FUZZ=1 $(SWIFT) build -c release --scratch-path $(FUZZ_SCRATCH) --product IOMMUFuzz --sanitize=address \
+		-Xcc -fsanitize=undefined$(comma)fuzzer-no-link -Xcc -fsanitize-trap=undefined \
+		-Xcc -fsanitize-ignorelist=$(CURDIR)/.ci/ubsan-ignore \
+		-Xswiftc -sanitize-coverage=edge$(comma)inline-8bit-counters$(comma)pc-table \
+		-Xswiftc -assert-config -Xswiftc Debug -Xlinker '$(FUZZ_LIBRARY)' -Xlinker -lstdc++
+	@Tests/Fuzz/run $(FUZZ_SCRATCH)/release/IOMMUFuzz '$(SECONDS)' '$(TARGET)' '$(INPUT)'
+
+# Everything.
+test-all:
+	$(MAKE) test
+	$(MAKE) tsan
+	$(MAKE) asan
+	$(MAKE) ubsan
+	$(MAKE) model
+	$(MAKE) mutants
+	$(MAKE) fuzz SECONDS=60
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Figures
 
@@ -122,14 +214,15 @@ report: deps need-swift
 # ---------------------------------------------------------------------------------------------------------------------
 # What must be there
 
-# $(call ensure,module=package ...,command ...): what pkg-config does not know is installed through apt, or named; so are commands,
-# which are called like their packages.
+# $(call ensure,module=package ...,command ...,path=package ...): what pkg-config does not know is installed through apt, or named;
+# so are commands (command=package where they differ), and files that are missing.
 define ensure
 @set -eu; missing=; \
 for pair in $(1); do \
 	pkg-config --exists "$${pair%%=*}" 2>/dev/null || missing="$$missing $${pair#*=}"; \
 done; \
-for tool in $(2); do command -v "$$tool" >/dev/null || missing="$$missing $$tool"; done; \
+for tool in $(2); do command -v "$${tool%%=*}" >/dev/null || missing="$$missing $${tool#*=}"; done; \
+for pair in $(3); do [ -e "$${pair%%=*}" ] || missing="$$missing $${pair#*=}"; done; \
 command -v pkg-config >/dev/null || missing="pkg-config$$missing"; \
 command -v "$(firstword $(CC))" >/dev/null || missing="$$missing gcc libc6-dev"; \
 if [ -z "$$missing" ]; then exit 0; fi; \
@@ -140,6 +233,7 @@ if [ "$$(id -u)" = 0 ]; then root=; \
 elif command -v sudo >/dev/null; then root=sudo; \
 else echo "missing; install as root: apt-get install $$missing" >&2; exit 1; fi; \
 echo "installing:$$missing"; \
+case "$$missing" in *:arm64*) $$root dpkg --add-architecture arm64;; esac; \
 $$root apt-get update -q; \
 $$root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
 endef
@@ -149,6 +243,10 @@ deps:
 
 c-deps:
 	$(call ensure,liburcu-bp=liburcu-dev)
+
+aarch64-deps:
+	$(call ensure,,$(AARCH64_CC)=gcc-aarch64-linux-gnu qemu-aarch64=qemu-user,\
+		/usr/lib/aarch64-linux-gnu/liburcu-bp.so=liburcu-dev:arm64)
 
 need-swift:
 	@command -v $(SWIFT) >/dev/null || { echo "Swift 6.2 or later is missing: https://www.swift.org/install" >&2; exit 1; }
@@ -264,4 +362,6 @@ c-example: check
 	@.ci/c-example $(EXAMPLE_PREFIX) $(BUILD)/c-example
 
 clean:
-	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan
+	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan .build-coverage
+
+	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan $(FUZZ_SCRATCH)

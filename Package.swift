@@ -7,11 +7,17 @@ let swiftSettings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// `make fuzz` alone has the fuzz targets, and assertions in a release build: it is fast and checks the most.
+let isFuzzing = Context.environment["IOMMU_FUZZ"] != nil
+
 /// Release builds of C drop assertions; debug builds carry the protocol's test switches (see debug.h).
-let cSettings: [CSetting] = [
-    .define("NDEBUG", .when(configuration: .release)),
-    .define("CIOMMU_INTERNAL_CHECKS", .when(configuration: .debug)),
-]
+let cSettings: [CSetting] =
+    isFuzzing
+    ? [.define("CIOMMU_INTERNAL_CHECKS")]
+    : [
+        .define("NDEBUG", .when(configuration: .release)),
+        .define("CIOMMU_INTERNAL_CHECKS", .when(configuration: .debug)),
+    ]
 
 let package = Package(
     name: "swift-iommu",
@@ -105,6 +111,8 @@ let package = Package(
             name: "VirtualVTdTests", dependencies: ["IOMMU", "IOMMUTestSupport", "VirtualVTd"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "IOMMUHostileTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
+        .testTarget(
             name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
             swiftSettings: swiftSettings),
         .testTarget(
@@ -131,3 +139,13 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
 )
+
+if isFuzzing {
+    package.targets += [
+        .target(name: "CIOMMUFuzz", path: "Tests/Fuzz/CIOMMUFuzz"),
+        .executableTarget(
+            name: "IOMMUFuzz",
+            dependencies: ["IOMMU", "IOMMUCapture", "IOMMUReplay", "IOMMUTestSupport", "CIOMMUFuzz", "CIOMMUProbe"],
+            path: "Tests/Fuzz/IOMMUFuzz", swiftSettings: swiftSettings),
+    ]
+}

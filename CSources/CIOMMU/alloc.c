@@ -6,7 +6,6 @@
 #include "alloc.h"
 #include "atomics.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,22 +15,19 @@
 
 #ifdef CIOMMU_INTERNAL_CHECKS
 int ciommu_allocations_left = -1;
+bool ciommu_allocations_fail_once = false;
 
-static bool must_fail(void) {
+bool ciommu_is_denied(void) {
     int left = load_relaxed(&ciommu_allocations_left);
-    if (left > 0) {
+    if (left > 0 || (left == 0 && ciommu_allocations_fail_once)) {
         store_relaxed(&ciommu_allocations_left, left - 1);
     }
     return left == 0;
 }
-#else
-static bool must_fail(void) {
-    return false;
-}
 #endif
 
 void *ciommu_allocate(size_t alignment, size_t bytes) {
-    if (must_fail() || bytes > SIZE_MAX - alignment) {
+    if (ciommu_is_denied() || bytes > SIZE_MAX - alignment) {
         return NULL;
     }
     size_t rounded =
@@ -52,7 +48,7 @@ void *ciommu_allocate(size_t alignment, size_t bytes) {
 #define RESERVED_PAGE 4096u
 
 void *ciommu_reserve(size_t bytes) {
-    if (must_fail() || bytes > SIZE_MAX - RESERVED_PAGE) {
+    if (ciommu_is_denied() || bytes > SIZE_MAX - RESERVED_PAGE) {
         return NULL;
     }
     size_t rounded = (bytes / RESERVED_PAGE + 1) * RESERVED_PAGE;

@@ -6,6 +6,7 @@
 #ifndef CIOMMU_ALLOC_H
 #define CIOMMU_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define CACHE_LINE 64u
@@ -22,8 +23,17 @@ void *ciommu_reserve(size_t bytes);
 void ciommu_free(void *memory);
 
 #ifdef CIOMMU_INTERNAL_CHECKS
-/* Requests that still succeed before one fails; negative = none fails. */
+/* Requests that still succeed before one fails, and all after it; negative = none fails. */
 extern int ciommu_allocations_left;
+/* Those after it succeed again. */
+extern bool ciommu_allocations_fail_once;
+
+/* Counts as a request for memory: asked before the system is asked for a thread or a descriptor. */
+bool ciommu_is_denied(void);
+#else
+static inline bool ciommu_is_denied(void) {
+    return false;
+}
 #endif
 
 #endif

@@ -312,6 +312,7 @@ static enum ciommu_status replace_locked(struct ciommu_device *device, uint32_t 
         }
     }
     put(device->source, pasid, attachment);
+    yield_point(CIOMMU_YIELD_TABLES_CHANGING);
     if (!MUTANT(DETACH_NO_TABLEGEN)) {
         ciommu_unit_finish_table_change(device->unit);
     }
@@ -369,6 +370,7 @@ enum ciommu_status ciommu_device_detach(struct ciommu_device *device, struct cio
             ciommu_unit_begin_table_change(device->unit);
         }
         release(device, pasid, present, &departures);
+        yield_point(CIOMMU_YIELD_TABLES_CHANGING);
         if (!MUTANT(DETACH_NO_TABLEGEN)) {
             ciommu_unit_finish_table_change(device->unit);
         }

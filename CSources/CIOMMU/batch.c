@@ -175,6 +175,9 @@ static void finish_wait(struct batch_run *run, uint32_t index,
         return;
     }
     run->result->segments++;
+    if (MUTANT(WAIT_BEFORE_DRAIN)) {
+        store_status(run, decoded->wait_address, decoded->wait_data);
+    }
     ciommu_pending_complete(&run->pending);
     note_late_port(run, index);
     run->segment_first = index + 1;

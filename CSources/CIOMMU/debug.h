@@ -52,8 +52,45 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_MESSAGE_NO_DRAIN,    /* its PASID changes while sections deliver the old one */
     CIOMMU_MUTANT_FAULT_SLOT_FREED_EARLY, /* a fault ring's slot is free before it was copied */
     CIOMMU_MUTANT_FAULT_LIMIT_LATE, /* faults that came after the rings were looked at are taken */
-    CIOMMU_MUTANT_PAGE_ANSWERED_TWICE, /* a page-request group takes a second response */
-    CIOMMU_MUTANT_PAGE_CANCEL_FIRST,   /* detach cancels groups before it unpublishes */
+    CIOMMU_MUTANT_PAGE_ANSWERED_TWICE,    /* a page-request group takes a second response */
+    CIOMMU_MUTANT_PAGE_CANCEL_FIRST,      /* detach cancels groups before it unpublishes */
+    CIOMMU_MUTANT_FILL_STAMPED_LATE,      /* a first-level entry gets the generation of its fill */
+    CIOMMU_MUTANT_SUPERPAGE_MISSED,       /* ranges are cleared at the smallest size alone */
+    CIOMMU_MUTANT_RANGE_FORGOTTEN,        /* of several ranges the first is not cleared */
+    CIOMMU_MUTANT_TAG_KEPT,               /* a whole space is invalidated under its old tag */
+    CIOMMU_MUTANT_CHILD_KEEPS_WALKGEN,    /* a parent's change leaves its children's walk caches */
+    CIOMMU_MUTANT_CHILD_KEEPS_TAG,        /* and their entries in the IOTLB */
+    CIOMMU_MUTANT_WINDOWS_KEPT,           /* a port keeps its window over a memory-map change */
+    CIOMMU_MUTANT_WALKS_KEPT,             /* and its known tables' host addresses */
+    CIOMMU_MUTANT_NEW_PORT_MISSED,        /* a drain does not know the youngest port */
+    CIOMMU_MUTANT_UGEN_KEPT,              /* sections do not learn of an invalidation */
+    CIOMMU_MUTANT_KNOWN_TABLE_UNCHECKED,  /* a known table of an old walk_generation is used */
+    CIOMMU_MUTANT_KNOWN_TABLE_GRANTS,     /* what the levels above it denied does not count */
+    CIOMMU_MUTANT_MARK_PLAIN,             /* A and D are set by a store, not an exchange */
+    CIOMMU_MUTANT_DIRTY_LOG_SILENT,       /* the dirty log does not hear that A and D were set */
+    CIOMMU_MUTANT_IOTLB_GRANTS,           /* an entry of the IOTLB grants what it lacks */
+    CIOMMU_MUTANT_RESONATING_HASH,        /* IOTLB sets by a multiplicative hash */
+    CIOMMU_MUTANT_QUICK_WITHOUT_A,        /* quick walks pass entries whose A bit is clear */
+    CIOMMU_MUTANT_QUICK_WITHOUT_D,        /* quick walks for writes pass leaves without D */
+    CIOMMU_MUTANT_QUICK_RESERVED,         /* quick walks pass reserved bits */
+    CIOMMU_MUTANT_QUICK_INTERRUPTS,       /* quick walks end in the interrupt range */
+    CIOMMU_MUTANT_QUICK_UPPER_RIGHTS,     /* quick walks forget what upper levels deny */
+    CIOMMU_MUTANT_SHORT_WAY_WIDTH,        /* the short way takes addresses beyond the width */
+    CIOMMU_MUTANT_SHORT_WAY_INTERRUPTS,   /* the short way takes messages for memory */
+    CIOMMU_MUTANT_SHORT_WAY_USABLE,       /* the short way grants what the binding does not */
+    CIOMMU_MUTANT_TAG_UNCHECKED,          /* a tag is not looked at again after a hit */
+    CIOMMU_MUTANT_BATCH_MIXES_REQUESTERS, /* a batch answers from another requester's binding */
+    CIOMMU_MUTANT_BATCH_MIXES_ACCESSES,   /* a batch answers a write as the read before it */
+    CIOMMU_MUTANT_WAIT_BEFORE_DRAIN,      /* a wait descriptor's status precedes the drain */
+    CIOMMU_MUTANT_TLB_PARENT_NOT_ASKED,   /* the parent's device-TLB is not asked */
+    CIOMMU_MUTANT_FAULT_LOSS_UNCOUNTED,   /* a lost fault is not counted */
+    CIOMMU_MUTANT_PAGE_FOLLOWERS_FORGOTTEN, /* only the leader of equal groups is answered */
+    CIOMMU_MUTANT_MESSAGE_NOTE_UNCHECKED,   /* a raise noted too late for the unmask is lost */
+    CIOMMU_MUTANT_MESSAGE_MASK_NO_DRAIN,    /* mask does not wait for deliveries under way */
+    CIOMMU_MUTANT_MESSAGE_FREED_EARLY,      /* an entry is free while deliveries are under way */
+    CIOMMU_MUTANT_PASID_TABLE_FREED_EARLY,  /* a PASID table is overwritten while it is read */
+    CIOMMU_MUTANT_MAP_FREED_EARLY,          /* a memory map is overwritten while it is searched */
+    CIOMMU_MUTANT_UNMAP_NO_INVALIDATE,      /* the host unmaps, and nothing is invalidated */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -78,6 +115,15 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_PAGE_ASKED,      /* the guest's tables were asked about a request, no lock */
     CIOMMU_YIELD_PAGE_ROUTED,     /* a page request has found its queue, under its lock */
     CIOMMU_YIELD_PAGES_CANCELLED, /* groups cancelled, attachment still published (mutant) */
+    CIOMMU_YIELD_MARKING,         /* an entry judged, its A and D not stored */
+    CIOMMU_YIELD_SEARCHING,       /* memory map loaded, not searched */
+    CIOMMU_YIELD_PROBING,         /* tag loaded, the IOTLB not asked */
+    CIOMMU_YIELD_ANSWERING,       /* leaf found; host memory not looked up, answer not kept */
+    CIOMMU_YIELD_RETAGGED,        /* a whole space has its new tag, generation not bumped */
+    CIOMMU_YIELD_TABLES_CHANGING, /* between the two moves of tablegen */
+    CIOMMU_YIELD_MAP_PUBLISHED,   /* a new memory map is out, mapgen not bumped */
+    CIOMMU_YIELD_DRAINING,        /* waits for a section to end; comes again and again */
+    CIOMMU_YIELD_STRIPE_BUSY,     /* waits for an inserter; comes again and again */
     CIOMMU_YIELD_COUNT
 };
 

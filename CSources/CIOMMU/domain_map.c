@@ -50,7 +50,9 @@ enum ciommu_status ciommu_domain_end_edit(struct ciommu_domain *domain, struct p
     yield_point(CIOMMU_YIELD_TABLE_CHANGED);
     pthread_mutex_lock(&unit->table_lock);
     if (end != EDIT_ENDS_AT_ONCE) {
-        ciommu_space_invalidate(&unit->spaces, domain->space, &what, 1);
+        if (!MUTANT(UNMAP_NO_INVALIDATE)) {
+            ciommu_space_invalidate(&unit->spaces, domain->space, &what, 1);
+        }
         (void)add_seq_cst(&unit->ugen, 1); /* under the domain lock: later edits rest on it */
     } else if (edit->retired != NULL && !MUTANT(MERGE_KEEPS_WALKGEN)) {
         ciommu_space_forget_walks(domain->space);

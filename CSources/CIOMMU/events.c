@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE /* sem_clockwait */
 #include "events.h"
+#include "alloc.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -75,7 +76,8 @@ enum ciommu_status ciommu_events_start(struct ciommu_unit *unit) {
     struct events *events = &unit->events;
     pthread_mutex_lock(&events->lock);
     if (!events->running) {
-        events->running = pthread_create(&events->thread, NULL, serve, unit) == 0;
+        events->running =
+            !ciommu_is_denied() && pthread_create(&events->thread, NULL, serve, unit) == 0;
     }
     bool running = events->running;
     pthread_mutex_unlock(&events->lock);

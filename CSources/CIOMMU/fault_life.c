@@ -260,7 +260,10 @@ enum ciommu_status ciommu_fault_queue_fd(struct ciommu_fault_queue *queue, int *
     }
     pthread_mutex_lock(&queue->fd_lock);
     bool fresh = queue->fd < 0;
-    int made = fresh ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : queue->fd;
+    int made = queue->fd;
+    if (fresh && !ciommu_is_denied()) {
+        made = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    }
     if (fresh && made >= 0) {
         store_release(&queue->fd, made); /* pairs with ciommu_fault_queue_signal */
         store_relaxed(&queue->notifies, 1);

@@ -17,7 +17,7 @@
 static void lose(struct ciommu_port *port, struct ciommu_fault_queue *queue) {
     store_relaxed(&port->ring.lost, port->ring.lost + 1);
     if (queue != NULL) { /* both pair with ciommu_faults_pass */
-        (void)add_release(&queue->lost, 1);
+        (void)add_release(&queue->lost, MUTANT(FAULT_LOSS_UNCOUNTED) ? 0 : 1);
         (void)add_release(&port->unit->faults.losses, 1);
     }
 }

@@ -34,7 +34,7 @@ enum ciommu_status ciommu_unit_wait(struct ciommu_unit *unit) {
 }
 
 enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id) {
-    (void)add_seq_cst(&unit->ugen, 1); /* pairs with enter */
+    (void)add_seq_cst(&unit->ugen, MUTANT(UGEN_KEPT) ? 0 : 1); /* pairs with enter */
     yield_point(CIOMMU_YIELD_BEFORE_DRAIN);
     if (MUTANT(NO_DRAIN)) {
         return CIOMMU_OK;
@@ -68,6 +68,7 @@ void ciommu_unit_forget_source(struct ciommu_unit *unit, uint32_t source) {
 void ciommu_unit_change_tables(struct ciommu_unit *unit, const struct ciommu_invalidation *what) {
     ciommu_unit_begin_table_change(unit);
     ciommu_bindings_remove(&unit->bindings, what);
+    yield_point(CIOMMU_YIELD_TABLES_CHANGING);
     ciommu_unit_finish_table_change(unit);
 }
 

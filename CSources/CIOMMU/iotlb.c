@@ -112,6 +112,7 @@ static bool stripe_try_lock(uint32_t *stripe) {
  * way. */
 static void stripe_lock(uint32_t *stripe) {
     for (unsigned spins = 1; !stripe_try_lock(stripe); spins++) {
+        yield_point(CIOMMU_YIELD_STRIPE_BUSY);
         if (spins % 64 == 0) {
             sched_yield();
         } else {

@@ -53,7 +53,7 @@ struct iotlb {
 };
 
 static inline uint64_t hash_crc32c(uint64_t value) {
-#if defined(__x86_64__)
+#if CIOMMU_HAS_AVX_CODE
     uint64_t crc = 0;
     __asm__("crc32q %1, %0" : "+r"(crc) : "r"(value));
     return crc;
@@ -86,6 +86,9 @@ static inline uint64_t iotlb_set(const struct iotlb *iotlb, uint32_t tag, uint64
     uint64_t page =
         (iova >> 12 & IOTLB_PAGE_MASK) >> (page_lg2 - 12); /* the bits that iotlb_low keeps */
     uint64_t key = page ^ (uint64_t)tag << 36 ^ (uint64_t)page_lg2 << 30;
+    if (MUTANT(RESONATING_HASH)) {
+        return key * UINT64_C(0x9e3779b97f4a7c15) & iotlb->set_mask;
+    }
     return (likely(iotlb->wide) ? hash_crc32c(key) : hash_rounds(key)) & iotlb->set_mask;
 }
 
@@ -123,7 +126,8 @@ static inline struct leaf iotlb_lookup(const struct iotlb *iotlb, uint32_t tag, 
                                        uint32_t page_lg2, uint32_t needed) {
     struct leaf leaf = leaf_unpack(iotlb_find(iotlb, tag, iova, page_lg2));
     leaf.page_lg2 = page_lg2; /* known to the caller before the entry is there */
-    leaf.rights = (needed & ~leaf.rights) == 0 ? leaf.rights : 0;
+    bool grants = (needed & ~leaf.rights) == 0 || MUTANT(IOTLB_GRANTS);
+    leaf.rights = grants ? leaf.rights : 0;
     return leaf;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "memory.h"
 #include "alloc.h"
+#include "debug.h"
 
 #include <string.h>
 
@@ -98,6 +99,7 @@ static uint32_t lower_bound(const struct memory_map *map, uint64_t address) {
 }
 
 const struct memory_range *ciommu_memory_find(const struct memory_map *map, uint64_t address) {
+    yield_point(CIOMMU_YIELD_SEARCHING);
     uint32_t index = lower_bound(map, address);
     if (index == map->count || map->ranges[index].first > address) {
         return NULL;
@@ -119,6 +121,10 @@ static enum ciommu_status tell_users(struct ciommu_memory *memory) {
 static enum ciommu_status publish(struct ciommu_memory *memory, struct memory_map *map) {
     struct memory_map *old = memory->map;
     store_release(&memory->map, map); /* pairs with ciommu_memory_host */
+    if (MUTANT(MAP_FREED_EARLY)) {
+        old->count = 0;
+    }
+    yield_point(CIOMMU_YIELD_MAP_PUBLISHED);
     enum ciommu_status status = tell_users(memory);
     old->deferrals = &memory->deferrals;
     ciommu_rcu_defer(&memory->deferrals, &old->rcu, free_map);

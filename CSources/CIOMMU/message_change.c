@@ -143,7 +143,7 @@ enum ciommu_status ciommu_message_mask(struct ciommu_message_store *store, struc
     }
     entry->rearm = false;
     hide(entry);
-    if (entry->undrained) {
+    if (entry->undrained && !MUTANT(MESSAGE_MASK_NO_DRAIN)) {
         status = settle(store, entry);
     }
     end(store);
@@ -236,7 +236,7 @@ enum ciommu_status ciommu_message_free(struct ciommu_message_store *store, struc
     entry->rearm = false;
     store->allocated--;
     store_seq_cst(&entry->control, CIOMMU_MESSAGE_RETIRED);
-    if (seen) {
+    if (seen && !MUTANT(MESSAGE_FREED_EARLY)) {
         store->retired++;
         status = settle(store, entry);
         store->retired -= status == CIOMMU_OK;

@@ -211,7 +211,8 @@ void ciommu_page_answer(struct page_work *work, struct page_group *group,
     struct page_list followers = group->followers;
     group->followers = (struct page_list){NULL, NULL};
     answer_one(work, group, code, cause);
-    while (followers.first != NULL) { /* none is left but for the owner's answer */
+    while (followers.first != NULL &&
+           !MUTANT(PAGE_FOLLOWERS_FORGOTTEN)) { /* none is left but for the owner's answer */
         struct page_group *follower = followers.first;
         page_list_remove(&followers, follower);
         leave_ages(follower->queue, follower);

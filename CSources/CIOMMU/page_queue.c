@@ -348,7 +348,7 @@ int ciommu_page_queue_descriptor(struct ciommu_page_queue *queue) {
     }
     pthread_mutex_lock(&queue->unit->pages.lock);
     if (queue->descriptor < 0) {
-        queue->descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        queue->descriptor = ciommu_is_denied() ? -1 : eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         ciommu_page_signal(queue);
     }
     int descriptor = queue->descriptor;

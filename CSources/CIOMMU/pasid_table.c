@@ -7,6 +7,7 @@
 #include "debug.h"
 
 #include <assert.h>
+#include <string.h>
 
 static_assert(offsetof(struct pasid_leaf, node) == 0 && offsetof(struct pasid_directory, node) == 0,
               "one callback frees both");
@@ -91,6 +92,9 @@ static void set_block(struct pasid_table *table, uint32_t block, uintptr_t word)
     directory->node.used += (uint64_t)(word != 0) - (uint64_t)(old != 0);
     store_release(&directory->blocks[block], word); /* pairs with pasid_table_find */
     if (leaf_of(old) != NULL) {
+        if (MUTANT(PASID_TABLE_FREED_EARLY)) {
+            memset(leaf_of(old)->values, 0, sizeof leaf_of(old)->values);
+        }
         retire(table, &leaf_of(old)->node);
     }
 }

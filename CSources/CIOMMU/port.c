@@ -35,10 +35,10 @@ static void forget_bindings(struct ciommu_port *port) {
 }
 
 static void forget_host_pointers(struct ciommu_port *port) {
-    for (uint32_t window = 0; window < WINDOWS; window++) {
+    for (uint32_t window = 0; window < WINDOWS && !MUTANT(WINDOWS_KEPT); window++) {
         port->windows[window] = MEMORY_NO_WINDOW;
     }
-    if (port->walks != NULL) {
+    if (port->walks != NULL && !MUTANT(WALKS_KEPT)) {
         for (uint64_t entry = 0; entry <= port->walk_mask; entry++) {
             port->walks[entry].key = EMPTY;
         }
@@ -273,6 +273,7 @@ static bool wait_for_move(const uint64_t *word, uint64_t seen, uint64_t timeout,
     uint32_t spins = 0;
     uint32_t pauses = 1;
     while (load_acquire(word) == seen) {
+        yield_point(CIOMMU_YIELD_DRAINING);
         for (uint32_t pause = 0; pause < pauses; pause++) {
             cpu_relax();
         }
@@ -306,6 +307,7 @@ enum ciommu_status ciommu_ports_drain(struct ports *ports, uint32_t *port_id) {
     uint64_t deadline = 0;
     uint64_t begin = 0;
     enum ciommu_status status = CIOMMU_OK;
+    count -= MUTANT(NEW_PORT_MISSED) && count != 0;
     for (uint32_t slot = 0; slot < count; slot++) {
         const struct ciommu_port *port = load_acquire(&ports->slots[slot]);
         uint64_t seen = load_seq_cst(&port->head.state); /* pairs with enter and leave */

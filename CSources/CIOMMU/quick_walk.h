@@ -59,7 +59,8 @@ static always_inline struct quick_stage
 quick_stage(struct ciommu_port *port, const struct stage_shape *stage, enum quick_kind kind,
             const struct ciommu_space *space, uint64_t walk_generation, uint32_t access) {
     uint64_t read = kind == QUICK_SECOND ? UINT64_C(1) : UINT64_C(5); /* R; P and U/S */
-    uint64_t wanted = read | stage->accessed | (access & CIOMMU_WRITE);
+    uint64_t accessed = MUTANT(QUICK_WITHOUT_A) ? 0 : stage->accessed;
+    uint64_t wanted = read | accessed | (access & CIOMMU_WRITE);
     /* X follows R where its bit does not count. Where writes are not protected, W is the
      * privileged half's. */
     uint32_t always = kind == QUICK_SECOND ? RIGHTS_BOTH(stage->execute ? 0u : CIOMMU_EXECUTE)
@@ -74,7 +75,8 @@ quick_stage(struct ciommu_port *port, const struct stage_shape *stage, enum quic
         .remembers = port->walks != NULL,
         .always = always,
         .wanted = wanted,
-        .wanted_leaf = wanted | ((access & CIOMMU_WRITE) != 0 ? stage->dirty : 0),
+        .wanted_leaf =
+            wanted | ((access & CIOMMU_WRITE) != 0 && !MUTANT(QUICK_WITHOUT_D) ? stage->dirty : 0),
     };
 }
 
@@ -105,11 +107,14 @@ static always_inline struct leaf quick_leaf(const struct quick_stage *walk, enum
                                             uint32_t rights) {
     const struct stage_shape *stage = walk->stage;
     uint64_t wanted = walk->wanted_leaf;
-    uint64_t refused = stage->reserved_leaf[level] | stage->address_fault;
+    uint64_t refused =
+        MUTANT(QUICK_RESERVED) ? 0 : stage->reserved_leaf[level] | stage->address_fault;
     if (unlikely((entry & (wanted | refused)) != wanted)) {
         return NO_LEAF;
     }
-    rights &= quick_rights(walk, kind, granted & quick_grants(kind, entry));
+    rights &=
+        quick_rights(walk, kind, granted & quick_grants(kind, entry)) |
+        (MUTANT(QUICK_UPPER_RIGHTS) ? quick_rights(walk, kind, quick_grants(kind, entry)) : 0);
     if ((stage->dirty & ~entry) != 0 && !MUTANT(RIGHTS_WITHOUT_D)) {
         rights &= ~(uint32_t)RIGHTS_BOTH(CIOMMU_WRITE);
     }
@@ -286,7 +291,7 @@ static always_inline struct leaf quick_finish(const struct quick_stage *walk, en
         leaf.rights &= second.rights; /* none, if there is no second leaf */
         leaf.attributes |= second.attributes;
     }
-    return unlikely(in_interrupt_range(output)) ? NO_LEAF : leaf;
+    return unlikely(in_interrupt_range(output) && !MUTANT(QUICK_INTERRUPTS)) ? NO_LEAF : leaf;
 }
 
 /* The leaf of `input` in one stage (QUICK_NESTED: in the first, whose tables are found through the

@@ -72,7 +72,9 @@ first_level_fill(struct ciommu_port *port, struct ciommu_first_level_entry *entr
     entry->address = out->address - offset;
     entry->host = (unsigned char *)((uintptr_t)backing.host - offset);
     entry->last = iova + (out->contiguous - 1);
-    entry->generation = generation;
+    entry->generation = MUTANT(FILL_STAMPED_LATE)
+                            ? load_acquire(&port->unit->spaces.pool[space].generation)
+                            : generation;
     entry->space = space;
     entry->rights = (uint8_t)rights;
     entry->page_lg2 = (uint8_t)out->page_lg2;
@@ -121,7 +123,8 @@ static always_inline bool way_open(struct ciommu_port *port, uint64_t requester,
 /* Is the address one that the binding translates, and no message? */
 static always_inline bool way_leads_to(const struct way *way, uint64_t iova) {
     const struct grant *grant = way->grant;
-    return likely(((iova + grant->bias) & grant->outside) == 0 && !in_interrupt_range(iova));
+    bool inside = ((iova + grant->bias) & grant->outside) == 0 || MUTANT(SHORT_WAY_WIDTH);
+    return likely(inside && (!in_interrupt_range(iova) || MUTANT(SHORT_WAY_INTERRUPTS)));
 }
 
 /* ---- The leaf ---- */
@@ -139,6 +142,7 @@ static always_inline struct leaf iotlb_leaf(struct ciommu_port *port, const stru
     if (iotlb->entries == NULL || way->tag == 0 || sizes == 0) {
         return NO_LEAF;
     }
+    yield_point(CIOMMU_YIELD_PROBING);
     struct leaf leaf =
         iotlb_lookup(iotlb, way->tag, iova, (uint32_t)__builtin_ctzll(sizes), needed);
     sizes &= sizes - 1;
@@ -146,7 +150,8 @@ static always_inline struct leaf iotlb_leaf(struct ciommu_port *port, const stru
         leaf = leaf_unpack(ciommu_iotlb_larger(iotlb, way->tag, sizes, iova, needed));
     }
     /* Tags are finite: after a renewal this one may be another space's. */
-    return likely(load_acquire(&way->space->tag) == way->tag) ? leaf : NO_LEAF;
+    bool same = load_acquire(&way->space->tag) == way->tag || MUTANT(TAG_UNCHECKED);
+    return likely(same) ? leaf : NO_LEAF;
 }
 
 /* Keeps a leaf that was walked under way->generation in the IOTLB, where there is one. */
@@ -307,8 +312,9 @@ static always_inline void answer_found(struct ciommu_port *port, const struct wa
                                        struct ciommu_result *out) {
     const struct grant *grant = way->grant;
     const struct cuts cuts = {.run = !grant->explicit_pasid};
+    yield_point(CIOMMU_YIELD_ANSWERING);
     leaf.attributes |= grant->attributes;
-    leaf.rights &= grant->usable;
+    leaf.rights &= MUTANT(SHORT_WAY_USABLE) ? UINT32_MAX : grant->usable;
     uint32_t own = leaf.rights >> grant->shift & ACCESS_RIGHTS;
     struct backing backing = answer_leaf(port, iova, access, leaf, cuts, stays, out);
     out->rights = own;

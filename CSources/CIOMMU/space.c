@@ -238,11 +238,14 @@ static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) 
     if (!MUTANT(SIZES_RESET_LATE)) {
         store_relaxed(&space->sizes, 0);
     }
-    fresh_tag(spaces, space);
+    if (!MUTANT(TAG_KEPT)) {
+        fresh_tag(spaces, space);
+    }
     if (MUTANT(SIZES_RESET_LATE)) {
         yield_point(CIOMMU_YIELD_BUMPED);
         store_relaxed(&space->sizes, 0);
     }
+    yield_point(CIOMMU_YIELD_RETAGGED);
     bump(&space->generation);
 }
 
@@ -254,8 +257,13 @@ static void invalidate_children(struct spaces *spaces, struct ciommu_space *pare
     }
     for (struct ciommu_space *child = parent->children; child != NULL;
          child = child->sibling_next) {
-        bump(&child->walk_generation);
-        fresh_tag(spaces, child);
+        if (!MUTANT(CHILD_KEEPS_WALKGEN)) {
+            bump(&child->walk_generation);
+        }
+        if (!MUTANT(CHILD_KEEPS_TAG)) {
+            fresh_tag(spaces, child);
+        }
+        yield_point(CIOMMU_YIELD_RETAGGED);
         bump(&child->generation);
     }
 }
@@ -263,7 +271,7 @@ static void invalidate_children(struct spaces *spaces, struct ciommu_space *pare
 /* Clears a page range at every size of the mask. */
 static void clear_range(struct iotlb *iotlb, uint32_t tag, uint64_t sizes, uint64_t first,
                         uint64_t last) {
-    for (; sizes != 0; sizes &= sizes - 1) {
+    for (; sizes != 0; sizes &= MUTANT(SUPERPAGE_MISSED) ? 0 : sizes - 1) {
         uint32_t page_lg2 = (uint32_t)__builtin_ctzll(sizes);
         uint64_t step = UINT64_C(1) << page_lg2;
         uint64_t page = first & ~(step - 1);
@@ -303,7 +311,8 @@ static void invalidate_ranges(struct spaces *spaces, struct ciommu_space *space,
     }
     yield_point(CIOMMU_YIELD_BUMPED);
     uint64_t sizes = iotlb->entries == NULL ? 0 : load_seq_cst(&space->sizes);
-    for (uint32_t index = 0; index < count && sizes != 0; index++) {
+    for (uint32_t index = MUTANT(RANGE_FORGOTTEN) && count > 1; index < count && sizes != 0;
+         index++) {
         uint64_t first = set[index].first;
         uint64_t last = set[index].last;
         (void)canonical_range(space, &first, &last); /* it is: needs_whole */

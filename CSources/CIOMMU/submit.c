@@ -172,7 +172,8 @@ static struct submitted *make_job(struct ciommu_unit *unit, const struct ciommu_
 /* Starts the thread if it does not run. Lock held. */
 static bool ensure_thread(struct submissions *submissions) {
     if (!submissions->running) {
-        submissions->running = pthread_create(&submissions->thread, NULL, serve, submissions) == 0;
+        submissions->running = !ciommu_is_denied() &&
+                               pthread_create(&submissions->thread, NULL, serve, submissions) == 0;
     }
     return submissions->running;
 }

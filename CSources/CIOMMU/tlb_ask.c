@@ -25,7 +25,8 @@ struct cursor {
 static bool add_owners(struct cursor *cursor, uint32_t source, const struct tlb_want *want) {
     struct ciommu_device_tlb *tlb =
         ciommu_device_tlb_find(&cursor->round->unit->tlbs, source, want->pasid);
-    struct ciommu_device_tlb *parent = tlb == NULL ? NULL : ciommu_device_tlb_companion(tlb);
+    bool alone = tlb == NULL || MUTANT(TLB_PARENT_NOT_ASKED);
+    struct ciommu_device_tlb *parent = alone ? NULL : ciommu_device_tlb_companion(tlb);
     return (tlb == NULL || ciommu_tlb_round_add(cursor->round, tlb, want)) &&
            (parent == NULL || ciommu_tlb_round_add(cursor->round, parent, want));
 }

@@ -162,6 +162,7 @@ static void answer_granted(struct ciommu_port *port, const struct lookup *lookup
     } else if (!find_leaf(port, lookup, way, access, &leaf, &complete, out)) {
         return;
     }
+    yield_point(CIOMMU_YIELD_ANSWERING);
     leaf.attributes |= grant->attributes;
     leaf.rights &= grant->usable;
     uint32_t own = leaf.rights >> grant->shift & ACCESS_RIGHTS;

@@ -303,7 +303,8 @@ static uint32_t answer_group(struct group *group, const struct ciommu_request *r
         const struct ciommu_request *request = &requests[done];
         struct ciommu_result *out = &results[done];
         uint64_t asked = asked_of(request);
-        if (unlikely(requester_of(request) != run->requester || asked != run->asked)) {
+        if (unlikely((requester_of(request) != run->requester && !MUTANT(BATCH_MIXES_REQUESTERS)) ||
+                     (asked != run->asked && !MUTANT(BATCH_MIXES_ACCESSES)))) {
             *status = begin_run(group, request);
         }
         if (unlikely(out->size < sizeof *out)) {

@@ -11,6 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* CIOMMU_PORTABLE builds what other processors get, to be tested on this one. */
+#if defined(__x86_64__) && !defined(CIOMMU_PORTABLE)
+#define CIOMMU_HAS_AVX_CODE 1
+#else
+#define CIOMMU_HAS_AVX_CODE 0
+#endif
+
 /* Two 64-bit halves; read and written whole. */
 struct wide_word {
     uint64_t low;
@@ -19,7 +26,7 @@ struct wide_word {
 
 static inline struct wide_word load_wide(const struct wide_word *word) {
     struct wide_word value;
-#if defined(__x86_64__)
+#if CIOMMU_HAS_AVX_CODE
     __asm__ volatile("vmovdqa %2, %%xmm0\n\tvmovq %%xmm0, %0\n\tvpextrq $1, %%xmm0, %1"
                      : "=r"(value.low), "=r"(value.high)
                      : "m"(*word)
@@ -31,7 +38,7 @@ static inline struct wide_word load_wide(const struct wide_word *word) {
 }
 
 static inline void store_wide(struct wide_word *word, struct wide_word value) {
-#if defined(__x86_64__)
+#if CIOMMU_HAS_AVX_CODE
     __asm__ volatile("vmovdqa %1, %%xmm0\n\tvmovdqa %%xmm0, %0"
                      : "=m"(*word)
                      : "m"(value)
@@ -48,7 +55,7 @@ static inline void store_wide(struct wide_word *word, struct wide_word value) {
 static inline uint64_t select_wide(const struct wide_word *words, struct wide_word key,
                                    const struct wide_word *mask) {
     uint64_t high = 0;
-#if defined(__x86_64__)
+#if CIOMMU_HAS_AVX_CODE
 #define SELECT(offset)                                                                             \
     "vmovdqa " offset "(%[words]), %%xmm2\n\t"                                                     \
     "vpand %%xmm1, %%xmm2, %%xmm3\n\t"                                                             \
@@ -77,7 +84,7 @@ static inline uint64_t select_wide(const struct wide_word *words, struct wide_wo
 }
 
 static inline bool processor_has_wide_loads(void) {
-#if defined(__x86_64__)
+#if CIOMMU_HAS_AVX_CODE
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx") && __builtin_cpu_supports("sse4.2");
 #else

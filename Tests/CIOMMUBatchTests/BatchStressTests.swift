@@ -12,11 +12,9 @@ let isLong = ProcessInfo.processInfo.environment["IOMMU_LONG_TESTS"] == "1"
 struct BatchStressCase: Sendable, CustomTestStringConvertible {
     var isObserved = false
     var isWidened = false
-    var mutant: UInt32 = 0
 
     var testDescription: String {
-        unsafe "\(isObserved ? "observed" : "unobserved")\(isWidened ? ", widened" : "")"
-            + (mutant == 0 ? "" : ", \(String(cString: probe_mutant_name(mutant)))")
+        "\(isObserved ? "observed" : "unobserved")\(isWidened ? ", widened" : "")"
     }
 
     func run(batches: UInt32, seed: UInt64) -> probe_batch_result {
@@ -27,7 +25,6 @@ struct BatchStressCase: Sendable, CustomTestStringConvertible {
         options.seed = seed
         options.observed = isObserved
         options.widen = isWidened
-        options.mutant = mutant
         var result = probe_batch_result()
         let status = unsafe probe_batch_stress(&options, &result)
         #expect(status == 0)
@@ -61,14 +58,5 @@ extension probe_batch_result {
         print(
             "\(stress.testDescription): \(result.entries) entries, \(result.waits) waits, \(result.reads) answers, "
                 + "\(result.old_reads) of them old")
-    }
-
-    /// The check itself notices broken rules: one bump, and no drain.
-    @Test(.enabled(if: probe_has_mutants()), arguments: [5, 16] as [UInt32])
-    func aBrokenRuleIsNoticed(mutant: UInt32) {
-        let seed = seed()
-        let stress = BatchStressCase(isWidened: true, mutant: mutant)
-        let result = stress.run(batches: 200_000, seed: seed)
-        #expect(result.violations > 0, "not noticed in \(result.reads) answers; IOMMU_TEST_SEED=\(seed) replays")
     }
 }

@@ -12,20 +12,12 @@ struct MessageCase: Sendable, CustomTestStringConvertible {
 
     static let all = (0..<probe_message_count()).map(MessageCase.init)
 
-    static func named(_ name: String) -> MessageCase {
-        guard let found = all.first(where: { $0.testDescription == name }) else {
-            preconditionFailure("no case \(name)")
-        }
-        return found
-    }
-
     var testDescription: String { unsafe String(cString: probe_message_name(number)) }
 
     /// How many expectations failed, and the first of them.
-    func run(mutant: String? = nil, portable: Bool = false) -> (failures: UInt32, first: String) {
+    func run(portable: Bool) -> (failures: UInt32, first: String) {
         var result = probe_message_result()
-        let broken = mutant.map { unsafe probe_mutant_number($0) } ?? 0
-        unsafe probe_message_case(number, broken, portable, &result)
+        unsafe probe_message_case(number, 0, portable, &result)
         let first = unsafe withUnsafeBytes(of: result.first) { unsafe Array($0.prefix { $0 != 0 }) }
         return (result.failures, String(decoding: first, as: UTF8.self))
     }
@@ -37,17 +29,6 @@ struct MessageTests {
     func everyExpectationHolds(_ probe: MessageCase, portable: Bool) {
         let (failures, first) = probe.run(portable: portable)
         #expect(failures == 0, "\(first)")
-    }
-
-    @Test(
-        .enabled(if: probe_has_mutants()),
-        arguments: [
-            ("MESSAGE_ARMED_EARLY", "nothing is armed before its PASID is in place"),
-            ("MESSAGE_NO_DRAIN", "an entry changes after sections"),
-            ("NO_DRAIN", "changes of the table wait for sections"),
-        ])
-    func aBrokenRuleIsNoticed(rule: String, probe: String) {
-        #expect(MessageCase.named(probe).run(mutant: rule).failures > 0)
     }
 
     @Test(.enabled(if: probe_has_mutants()))

@@ -12,18 +12,11 @@ struct PageCase: Sendable, CustomTestStringConvertible {
 
     static let all = (0..<probe_page_count()).map(PageCase.init)
 
-    static func named(_ name: String) -> PageCase {
-        guard let found = all.first(where: { $0.testDescription == name }) else {
-            preconditionFailure("no case \(name)")
-        }
-        return found
-    }
-
     var testDescription: String { unsafe String(cString: probe_page_name(number)) }
 
-    func run(mutant: String? = nil) -> PageOutcome {
+    func run() -> PageOutcome {
         var result = probe_page_result()
-        unsafe probe_page_case(number, mutant.map { unsafe probe_mutant_number($0) } ?? 0, &result)
+        unsafe probe_page_case(number, 0, &result)
         return PageOutcome(result)
     }
 }
@@ -47,16 +40,5 @@ struct PageCaseTests {
     func everyExpectationHolds(_ probe: PageCase) {
         let outcome = probe.run()
         #expect(outcome.failures == 0, "\(outcome.first)")
-    }
-
-    @Test(
-        .enabled(if: probe_has_mutants()),
-        arguments: [
-            ("PAGE_ANSWERED_TWICE", "a group is answered once"),
-            ("PAGE_ANSWERED_TWICE", "one of many responders wins"),
-            ("PAGE_CANCEL_FIRST", "no request slips through a detach"),
-        ])
-    func aBrokenRuleIsNoticed(rule: String, probe: String) {
-        #expect(PageCase.named(probe).run(mutant: rule).failures > 0)
     }
 }

@@ -57,12 +57,6 @@ struct PageModelTests {
         }
     }
 
-    @Test(.enabled(if: probe_has_mutants())) func aBrokenRuleIsNoticedByTheModel() {
-        var result = probe_page_result()
-        unsafe probe_page_model(pageSeed(), 100_000, probe_mutant_number("PAGE_ANSWERED_TWICE"), &result)
-        #expect(result.failures > 0)
-    }
-
     @Test(arguments: PageWorld.all)
     func everyGroupIsAnsweredOnce(_ world: PageWorld) {
         let seed = pageSeed()

@@ -290,39 +290,3 @@ int probe_allocations(int allocations) {
 void probe_wait_for_reclamation(void) {
     ciommu_rcu_barrier();
 }
-
-uint32_t probe_mutant_number(const char *name) {
-    static const struct {
-        const char *name;
-        uint32_t mutant;
-    } mutants[] = {
-        {"NO_DRAIN", CIOMMU_MUTANT_NO_DRAIN},
-        {"NO_REVALIDATE", CIOMMU_MUTANT_NO_REVALIDATE},
-        {"NO_CHILDREN", CIOMMU_MUTANT_NO_CHILDREN},
-        {"CHILD_FIRST", CIOMMU_MUTANT_CHILD_FIRST},
-        {"IGNORE_TABLEGEN", CIOMMU_MUTANT_IGNORE_TABLEGEN},
-        {"RIGHTS_WITHOUT_D", CIOMMU_MUTANT_RIGHTS_WITHOUT_D},
-        {"SPLIT_WITH_GAP", CIOMMU_MUTANT_SPLIT_WITH_GAP},
-        {"DIRTY_NO_INVALIDATE", CIOMMU_MUTANT_DIRTY_NO_INVALIDATE},
-        {"REPLACE_WITH_GAP", CIOMMU_MUTANT_REPLACE_WITH_GAP},
-        {"TABLE_FREED_EARLY", CIOMMU_MUTANT_TABLE_FREED_EARLY},
-        {"MERGE_KEEPS_WALKGEN", CIOMMU_MUTANT_MERGE_KEEPS_WALKGEN},
-        {"DETACH_NO_TABLEGEN", CIOMMU_MUTANT_DETACH_NO_TABLEGEN},
-        {"TLB_NOT_BLOCKED", CIOMMU_MUTANT_TLB_NOT_BLOCKED},
-        {"TLB_BEFORE_DRAIN", CIOMMU_MUTANT_TLB_BEFORE_DRAIN},
-        {"TLB_LATE_ACCEPTED", CIOMMU_MUTANT_TLB_LATE_ACCEPTED},
-        {"TOKEN_UNCHECKED", CIOMMU_MUTANT_TOKEN_UNCHECKED},
-        {"MESSAGE_ARMED_EARLY", CIOMMU_MUTANT_MESSAGE_ARMED_EARLY},
-        {"MESSAGE_NO_DRAIN", CIOMMU_MUTANT_MESSAGE_NO_DRAIN},
-        {"FAULT_SLOT_FREED_EARLY", CIOMMU_MUTANT_FAULT_SLOT_FREED_EARLY},
-        {"FAULT_LIMIT_LATE", CIOMMU_MUTANT_FAULT_LIMIT_LATE},
-        {"PAGE_ANSWERED_TWICE", CIOMMU_MUTANT_PAGE_ANSWERED_TWICE},
-        {"PAGE_CANCEL_FIRST", CIOMMU_MUTANT_PAGE_CANCEL_FIRST},
-    };
-    for (uint32_t index = 0; index < sizeof mutants / sizeof *mutants; index++) {
-        if (strcmp(mutants[index].name, name) == 0) {
-            return mutants[index].mutant;
-        }
-    }
-    return 0;
-}

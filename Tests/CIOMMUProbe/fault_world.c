@@ -133,8 +133,8 @@ void fault_expect_nothing(struct fault_world *world, struct ciommu_fault_queue *
 
 /* ---- The list ---- */
 
-static const struct fault_named_case *const lists[] = {fault_queue_cases, fault_route_cases,
-                                                       fault_wake_cases, fault_codec_cases};
+static const struct fault_named_case *const lists[] = {
+    fault_queue_cases, fault_route_cases, fault_wake_cases, fault_codec_cases, fault_inject_cases};
 
 static const struct fault_named_case *case_at(uint32_t number) {
     for (uint32_t list = 0; list < sizeof lists / sizeof *lists; list++) {

@@ -60,7 +60,7 @@ void fault_expect_nothing(struct fault_world *world, struct ciommu_fault_queue *
 
 typedef void (*fault_case)(struct fault_world *world);
 
-/* fault_queues.c, fault_routes.c, fault_wakes.c, fault_codec.c */
+/* fault_queues.c, fault_routes.c, fault_wakes.c, fault_codec.c, inject_faults.c */
 struct fault_named_case {
     const char *name;
     fault_case run;
@@ -69,5 +69,6 @@ extern const struct fault_named_case fault_queue_cases[];
 extern const struct fault_named_case fault_route_cases[];
 extern const struct fault_named_case fault_wake_cases[];
 extern const struct fault_named_case fault_codec_cases[];
+extern const struct fault_named_case fault_inject_cases[];
 
 #endif

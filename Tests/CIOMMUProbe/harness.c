@@ -39,15 +39,20 @@ static uint64_t nap_period(enum ciommu_yield_point point) {
     case CIOMMU_YIELD_PARENT_DONE:
     case CIOMMU_YIELD_TABLE_CHANGED:
     case CIOMMU_YIELD_MESSAGE_ARMED:
+    case CIOMMU_YIELD_RETAGGED:
+    case CIOMMU_YIELD_TABLES_CHANGING:
+    case CIOMMU_YIELD_MAP_PUBLISHED:
         return 8; /* the changer's: readers must get through meanwhile */
     case CIOMMU_YIELD_TABLES_READ:
-        return 8; /* met once a change and reader at most */
+    case CIOMMU_YIELD_SEARCHING:
+        return 8; /* met a few times a change and reader at most */
     case CIOMMU_YIELD_FAULT_FREED:
     case CIOMMU_YIELD_FAULT_RING_READ:
     case CIOMMU_YIELD_INSERTING:
     case CIOMMU_YIELD_WALKED:
     case CIOMMU_YIELD_RESOLVED:
     case CIOMMU_YIELD_ENTERED:
+    case CIOMMU_YIELD_ANSWERING:
     case CIOMMU_YIELD_MESSAGE_JUDGED:
         return 64;
     default:
@@ -57,7 +62,9 @@ static uint64_t nap_period(enum ciommu_yield_point point) {
 
 static void widen(enum ciommu_yield_point point) {
     if (hook_random == 0) {
-        hook_random = (uint64_t)(uintptr_t)&hook_random | 1;
+        struct timespec time; /* threads of later runs have the same addresses */
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        hook_random = ((uint64_t)(uintptr_t)&hook_random ^ (uint64_t)time.tv_nsec << 20) | 1;
     }
     uint64_t random = probe_random(&hook_random) >> 20;
     if (random % nap_period(point) == 0) {

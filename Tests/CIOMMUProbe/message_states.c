@@ -293,9 +293,36 @@ static void arm_watched(struct message_bench *bench) {
     (void)bench_entry(bench, bench->store, PASID, true);
     __atomic_store_n(&ciommu_yield_hook, NULL, __ATOMIC_RELEASE);
 }
+
+/* Unmasks an entry that was just found masked. */
+static void unmask_meanwhile(enum ciommu_yield_point point) {
+    struct message_bench *bench = watched;
+    bool pending = true;
+    if (point == CIOMMU_YIELD_MESSAGE_JUDGED && bench != NULL) {
+        watched = NULL;
+        EXPECT(bench, ciommu_message_unmask(bench->store, 0, &pending) == CIOMMU_OK && !pending);
+    }
+}
+
+static void unmask_watched(struct message_bench *bench) {
+    uint32_t index = bench_entry(bench, bench->store, PASID, true);
+    uint32_t data = 0;
+    EXPECT(bench, index == 0);
+    EXPECT(bench, ciommu_message_mask(bench->store, bench->port, index) == CIOMMU_OK);
+    watched = bench;
+    __atomic_store_n(&ciommu_yield_hook, unmask_meanwhile, __ATOMIC_RELEASE);
+    EXPECT(bench, bench_raise(bench, bench->store, index, PASID, &data) == CIOMMU_MESSAGE_DELIVER);
+    __atomic_store_n(&ciommu_yield_hook, NULL, __ATOMIC_RELEASE);
+    EXPECT(bench, watched == NULL && data == 0x100 + index);
+    EXPECT(bench, bench_info(bench->store, index).pending == 0);
+}
 #else
 static void arm_watched(struct message_bench *bench) {
     (void)bench_entry(bench, bench->store, PASID, true);
+}
+
+static void unmask_watched(struct message_bench *bench) {
+    arm_watched(bench); /* nothing can come in between */
 }
 #endif
 
@@ -307,5 +334,6 @@ const struct message_case message_state_cases[] = {
     {.name = "two callers at one entry", .run = two_callers, .patient = true},
     {.name = "arguments of message stores", .run = arguments},
     {.name = "nothing is armed before its PASID is in place", .run = arm_watched},
+    {.name = "an unmask beside a raise loses nothing", .run = unmask_watched},
 };
 const uint32_t message_state_count = sizeof message_state_cases / sizeof message_state_cases[0];

@@ -248,11 +248,9 @@ static const struct page_case *find_case(uint32_t number) {
     const struct {
         const struct page_case *cases;
         uint32_t count;
-    } lists[] = {{page_group_cases, page_group_count},
-                 {page_limit_cases, page_limit_count},
-                 {page_answer_cases, page_answer_count},
-                 {page_end_cases, page_end_count},
-                 {page_guest_cases, page_guest_count}};
+    } lists[] = {{page_group_cases, page_group_count},   {page_limit_cases, page_limit_count},
+                 {page_answer_cases, page_answer_count}, {page_end_cases, page_end_count},
+                 {page_guest_cases, page_guest_count},   {page_inject_cases, page_inject_count}};
     for (uint32_t list = 0; list < sizeof lists / sizeof lists[0]; list++) {
         if (number < lists[list].count) {
             return &lists[list].cases[number];
@@ -264,7 +262,7 @@ static const struct page_case *find_case(uint32_t number) {
 
 uint32_t probe_page_count(void) {
     return page_group_count + page_limit_count + page_answer_count + page_end_count +
-           page_guest_count;
+           page_guest_count + page_inject_count;
 }
 
 const char *probe_page_name(uint32_t number) {

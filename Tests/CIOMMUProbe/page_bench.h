@@ -104,5 +104,7 @@ extern const struct page_case page_end_cases[];
 extern const uint32_t page_end_count;
 extern const struct page_case page_guest_cases[];
 extern const uint32_t page_guest_count;
+extern const struct page_case page_inject_cases[]; /* inject_pages.c */
+extern const uint32_t page_inject_count;
 
 #endif

@@ -172,6 +172,12 @@ static bool asks_for_the_same(const struct model_group *one, const struct model_
     return same;
 }
 
+/* Domain 0 has a second stage of 48 bits, domain 1 a first stage: canonical addresses. */
+static bool is_input(int domain, uint64_t address) {
+    uint64_t above = domain == 0 ? address >> 48 : address >> 47;
+    return above == 0 || (domain == 1 && above == UINT64_MAX >> 47);
+}
+
 /* What a page is answered without its owner: a code, or -1 for nothing. */
 static int automatic(const struct model *model, uint32_t device, uint32_t pasid,
                      const struct model_page *page, uint32_t *cause) {
@@ -179,7 +185,7 @@ static int automatic(const struct model *model, uint32_t device, uint32_t pasid,
     bool read = (page->access & CIOMMU_READ) != 0;
     bool write = (page->access & CIOMMU_WRITE) != 0;
     bool queue = domain >= 0 && model->open[domain];
-    if ((queue && page->address >> 48 != 0) ||
+    if ((queue && !is_input(domain, page->address)) ||
         ((page->access & CIOMMU_PRIVILEGED) != 0 && (read || write)) ||
         ((page->access & CIOMMU_EXECUTE) != 0 && read)) {
         *cause = CIOMMU_PAGE_BY_RULE;

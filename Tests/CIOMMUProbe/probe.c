@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * probe.c - names and switches of the mutants, and the deterministic probes of single mechanisms.
+ * probe.c - the switch of the mutants, and the deterministic probes of single mechanisms.
  */
 #define _GNU_SOURCE
 #include "probe.h"
@@ -11,46 +11,6 @@
 #include <string.h>
 
 #define PAGE UINT64_C(4096)
-
-static const char *const mutant_names[] = {
-    [CIOMMU_MUTANT_NONE] = "none",
-    [CIOMMU_MUTANT_ONE_BUMP] = "one bump instead of two",
-    [CIOMMU_MUTANT_LATE_GENERATION] = "generation loaded late",
-    [CIOMMU_MUTANT_BUMP_AFTER_SCAN] = "bump only after the scan",
-    [CIOMMU_MUTANT_PLAIN_ENTER] = "plain-store enter",
-    [CIOMMU_MUTANT_NO_DRAIN] = "no drain",
-    [CIOMMU_MUTANT_CHILD_FIRST] = "child bumped before the parent",
-    [CIOMMU_MUTANT_IGNORE_TABLEGEN] = "bindings kept over a table change",
-    [CIOMMU_MUTANT_IGNORE_MAPGEN] = "host pointers kept over a memory-map change",
-    [CIOMMU_MUTANT_PUBLISH_UNCHECKED] = "binding published after an unlink",
-    [CIOMMU_MUTANT_RIGHTS_WITHOUT_D] = "rights granted without D",
-    [CIOMMU_MUTANT_TORN_ENTRY] = "torn IOTLB entries",
-    [CIOMMU_MUTANT_INSERT_UNCHECKED] = "IOTLB insertion without a second check",
-    [CIOMMU_MUTANT_SIZES_LATE] = "page size announced after the insertion",
-    [CIOMMU_MUTANT_KEEP_WALKGEN] = "walk caches kept over a table change",
-    [CIOMMU_MUTANT_NO_CHILDREN] = "parent changes do not reach children",
-    [CIOMMU_MUTANT_NO_REVALIDATE] = "first level not checked after an invalidation",
-    [CIOMMU_MUTANT_ALIVE_ONCE] = "life of a space not checked again",
-    [CIOMMU_MUTANT_SIZES_RESET_LATE] = "page sizes forgotten after the new tag is out",
-    [CIOMMU_MUTANT_SPLIT_WITH_GAP] = "a split with a gap",
-    [CIOMMU_MUTANT_DIRTY_NO_INVALIDATE] = "D cleared without an invalidation",
-    [CIOMMU_MUTANT_REPLACE_WITH_GAP] = "a replace with a gap",
-    [CIOMMU_MUTANT_TABLE_FREED_EARLY] = "a table freed while it is walked",
-    [CIOMMU_MUTANT_MERGE_KEEPS_WALKGEN] = "walk caches kept over a merge",
-    [CIOMMU_MUTANT_DETACH_NO_TABLEGEN] = "resolved bindings kept over a detach",
-    [CIOMMU_MUTANT_PASID_REUSED_EARLY] = "host PASID reused without a drain",
-    [CIOMMU_MUTANT_QUARANTINE_IGNORED] = "host PASID reused after a drain that timed out",
-    [CIOMMU_MUTANT_TLB_NOT_BLOCKED] = "a silent device goes on translating",
-    [CIOMMU_MUTANT_TLB_BEFORE_DRAIN] = "devices asked before the ports are drained",
-    [CIOMMU_MUTANT_TLB_LATE_ACCEPTED] = "a late answer ends a newer request",
-    [CIOMMU_MUTANT_TOKEN_UNCHECKED] = "tokens of answers are not checked",
-    [CIOMMU_MUTANT_MESSAGE_ARMED_EARLY] = "an interrupt message armed before its PASID",
-    [CIOMMU_MUTANT_MESSAGE_NO_DRAIN] = "a message's PASID changed without a drain",
-    [CIOMMU_MUTANT_FAULT_SLOT_FREED_EARLY] = "a fault ring's slot reused before it was read",
-    [CIOMMU_MUTANT_FAULT_LIMIT_LATE] = "faults taken that came after the rings were looked at",
-    [CIOMMU_MUTANT_PAGE_ANSWERED_TWICE] = "a page-request group answered twice",
-    [CIOMMU_MUTANT_PAGE_CANCEL_FIRST] = "groups cancelled before the detach is published",
-};
 
 static const char *const world_names[PROBE_WORLDS] = {
     "pages",  "tables",        "superpages", "bindings",  "memory",
@@ -67,14 +27,6 @@ bool probe_has_mutants(void) {
 #else
     return false;
 #endif
-}
-
-uint32_t probe_mutant_count(void) {
-    return CIOMMU_MUTANT_COUNT;
-}
-
-const char *probe_mutant_name(uint32_t mutant) {
-    return mutant < CIOMMU_MUTANT_COUNT ? mutant_names[mutant] : "";
 }
 
 void probe_set_mutant(uint32_t mutant) {

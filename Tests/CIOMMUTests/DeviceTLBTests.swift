@@ -12,19 +12,12 @@ struct DeviceTLBCase: Sendable, CustomTestStringConvertible {
 
     static let all = (0..<probe_device_tlb_count()).map(DeviceTLBCase.init)
 
-    static func named(_ name: String) -> DeviceTLBCase {
-        guard let found = all.first(where: { $0.testDescription == name }) else {
-            preconditionFailure("no case \(name)")
-        }
-        return found
-    }
-
     var testDescription: String { unsafe String(cString: probe_device_tlb_name(number)) }
 
     /// How many expectations failed, and the first of them.
-    func run(mutant: String? = nil) -> (failures: UInt32, first: String) {
+    func run() -> (failures: UInt32, first: String) {
         var result = probe_device_tlb_result()
-        unsafe probe_device_tlb_case(number, mutant.map { unsafe probe_mutant_number($0) } ?? 0, &result)
+        unsafe probe_device_tlb_case(number, 0, &result)
         let first = unsafe withUnsafeBytes(of: result.first) { unsafe Array($0.prefix { $0 != 0 }) }
         return (result.failures, String(decoding: first, as: UTF8.self))
     }
@@ -36,20 +29,5 @@ struct DeviceTLBTests {
     func everyExpectationHolds(_ probe: DeviceTLBCase) {
         let (failures, first) = probe.run()
         #expect(failures == 0, "\(first)")
-    }
-
-    @Test(
-        .enabled(if: probe_has_mutants()),
-        arguments: [
-            ("TLB_NOT_BLOCKED", "silence blocks, a retry unblocks"),
-            ("TLB_BEFORE_DRAIN", "devices are asked after sections"),
-            ("TLB_LATE_ACCEPTED", "a late answer ends no newer request"),
-            ("NO_DRAIN", "devices are asked after sections"),
-            ("TOKEN_UNCHECKED", "tokens die"),
-            ("TOKEN_UNCHECKED", "tokens of nested domains"),
-            ("NO_DRAIN", "what is stored by token is asked for"),
-        ])
-    func aBrokenRuleIsNoticed(rule: String, probe: String) {
-        #expect(DeviceTLBCase.named(probe).run(mutant: rule).failures > 0)
     }
 }

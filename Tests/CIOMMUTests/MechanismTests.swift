@@ -11,13 +11,6 @@ struct MechanismTests {
         #expect(probe_dirty_bit_precedes_write())
     }
 
-    @Test(.enabled(if: probe_has_mutants()))
-    func rightsWithoutDAreNoticed() {
-        probe_set_mutant(10)
-        defer { probe_set_mutant(0) }
-        #expect(!probe_dirty_bit_precedes_write())
-    }
-
     @Test func answersStayRightWhenTagsRunOut() {
         #expect(probe_tag_renewal_errors(200) == 0)
     }

@@ -49,9 +49,6 @@ enum probe_domain_world {
 
 const char *probe_domain_world_name(uint32_t world);
 
-/* The number of the mutant CIOMMU_MUTANT_<name>, for probe_set_mutant; 0 if there is none. */
-uint32_t probe_mutant_number(const char *name);
-
 struct probe_domain_options {
     uint32_t world;
     uint32_t mutant;

@@ -7,6 +7,7 @@
 #define CIOMMU_PAGE_PROBE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct probe_page_result {
@@ -23,6 +24,12 @@ void probe_page_case(uint32_t number, uint32_t mutant, struct probe_page_result 
 /* Random steps against the model of page_model.c. The result names the seed and the step. */
 void probe_page_model(uint64_t seed, uint64_t steps, uint32_t mutant,
                       struct probe_page_result *result);
+
+/* The same steps, and requests and responses in their native formats, chosen by bytes: the same
+ * bytes play the same. False when the model disagrees. One thread at a time. */
+bool probe_page_bytes(const uint8_t *bytes, size_t count, struct probe_page_result *result);
+/* Frees the empty unit that one play leaves for the next. */
+void probe_page_bytes_end(void);
 
 enum probe_page_stress {
     PROBE_PAGE_DETACH = 0, /* groups are asked for and answered while their device is detached */

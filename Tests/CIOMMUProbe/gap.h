@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * gap.h - the lists of cases behind gap_probe.h.
+ */
+#ifndef PROBE_GAP_H
+#define PROBE_GAP_H
+
+#include "gap_probe.h"
+#include "inject_world.h"
+
+struct gap_case {
+    const char *name;
+    void (*run)(struct inject_world *world);
+};
+
+extern const struct gap_case gap_argument_cases[];
+extern const uint32_t gap_argument_count;
+extern const struct gap_case gap_place_cases[];
+extern const uint32_t gap_place_count;
+extern const struct gap_case gap_core_cases[];
+extern const uint32_t gap_core_count;
+extern const struct gap_case gap_request_cases[];
+extern const uint32_t gap_request_count;
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * isolation.c - device threads that read, fault, ask for pages and raise interrupts, beside a
+ * thread for each guest that changes its attachments (isolation_world.h says how it is judged).
+ */
+#define _GNU_SOURCE
+#include "harness.h"
+#include "isolation_world.h"
+#include "probe.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READERS_MOST 12u
+#define CHANGERS (2 * ISO_GUESTS) /* a guest's own, then one of half of its tenants */
+#define WORDS 16u                 /* of a page that are read in a section */
+
+struct run {
+    struct iso_world world; /* first: complain() finds the run by it */
+    const struct probe_isolation_settings *settings;
+    const struct probe_trial_options *options;
+    uint32_t stop;
+    uint64_t violations;
+    uint64_t reads; /* that found a page */
+    uint64_t misses;
+    uint64_t changes;
+    pthread_mutex_t lock;
+    char first[400];
+};
+
+struct worker {
+    struct run *run;
+    uint32_t number;
+    uint64_t random;
+    uint64_t counts[2]; /* misses and reads */
+    pthread_t thread;
+};
+
+static bool is_over(const struct run *run) {
+    return __atomic_load_n(&run->stop, __ATOMIC_RELAXED) != 0;
+}
+
+static void complain(struct iso_world *world, const char *what, uint64_t one, uint64_t other,
+                     uint64_t third) {
+    struct run *run = (struct run *)world;
+    (void)__atomic_fetch_add(&run->violations, 1, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&run->lock);
+    if (run->first[0] == 0) {
+        (void)snprintf(run->first, sizeof run->first, "%s: %llx, %llx, %llx", what,
+                       (unsigned long long)one, (unsigned long long)other,
+                       (unsigned long long)third);
+    }
+    pthread_mutex_unlock(&run->lock);
+    __atomic_store_n(&run->stop, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- Reads ---- */
+
+static bool was_state(const struct iso_point *point, uint64_t done, uint64_t started,
+                      uint32_t state) {
+    if (started - done >= ISO_HISTORY / 2) {
+        return true; /* the history has moved on; the reader was asleep for very long */
+    }
+    for (uint64_t at = done; at <= started; at++) {
+        if (__atomic_load_n(&point->states[at % ISO_HISTORY], __ATOMIC_RELAXED) == state) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The domain of guest `guest` that all words belong to; ISO_NOTHING and a complaint if none. */
+static uint32_t whose(struct run *run, const struct iso_device *device, uint32_t page,
+                      const volatile uint64_t *host, uint32_t start) {
+    uint64_t seen = host[start];
+    uint32_t domain = (uint32_t)(seen >> 40 & 0xff);
+    for (uint32_t word = start; word < start + WORDS; word++) {
+        uint64_t found = host[word];
+        if (domain >= ISO_DOMAINS || found != iso_stamp(device->guest, domain, page, word)) {
+            complain(&run->world, "a foreign word (device, wanted page, found)", device->id, page,
+                     found);
+            return ISO_NOTHING;
+        }
+    }
+    return domain;
+}
+
+static enum ciommu_status look(struct ciommu_port *port, const struct iso_device *device,
+                               uint32_t pasid, uint64_t iova, struct ciommu_result *result) {
+    *result = (struct ciommu_result){.size = sizeof *result};
+    return ciommu_translate(device->world->guests[device->guest].unit, port, device->source, pasid,
+                            iova, CIOMMU_READ, CIOMMU_NO_FAULT, result);
+}
+
+/* One read through a point, judged by its history. Inside a section. */
+static void read_point(struct worker *worker, struct ciommu_port *port,
+                       const struct iso_device *device, uint64_t random, uint64_t done) {
+    struct run *run = worker->run;
+    const struct iso_point *point = &device->points[random % ISO_POINTS];
+    uint32_t page = (uint32_t)(random >> 8) % ISO_PAGES;
+    uint32_t start = (uint32_t)(random >> 16) % (512 - WORDS);
+    struct ciommu_result result;
+    enum ciommu_status status =
+        look(port, device, point->pasid, ISO_IOVA + page * ISO_PAGE, &result);
+    uint64_t started = __atomic_load_n(&point->started, __ATOMIC_SEQ_CST);
+    bool found = status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK;
+    worker->counts[found]++;
+    if (status != CIOMMU_OK || (found && result.host == NULL)) {
+        complain(&run->world, "no answer (device, status)", device->id, status, 0);
+    } else if (!found && !was_state(point, done, started, ISO_NOTHING)) {
+        complain(&run->world, "a fault while something was attached (device, pasid, code)",
+                 device->id, point->pasid, result.fault.code);
+    } else if (found) {
+        uint32_t domain =
+            whose(run, device, page, (const volatile uint64_t *)(void *)result.host, start);
+        if (domain != ISO_NOTHING && !was_state(point, done, started, domain)) {
+            complain(&run->world, "not attached to it (device, pasid, domain)", device->id,
+                     point->pasid, domain);
+        }
+    }
+}
+
+/* A tenant's work: its guest PASID is looked up and used in one section. */
+static void read_tenant(struct worker *worker, struct ciommu_port *port,
+                        const struct iso_guest *guest, uint64_t random) {
+    const struct iso_device *device = &guest->devices[ISO_TENANT_DEVICE];
+    uint32_t tenant = (uint32_t)(random % ISO_TENANT_COUNT);
+    uint32_t page = (uint32_t)(random >> 8) % ISO_PAGES;
+    uint32_t host = ciommu_namespace_host(guest->space, tenant);
+    struct ciommu_result result;
+    if (host == CIOMMU_NO_PASID) {
+        return;
+    }
+    if ((random >> 16) % (worker->run->settings->widen ? 4 : 64) == 0) {
+        probe_nap(20000); /* the host PASID must stay the tenant's all the time */
+    }
+    enum ciommu_status status = look(port, device, host, ISO_IOVA + page * ISO_PAGE, &result);
+    bool found =
+        status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK && result.host != NULL;
+    worker->counts[found]++;
+    if (found) {
+        uint32_t domain =
+            whose(worker->run, device, page, (const volatile uint64_t *)(void *)result.host, 0);
+        if (domain != ISO_NOTHING && domain != ISO_TENANTS + tenant) {
+            complain(&worker->run->world, "another tenant's (tenant, host pasid, domain)", tenant,
+                     host, domain);
+        }
+    }
+}
+
+/* ---- Faults, pages, interrupts ---- */
+
+static void make_fault(struct run *run, struct ciommu_port *port, struct iso_device *device,
+                       uint64_t random) {
+    struct ciommu_result result = {.size = sizeof result};
+    enum ciommu_status status =
+        ciommu_translate(run->world.guests[device->guest].unit, port, device->source,
+                         device->points[random % ISO_POINTS].pasid,
+                         iso_tag(device) + (random >> 8) % ISO_PAGE, CIOMMU_READ, 0, &result);
+    if (status != CIOMMU_OK || result.outcome != CIOMMU_FAULT) {
+        complain(&run->world, "no fault (device, status, outcome)", device->id, status,
+                 result.outcome);
+    }
+    (void)__atomic_fetch_add(&device->faulted, 1, __ATOMIC_RELAXED);
+}
+
+static void ask_for_page(struct run *run, struct iso_device *device, uint64_t random) {
+    const struct ciommu_page page = {.address = iso_tag(device), .access = CIOMMU_READ};
+    const struct ciommu_page_request request = {
+        .size = sizeof request,
+        .pasid = device->points[random % ISO_POINTS].pasid,
+        .address = page.address,
+        .access = CIOMMU_READ,
+        .group = (uint32_t)(random >> 8) % 512,
+        .flags = CIOMMU_PAGE_LAST,
+    };
+    enum ciommu_status status = ciommu_page_request(device->pages, NULL, &request);
+    if (status == CIOMMU_OK) {
+        (void)__atomic_fetch_add(&device->asked, 1, __ATOMIC_RELAXED);
+    } else if (status != CIOMMU_NO_SPACE) {
+        complain(&run->world, "page request (device, status)", device->id, status, 0);
+    }
+}
+
+/* With its own PASID a slice may raise its message, with a sibling's it may not. */
+static void raise_message(struct run *run, struct ciommu_port *port, struct iso_device *device,
+                          uint64_t random) {
+    bool own = random % 2 == 0;
+    uint32_t pasid = own ? device->first : ISO_SLICE * (1 + (uint32_t)(random >> 8) % 4);
+    own = pasid == device->first;
+    struct ciommu_delivery delivery = {.size = sizeof delivery};
+    enum ciommu_status status = ciommu_message_deliver(port, device->messages, 0, pasid, &delivery);
+    bool mine = delivery.interrupt.data == (uint32_t)device->id &&
+                delivery.interrupt.address == (UINT64_C(0xfee00000) | device->id << 12);
+    bool fine = own ? (delivery.outcome == CIOMMU_MESSAGE_DELIVER && mine) ||
+                          delivery.outcome == CIOMMU_MESSAGE_IS_MASKED
+                    : delivery.outcome == CIOMMU_MESSAGE_WRONG_PASID;
+    if (status != CIOMMU_OK || !fine) {
+        complain(&run->world, "a message (device, pasid, outcome)", device->id, pasid,
+                 delivery.outcome);
+    }
+    if (!own) {
+        (void)__atomic_fetch_add(&device->foreign_raises, 1, __ATOMIC_RELAXED);
+    }
+}
+
+static void work_once(struct worker *worker, struct ciommu_port *port, struct iso_guest *guest) {
+    struct run *run = worker->run;
+    uint64_t random = probe_random(&worker->random) >> 8;
+    struct iso_device *device = &guest->devices[(random >> 8) % ISO_TENANT_DEVICE];
+    uint32_t kind = (uint32_t)(random % 32);
+    if (kind == 0 && device->sliced) {
+        ask_for_page(run, device, random >> 16);
+        return;
+    }
+    /* The point that read_point will choose. */
+    uint64_t done =
+        __atomic_load_n(&device->points[(random >> 16) % ISO_POINTS].finished, __ATOMIC_SEQ_CST);
+    ciommu_port_enter(port);
+    if (kind == 1) {
+        make_fault(run, port, device, random >> 16);
+    } else if (kind < 4 && device->sliced) {
+        raise_message(run, port, device, random >> 16);
+    } else if (kind < 14) {
+        read_tenant(worker, port, guest, random >> 16);
+    } else {
+        read_point(worker, port, device, random >> 16, done);
+    }
+    ciommu_port_leave(port);
+}
+
+static void *work(void *argument) {
+    struct worker *worker = argument;
+    struct run *run = worker->run;
+    struct ciommu_port *ports[ISO_GUESTS] = {NULL, NULL};
+    for (uint32_t guest = 0; guest < ISO_GUESTS; guest++) {
+        uint32_t unit = run->world.split ? guest : 0;
+        if (ports[unit] == NULL &&
+            ciommu_port_create(run->world.units[unit], &ports[unit]) != CIOMMU_OK) {
+            complain(&run->world, "no port", 0, 0, 0);
+        }
+    }
+    while (!is_over(run)) {
+        uint32_t guest = (uint32_t)(probe_random(&worker->random) >> 33) % ISO_GUESTS;
+        work_once(worker, ports[run->world.split ? guest : 0], &run->world.guests[guest]);
+        if (worker->random % 256 == 0) {
+            probe_nap(20000); /* outside of sections, so that changes get through */
+        }
+    }
+    for (uint32_t guest = 0; guest < ISO_GUESTS; guest++) {
+        (void)ciommu_port_destroy(ports[guest]);
+    }
+    (void)__atomic_fetch_add(&run->misses, worker->counts[0], __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&run->reads, worker->counts[1], __ATOMIC_RELAXED);
+    return NULL;
+}
+
+/* ---- Changes ---- */
+
+static void *change(void *argument) {
+    struct worker *worker = argument;
+    struct run *run = worker->run;
+    struct iso_guest *guest = &run->world.guests[worker->number % ISO_GUESTS];
+    bool tenants = worker->number >= ISO_GUESTS;
+    uint64_t end = probe_now() + run->options->milliseconds;
+    uint64_t changes = 0;
+    while (!is_over(run) && probe_now() < end) {
+        uint64_t random = probe_random(&worker->random) >> 8;
+        enum ciommu_status status =
+            tenants ? iso_change_tenant(guest, 1, random >> 16) : iso_change(guest, random);
+        changes++;
+        if (status != CIOMMU_OK) {
+            complain(&run->world, ciommu_status_text(status), guest->number, random % 16, status);
+        }
+        if (!tenants && (random >> 40) % 8 == 0) {
+            iso_answer_pages(guest);
+        }
+        if ((random >> 44) % 8 == 0) {
+            probe_nap(20000);
+        }
+    }
+    __atomic_store_n(&run->stop, 1, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&run->changes, changes, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+static void run_threads(struct run *run) {
+    struct worker workers[READERS_MOST + CHANGERS];
+    uint32_t count = CHANGERS + run->settings->readers;
+    probe_widen(run->settings->widen);
+    probe_set_mutant(run->options->mutant);
+    for (uint32_t index = 0; index < count; index++) {
+        workers[index] = (struct worker){
+            .run = run, .number = index, .random = (run->options->seed + index * 77) * 2 + 1};
+        pthread_create(&workers[index].thread, NULL, index < CHANGERS ? change : work,
+                       &workers[index]);
+    }
+    for (uint32_t index = 0; index < count; index++) {
+        pthread_join(workers[index].thread, NULL);
+    }
+    probe_set_mutant(0);
+    probe_widen(false);
+}
+
+int probe_isolation_trial(const struct probe_trial *trial,
+                          const struct probe_trial_options *options,
+                          struct probe_trial_result *result) {
+    struct run *run = calloc(1, sizeof *run);
+    memset(result, 0, sizeof *result);
+    if (run == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    run->settings = trial->settings;
+    run->options = options;
+    run->world.complain = complain;
+    pthread_mutex_init(&run->lock, NULL);
+    enum ciommu_status status = iso_world_create(&run->world, run->settings);
+    if (status == CIOMMU_OK) {
+        run_threads(run);
+        for (uint32_t guest = 0; guest < ISO_GUESTS; guest++) { /* what is outstanding ends */
+            for (uint32_t device = 0; device < ISO_DEVICES; device++) {
+                (void)ciommu_device_reset(run->world.guests[guest].devices[device].device, NULL);
+            }
+        }
+        iso_world_check(&run->world);
+        if (run->violations == 0 && (run->reads == 0 || run->changes == 0)) {
+            complain(&run->world, "too short to show anything", run->reads, run->changes, 0);
+        }
+    }
+    iso_world_destroy(&run->world);
+    result->violations = run->violations;
+    result->operations = run->reads + run->misses;
+    result->changes = run->changes;
+    memcpy(result->first, run->first, sizeof result->first);
+    pthread_mutex_destroy(&run->lock);
+    free(run);
+    return (int)status;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * isolation_change.c - what a guest's thread does to its attachments, and what its host reads from
+ * its queues; see isolation_world.h.
+ */
+#include "harness.h"
+#include "isolation_world.h"
+
+void iso_begin(struct iso_point *point, uint32_t state) {
+    uint64_t next = point->started + 1;
+    __atomic_store_n(&point->states[next % ISO_HISTORY], (uint8_t)state, __ATOMIC_RELAXED);
+    __atomic_store_n(&point->started, next, __ATOMIC_SEQ_CST);
+}
+
+void iso_finish(struct iso_point *point) {
+    __atomic_store_n(&point->finished, point->started, __ATOMIC_SEQ_CST);
+}
+
+uint32_t iso_state(const struct iso_point *point) {
+    return __atomic_load_n(&point->states[point->started % ISO_HISTORY], __ATOMIC_RELAXED);
+}
+
+/* ---- Whole devices and slices ---- */
+
+static enum ciommu_status change_point(struct iso_guest *guest, struct iso_device *device,
+                                       struct iso_point *point, uint64_t random) {
+    uint32_t domain = (uint32_t)(random >> 8) % ISO_BOUND; /* two paging ones, one nested */
+    uint32_t state = iso_state(point);
+    enum ciommu_status status;
+    if (state != ISO_NOTHING && random % 3 == 0) {
+        iso_begin(point, ISO_NOTHING);
+        status = ciommu_device_detach(device->device, NULL, point->pasid);
+    } else {
+        iso_begin(point, domain);
+        status =
+            state == ISO_NOTHING
+                ? ciommu_device_attach(device->device, point->pasid, guest->domains[domain])
+                : ciommu_device_replace(device->device, NULL, point->pasid, guest->domains[domain]);
+    }
+    iso_finish(point);
+    return status;
+}
+
+static void begin_all(struct iso_device *device, uint32_t state) {
+    for (uint32_t point = 0; point < ISO_POINTS; point++) {
+        iso_begin(&device->points[point], state);
+    }
+}
+
+static void finish_all(struct iso_device *device) {
+    for (uint32_t point = 0; point < ISO_POINTS; point++) {
+        iso_finish(&device->points[point]);
+    }
+}
+
+/* A reset, or of an unattached whole device: the guest's own PASID table, and away with it. */
+static enum ciommu_status change_device(struct iso_guest *guest, struct iso_device *device,
+                                        uint64_t random) {
+    bool empty = iso_state(&device->points[0]) == ISO_NOTHING &&
+                 iso_state(&device->points[1]) == ISO_NOTHING;
+    enum ciommu_status status;
+    bool pending;
+    if (device->bound && random % 2 == 0) {
+        begin_all(device, ISO_NOTHING);
+        status = ciommu_device_unbind(device->device, NULL);
+        device->bound = false;
+    } else if (empty && !device->sliced) {
+        begin_all(device, ISO_BOUND);
+        status = ciommu_device_bind(device->device, NULL, &guest->table);
+        device->bound = true;
+    } else {
+        begin_all(device, ISO_NOTHING);
+        status = ciommu_device_reset(device->device, NULL);
+        device->bound = false;
+        if (device->sliced && status == CIOMMU_OK) {
+            status = ciommu_message_unmask(device->messages, 0, &pending);
+        }
+    }
+    finish_all(device);
+    return status;
+}
+
+/* ---- Tenants ---- */
+
+enum ciommu_status iso_change_tenant(struct iso_guest *guest, uint32_t half, uint64_t random) {
+    struct ciommu_device *device = guest->devices[ISO_TENANT_DEVICE].device;
+    uint32_t tenant = (uint32_t)(random % (ISO_TENANT_COUNT / 2)) * 2 + half;
+    uint32_t host = ciommu_namespace_host(guest->space, tenant);
+    if (host != CIOMMU_NO_PASID) {
+        enum ciommu_status status = ciommu_device_detach(device, NULL, host);
+        if ((random >> 8) % 4 == 0) {
+            probe_nap(20000); /* sections begin that find the host PASID, with nothing behind it */
+        }
+        return status != CIOMMU_OK ? status : ciommu_namespace_unbind(guest->space, NULL, tenant);
+    }
+    enum ciommu_status status = ciommu_namespace_bind(guest->space, tenant, &host);
+    if (status == CIOMMU_NO_SPACE) {
+        return CIOMMU_OK;
+    }
+    return status != CIOMMU_OK
+               ? status
+               : ciommu_device_attach(device, host, guest->domains[ISO_TENANTS + tenant]);
+}
+
+/* A guest drops what its own tables left in the caches; nobody else's may suffer. */
+static enum ciommu_status invalidate(struct iso_guest *guest, uint64_t random) {
+    const struct ciommu_invalidation invalidation = {
+        .size = sizeof invalidation,
+        .kind = random % 2 == 0 ? CIOMMU_INVALIDATE_PASID : CIOMMU_INVALIDATE_TRANSLATIONS,
+        .domain = CIOMMU_ANY,
+        .pasid = CIOMMU_ANY,
+        .source = CIOMMU_ANY,
+        .stages = CIOMMU_STAGES_FIRST | CIOMMU_STAGES_SECOND,
+        .last = UINT64_MAX,
+    };
+    return ciommu_invalidate(guest->unit, NULL, &invalidation);
+}
+
+enum ciommu_status iso_change(struct iso_guest *guest, uint64_t random) {
+    uint32_t kind = (uint32_t)(random % 16);
+    struct iso_device *device = &guest->devices[(random >> 8) % ISO_TENANT_DEVICE];
+    if (kind < 5) {
+        return iso_change_tenant(guest, 0, random >> 16);
+    }
+    if (kind == 5) {
+        return invalidate(guest, random >> 16);
+    }
+    if (kind < 8 || device->bound) {
+        return change_device(guest, device, random >> 16);
+    }
+    return change_point(guest, device, &device->points[(random >> 12) % ISO_POINTS], random >> 16);
+}
+
+/* ---- Queues ---- */
+
+void iso_read_faults(struct iso_device *device, uint64_t *seen) {
+    struct ciommu_fault_record records[16];
+    uint32_t count;
+    do {
+        for (uint32_t index = 0; index < 16; index++) {
+            records[index].size = sizeof records[index];
+        }
+        count = ciommu_fault_read(device->faults, records, 16);
+        for (uint32_t index = 0; index < count; index++) {
+            const struct ciommu_fault *fault = &records[index].fault;
+            *seen += records[index].count;
+            if (records[index].kind == CIOMMU_RECORD_FAULT &&
+                (fault->device != device->id || fault->source != device->source ||
+                 fault->address - iso_tag(device) >= ISO_PAGE)) {
+                device->world->complain(device->world, "another device's fault (mine, its, where)",
+                                        device->id, fault->device, fault->address);
+            }
+        }
+    } while (count == 16);
+}
+
+/* The device that asked named itself in the address; it must be this guest's. */
+void iso_answer_pages(struct iso_guest *guest) {
+    for (uint32_t domain = 0; domain < ISO_NESTED; domain++) {
+        struct ciommu_page pages[4];
+        struct ciommu_page_group group = {.size = sizeof group, .capacity = 4, .pages = pages};
+        while (ciommu_page_read(guest->queues[domain], &group) == CIOMMU_OK) {
+            uint64_t first = 1 + guest->number * ISO_DEVICES;
+            uint64_t number = group.device - first;
+            if (number >= ISO_DEVICES || group.count != 1 ||
+                pages[0].address != iso_tag(&guest->devices[number])) {
+                guest->world->complain(guest->world, "another guest's page request", guest->number,
+                                       group.device, pages[0].address);
+            }
+            (void)ciommu_page_respond(guest->queues[domain], group.cookie, CIOMMU_PAGE_SUCCESS);
+        }
+    }
+}
+
+static void check_device(struct iso_device *device) {
+    struct iso_world *world = device->world;
+    uint64_t seen = 0;
+    iso_read_faults(device, &seen);
+    if (seen != device->faulted) {
+        world->complain(world, "faults (device, told, made)", device->id, seen, device->faulted);
+    }
+    if (!device->sliced) {
+        return;
+    }
+    struct ciommu_message_statistics counts = {.size = sizeof counts};
+    ciommu_message_read_statistics(device->messages, &counts);
+    if (counts.wrong_pasid != device->foreign_raises) {
+        world->complain(world, "raises with foreign PASIDs (device, told, made)", device->id,
+                        counts.wrong_pasid, device->foreign_raises);
+    }
+    if (device->answered != device->asked) {
+        world->complain(world, "groups (device, answered, asked)", device->id, device->answered,
+                        device->asked);
+    }
+}
+
+void iso_world_check(struct iso_world *world) {
+    for (uint32_t number = 0; number < ISO_GUESTS; number++) {
+        struct iso_guest *guest = &world->guests[number];
+        iso_answer_pages(guest);
+        for (uint32_t device = 0; device < ISO_DEVICES; device++) {
+            check_device(&guest->devices[device]);
+        }
+        for (uint32_t word = 0; word < ISO_DOMAINS * ISO_PAGES * 512; word++) {
+            uint32_t domain = word / 512 / ISO_PAGES;
+            uint64_t found = iso_host(guest, 0, 0)[word];
+            if (found != iso_stamp(number, domain, word / 512 % ISO_PAGES, word % 512)) {
+                world->complain(world, "a page was written (guest, word, found)", number, word,
+                                found);
+            }
+        }
+    }
+}

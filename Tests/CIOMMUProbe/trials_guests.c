@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * trials_guests.c - guests that write hostile tables, guests that must not see one another, and the
+ * histories that are judged by promise 1, as trials.
+ */
+#include "history_probe.h"
+#include "hostile_probe.h"
+#include "isolation_probe.h"
+#include "trials.h"
+
+#define HOSTILE(kind, entries, first_level, walks, wide)                                           \
+    probe_hostile_trial, &(const struct probe_hostile_settings) {                                  \
+        kind, 2, 2, entries, first_level, walks, wide                                              \
+    }
+
+#define ISOLATION(split, wide)                                                                     \
+    probe_isolation_trial, &(const struct probe_isolation_settings) {                              \
+        split, 4, 1024, 64, 64, wide                                                               \
+    }
+
+static const struct probe_trial rows[] = {
+    {"hostile guest, legacy", HOSTILE(PROBE_HOSTILE_LEGACY, 1024, 64, 64, false)},
+    {"hostile guest, second stage", HOSTILE(PROBE_HOSTILE_SECOND, 1024, 64, 64, false)},
+    {"hostile guest, first stage", HOSTILE(PROBE_HOSTILE_FIRST, 1024, 64, 64, false)},
+    {"hostile guest, nested", HOSTILE(PROBE_HOSTILE_NESTED, 1024, 64, 64, false)},
+    {"hostile guest, first stage, no caches", HOSTILE(PROBE_HOSTILE_FIRST, 0, 0, 0, true)},
+    {"hostile guest, nested, no caches", HOSTILE(PROBE_HOSTILE_NESTED, 0, 0, 0, true)},
+    {"isolation, one unit", ISOLATION(false, false)},
+    {"isolation, a unit each", ISOLATION(true, false)},
+    {"isolation, one unit, wide races", ISOLATION(false, true)},
+};
+
+const struct trial_table trials_of_guests = {rows, sizeof rows / sizeof *rows};
+const struct trial_table trials_of_history = {probe_history_trials, PROBE_HISTORY_TRIALS};

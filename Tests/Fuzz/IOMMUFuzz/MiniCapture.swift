@@ -1,0 +1,1 @@
+../../IOMMUCaptureTests/MiniCapture.swift

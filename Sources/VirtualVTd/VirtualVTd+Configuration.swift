@@ -17,8 +17,15 @@ extension VirtualVTd {
         public var sizes = RemappingUnit.Configuration()
 
         /// Makes a configuration with everything else at its default.
+        ///
+        /// - Parameter capabilities: What it offers. Registers that they place nowhere (CAP.FRO or ECAP.IRO zero) are placed: IVA and IOTLB
+        ///   at 0x100, fault records from 0x400 on.
         public init(capabilities: Capabilities = .full) {
-            self.capabilities = capabilities
+            let placed = try? Capabilities(basedOn: capabilities) {
+                if $0.iotlbRegisterOffset == 0 { $0.iotlbRegisterOffset = 0x100 }
+                if $0.faultRecordingOffset == 0 { $0.faultRecordingOffset = 0x400 }
+            }
+            self.capabilities = placed ?? capabilities
         }
     }
 

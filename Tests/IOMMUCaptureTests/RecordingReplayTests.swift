@@ -61,6 +61,33 @@ import Testing
         #expect(report.probes.explained == expected.probes)
     }
 
+    /// Known departures of the recorder in its registers, and how often the guests read them.
+    static let registers: [Recording: (reads: Int, explained: [String: Int])] = [
+        .legacy: (94, ["absentPASID": 40]),
+        .legacyATS: (94, ["absentPASID": 40]),
+        .scalableSecondStage: (101, ["legacyCode": 42, "impliedPASID": 10]),
+        .scalableFirstStage: (93, ["legacyCode": 2, "impliedPASID": 6]),
+    ]
+
+    @Test(arguments: Recording.allCases)
+    func theGuestsRegistersDriveAUnit(_ recording: Recording) throws {
+        let capture = try recording.load()
+        var options = ReplayOptions()
+        options.isThroughRegisters = true
+        let report = try Replay(options).run(capture)
+        #expect(report.isAgreement, "\(report.text)")
+        #expect(report.agreed + report.explained.values.reduce(0, +) == report.translations)
+        let expected = try #require(Self.explained[recording])
+        #expect(report.explained.filter { $0.key != "stillCached" } == expected.stream)
+        let registers = try #require(report.registers)
+        let known = try #require(Self.registers[recording])
+        #expect(registers.reads == known.reads)
+        #expect(registers.explained == known.explained)
+        #expect(registers.signals == capture.events.signals.count)
+        #expect(registers.interrupts == capture.events.interrupts.count)
+        #expect(registers.statusWrites == capture.events.memoryWrites.filter { $0.isByUnit && $0.size == 4 }.count)
+    }
+
     @Test(arguments: Recording.allCases)
     func batchesAnswerAsOneByOneDoes(_ recording: Recording) throws {
         let capture = try recording.load()

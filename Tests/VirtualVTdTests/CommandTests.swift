@@ -145,7 +145,7 @@ private struct LegacyGuest {
         let capabilities = try Capabilities(basedOn: .full) { $0.pageSelectiveInvalidation = false }
         let guest = try LegacyGuest(capabilities)
         let machine = guest.machine
-        let offset = capabilities.iotlbRegisterOffset
+        let offset = machine.front.configuration.capabilities.iotlbRegisterOffset
         machine.command(set: 1 << 30)
         machine.command(set: 1 << 31)
         #expect(try guest.answer() == 0x20_0000)

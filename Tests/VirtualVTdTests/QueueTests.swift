@@ -56,9 +56,10 @@ import VirtualVTd
             try front.write(0x90, size: 8, 0x10_0000 | order)
             try front.write(0x18, size: 4, 1 << 26)
             let last: UInt64 = (4096 << order) - 16
-            for slot in stride(from: UInt64(0), to: last, by: 16) { image[0x10_0000 + slot] = 2 | 1 << 4 }
+            for slot in stride(from: UInt64(0), through: last, by: 16) { image[0x10_0000 + slot] = 2 | 1 << 4 }
             try front.write(0x88, size: 4, last)
             #expect(front.read(0x80, size: 8) == last)
+            // Of the largest queue every value that the register holds is inside; this one is 0.
             try front.write(0x88, size: 4, last + 16)
             #expect(front.read(0x34, size: 4) == (order == 7 ? 0 : 1 << 4), "IQE: the tail is beyond the queue")
             #expect(front.read(0xb0, size: 8) & 0xf == (order == 7 ? 0 : 1))

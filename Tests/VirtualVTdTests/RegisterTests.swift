@@ -84,6 +84,8 @@ struct Profile: Sendable, CustomTestStringConvertible {
     /// Scalable mode with page requests.
     private static func scalable() throws(IOMMUError) -> Profile {
         let capabilities = try Capabilities(basedOn: .full) {
+            $0.faultRecordingOffset = 0x600
+            $0.iotlbRegisterOffset = 0x180
             $0.interruptRemapping = false
             $0.extendedInterruptMode = false
             $0.hostAddressWidth = 52
@@ -100,6 +102,8 @@ struct Profile: Sendable, CustomTestStringConvertible {
     /// Everything, with 32-bit interrupt destinations.
     private static func full() throws(IOMMUError) -> Profile {
         let capabilities = try Capabilities(basedOn: .full) {
+            $0.faultRecordingOffset = 0x400
+            $0.iotlbRegisterOffset = 0x100
             $0.interruptRemapping = true
             $0.extendedInterruptMode = true
         }

@@ -11,9 +11,11 @@ internal import VirtualVTd
 /// One pass over the stream through registers.
 final class RegisterReplay {
     private let stream: EventStream
-    private let front: VirtualVTd
+    private var front: VirtualVTd
     private let memory: TableMemory
-    private let port: Port
+    private var port: Port
+    private let configuration: VirtualVTd.Configuration
+    private let migrations: Set<Int>
     private let explainer: Explainer
     private let proof: StaleProof
     private let signals = SignalLog()
@@ -26,12 +28,9 @@ final class RegisterReplay {
             var configuration = VirtualVTd.Configuration(capabilities: capabilities)
             configuration.processing = .inline
             configuration.sizes = options.configuration
-            let signals = signals
-            front = try VirtualVTd(
-                configuration, memory: memory.guest,
-                host: VirtualVTd.Host(signal: { address, data in
-                    signals.append(EventStream.Message(address: address, data: data))
-                }))
+            self.configuration = configuration
+            migrations = options.migrations
+            front = try Self.makeFront(configuration, memory, signals)
             port = try front.unit.makePort()
             explainer = try Explainer(capabilities, memory)
         } catch {
@@ -40,10 +39,30 @@ final class RegisterReplay {
         proof = StaleProof(stream, memory)
     }
 
+    private static func makeFront(
+        _ configuration: VirtualVTd.Configuration, _ memory: TableMemory, _ signals: SignalLog
+    ) throws(IOMMUError) -> VirtualVTd {
+        try VirtualVTd(
+            configuration, memory: memory.guest,
+            host: VirtualVTd.Host(signal: { address, data in
+                signals.append(EventStream.Message(address: address, data: data))
+            }))
+    }
+
+    /// The unit's state goes into a new one, with cold caches.
+    private func migrate(_ tally: inout StreamTally) throws(IOMMUError) {
+        tally.lookups += IOTLBCounts(front.unit.statistics)
+        let snapshot = front.snapshot()
+        front = try Self.makeFront(configuration, memory, signals)
+        try front.restore(snapshot)
+        port = try front.unit.makePort()
+    }
+
     /// Does the pass, and adds to a tally.
     func run(into tally: inout StreamTally, progress: (Double) -> Void) throws(ReplayError) {
         do throws(IOMMUError) {
             for (number, event) in stream.events.enumerated() {
+                if migrations.contains(number) { try migrate(&tally) }
                 try take(event, &tally)
                 if number & 0xffff == 0 { progress(Double(number) / Double(stream.events.count)) }
             }

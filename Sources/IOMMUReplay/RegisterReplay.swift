@@ -73,7 +73,8 @@ final class RegisterReplay {
         while let message = signals.takeFirst() {
             tally.deviations.add {
                 Deviation(
-                    file: stream.file, line: stream.lineCounts.values.reduce(0, +), recorded: "no interrupt of the unit",
+                    file: stream.file, line: stream.lineCounts.values.reduce(0, +),
+                    recorded: "no interrupt of the unit",
                     answered: "\(message)", walk: [])
             }
         }
@@ -138,7 +139,8 @@ final class RegisterReplay {
         guard word & mask != write.value << shift else { return }
         tally.deviations.add {
             Deviation(
-                file: stream.file, line: Int(write.line), recorded: "stored \(hex(write.value)) at \(hex(write.address))",
+                file: stream.file, line: Int(write.line),
+                recorded: "stored \(hex(write.value)) at \(hex(write.address))",
                 answered: hex((word & mask) >> shift), walk: [])
         }
     }
@@ -162,7 +164,8 @@ final class RegisterReplay {
         case .unexplained:
             tally.deviations.add {
                 Deviation(
-                    file: stream.file, line: Int(translation.line), recorded: "\(question): recorded \(translation.answer)",
+                    file: stream.file, line: Int(translation.line),
+                    recorded: "\(question): recorded \(translation.answer)",
                     answered: WalkText.line(result), walk: WalkText.lines(question, explainer.unit))
             }
         }

@@ -12,8 +12,10 @@ enum Register: Hashable, Sendable {
     case irta
     case pqh, pqt, pqa, prs, pectl, pedata, peaddr, peuaddr
     case iva, iotlb
-    /// Bits 63:0 and 127:64 of a fault-recording register.
-    case frcdLow(Int), frcdHigh(Int)
+    /// Bits 63:0 of a fault-recording register.
+    case frcdLow(Int)
+    /// Bits 127:64 of it.
+    case frcdHigh(Int)
 }
 
 /// Bits of GCMD and, at the same places, of GSTS [FORMATS-VTD B4].

@@ -42,7 +42,8 @@ struct RegisterMap: Sendable {
         layouts += Self.faultRecords(capabilities)
         layouts.sort { $0.offset < $1.offset }
         for (lower, upper) in zip(layouts, layouts.dropFirst()) where lower.end > upper.offset {
-            throw .inconsistent.with(detail: "\(lower.register) and \(upper.register) overlap: see CAP.FRO and ECAP.IRO")
+            let both = "\(lower.register) and \(upper.register)"
+            throw .inconsistent.with(detail: "\(both) overlap: see CAP.FRO and ECAP.IRO")
         }
         self.layouts = layouts
         end = layouts.last?.end ?? 0

@@ -69,6 +69,10 @@ let package = Package(
             name: "IOMMU",
             dependencies: ["IOMMUCore", "IOMMUDomains", "IOMMUInvalidation", "IOMMUFaults", "IOMMUInterrupts"],
             swiftSettings: swiftSettings),
+        .target(
+            name: "VirtualVTd",
+            dependencies: ["IOMMUCore", "IOMMUFaults", "IOMMUInterrupts", "IOMMUInvalidation"],
+            swiftSettings: swiftSettings),
         .target(name: "IOMMUCapture", dependencies: ["CZlib"], swiftSettings: swiftSettings),
         .executableTarget(
             name: "IOMMUTool",
@@ -79,7 +83,7 @@ let package = Package(
             resources: [.copy("Captures")],
             swiftSettings: swiftSettings),
         .target(
-            name: "IOMMUReplay", dependencies: ["IOMMU", "IOMMUCapture"], swiftSettings: swiftSettings),
+            name: "IOMMUReplay", dependencies: ["IOMMU", "IOMMUCapture", "VirtualVTd"], swiftSettings: swiftSettings),
         .target(
             name: "IOMMUBench", dependencies: ["CIOMMU", "CIOMMUBench"], swiftSettings: swiftSettings),
         .executableTarget(name: "IOMMUExample", dependencies: ["IOMMU"], swiftSettings: swiftSettings),
@@ -102,6 +106,9 @@ let package = Package(
             dependencies: ["IOMMU", "IOMMUCapture", "IOMMUReplay", "IOMMUTestSupport"], swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUInterruptsTests", dependencies: ["IOMMU", "IOMMUTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "VirtualVTdTests", dependencies: ["IOMMU", "IOMMUTestSupport", "VirtualVTd"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUHostileTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),

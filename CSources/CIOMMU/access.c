@@ -148,6 +148,63 @@ enum ciommu_status ciommu_write(struct ciommu_port *port, const struct ciommu_re
     return copy(port, request, (unsigned char *)(uintptr_t)buffer, TO_GUEST, out);
 }
 
+/* Copies what one range holds of it. Inside a section. */
+static enum ciommu_status copy_output(struct ciommu_port *port, uint64_t address,
+                                      unsigned char *buffer, uint64_t left,
+                                      enum direction direction, uint64_t *copied) {
+    struct memory_window *window = &port->windows[1];
+    enum ciommu_status status = CIOMMU_OK;
+    ciommu_rcu_lock();
+    unsigned char *host = ciommu_memory_host(port->unit->memory, window, address);
+    if (host == NULL) {
+        status = CIOMMU_NO_HOST_MEMORY;
+    } else if (direction == TO_GUEST && (window->rights & CIOMMU_WRITE) == 0) {
+        status = CIOMMU_READ_ONLY;
+    } else {
+        uint64_t there = window->length - (address - window->first);
+        *copied = there < left ? there : left;
+        memcpy(direction == TO_GUEST ? host : buffer, direction == TO_GUEST ? buffer : host,
+               *copied);
+    }
+    ciommu_rcu_unlock();
+    if (status == CIOMMU_OK && direction == TO_GUEST) {
+        ciommu_port_note_write(port, address, *copied);
+    }
+    return status;
+}
+
+static enum ciommu_status copy_outputs(struct ciommu_port *port, uint64_t address,
+                                       unsigned char *buffer, uint64_t length,
+                                       enum direction direction, uint64_t *done) {
+    if (port == NULL || done == NULL || (buffer == NULL && length != 0)) {
+        return CIOMMU_INVALID_ARGUMENT;
+    }
+    if (length != 0 && length - 1 > UINT64_MAX - address) {
+        return CIOMMU_WRAPS;
+    }
+    enum ciommu_status status = CIOMMU_OK;
+    *done = 0;
+    port_enter(port);
+    while (status == CIOMMU_OK && *done < length) {
+        uint64_t copied = 0;
+        status =
+            copy_output(port, address + *done, buffer + *done, length - *done, direction, &copied);
+        *done += copied;
+    }
+    port_leave(port);
+    return status;
+}
+
+enum ciommu_status ciommu_output_read(struct ciommu_port *port, uint64_t address, void *buffer,
+                                      uint64_t length, uint64_t *done) {
+    return copy_outputs(port, address, buffer, length, FROM_GUEST, done);
+}
+
+enum ciommu_status ciommu_output_write(struct ciommu_port *port, uint64_t address,
+                                       const void *buffer, uint64_t length, uint64_t *done) {
+    return copy_outputs(port, address, (unsigned char *)(uintptr_t)buffer, length, TO_GUEST, done);
+}
+
 /* One width of the compare-and-exchange. `*expected` becomes what was found. */
 #define EXCHANGE(type)                                                                             \
     static bool exchange_##type(unsigned char *host, uint64_t *expected, uint64_t desired) {       \

@@ -45,10 +45,10 @@ extension EventStream {
         case UInt8(ascii: "M"): append(try Self.memoryRead(&reader, line))
         case UInt8(ascii: "D"): append(try Self.descriptor(&reader, line))
         case UInt8(ascii: "S"): append(try Self.store(&reader, line))
-        case UInt8(ascii: "W"): append(try Self.register(&reader, line))
-        case UInt8(ascii: "R"): _ = try Self.register(&reader, line)
-        case UInt8(ascii: "I"): try Self.numbers(4, &reader)
-        case UInt8(ascii: "G"): try Self.numbers(2, &reader)
+        case UInt8(ascii: "W"): appendWrite(try Self.register(&reader, line))
+        case UInt8(ascii: "R"): appendRead(try Self.register(&reader, line))
+        case UInt8(ascii: "I"): append(try Self.interrupt(&reader, line))
+        case UInt8(ascii: "G"): append(Signal(message: try Self.message(&reader), line: line))
         default: throw reader.error("'\(Character(UnicodeScalar(letter)))' is not a kind of event (W R M D S T I G)")
         }
         try reader.endLine()
@@ -154,7 +154,7 @@ extension EventStream {
     }
 
     // W off size val, R off size val
-    private static func register(_ reader: inout LineReader, _ line: UInt32) throws(CaptureError) -> RegisterWrite {
+    private static func register(_ reader: inout LineReader, _ line: UInt32) throws(CaptureError) -> RegisterAccess {
         let offset = try reader.hexadecimal("the offset", max: 0xffff_ffff)
         try reader.space()
         let size = try reader.hexadecimal("the size", max: 8)
@@ -162,20 +162,41 @@ extension EventStream {
         guard offset & (size - 1) == 0 else { throw reader.error("the offset is not a multiple of the size") }
         try reader.space()
         let value = try reader.hexadecimal("the value", max: size == 8 ? .max : 0xffff_ffff)
-        return RegisterWrite(offset: offset, size: UInt8(size), value: value, line: line)
+        return RegisterAccess(offset: offset, size: UInt8(size), value: value, line: line)
     }
 
-    // I addr data addr2 data2, G addr data: not looked at
-    private static func numbers(_ count: Int, _ reader: inout LineReader) throws(CaptureError) {
-        for index in 0..<count {
-            if index > 0 { try reader.space() }
-            _ = try reader.hexadecimal("a number")
-        }
+    // I addr data addr2 data2
+    private static func interrupt(_ reader: inout LineReader, _ line: UInt32) throws(CaptureError) -> Interrupt {
+        let asked = try message(&reader)
+        try reader.space()
+        return Interrupt(asked: asked, answered: try message(&reader), line: line)
     }
 
-    private mutating func append(_ write: RegisterWrite) {
+    // addr data, also the whole of G
+    private static func message(_ reader: inout LineReader) throws(CaptureError) -> Message {
+        let address = try reader.hexadecimal("the address")
+        try reader.space()
+        return Message(address: address, data: UInt32(try reader.hexadecimal("the data", max: 0xffff_ffff)))
+    }
+
+    private mutating func appendWrite(_ write: RegisterAccess) {
         events.append(Event(kind: .registerWrite, index: UInt32(truncatingIfNeeded: registerWrites.count)))
         registerWrites.append(write)
+    }
+
+    private mutating func appendRead(_ read: RegisterAccess) {
+        events.append(Event(kind: .registerRead, index: UInt32(truncatingIfNeeded: registerReads.count)))
+        registerReads.append(read)
+    }
+
+    private mutating func append(_ interrupt: Interrupt) {
+        events.append(Event(kind: .interrupt, index: UInt32(truncatingIfNeeded: interrupts.count)))
+        interrupts.append(interrupt)
+    }
+
+    private mutating func append(_ signal: Signal) {
+        events.append(Event(kind: .signal, index: UInt32(truncatingIfNeeded: signals.count)))
+        signals.append(signal)
     }
 
     private mutating func append(_ write: MemoryWrite) {

@@ -15,6 +15,12 @@ public struct EventStream: Sendable {
         case descriptor
         /// A translation (`T`).
         case translation
+        /// A register read by the guest (`R`).
+        case registerRead
+        /// An interrupt message of a device, remapped (`I`).
+        case interrupt
+        /// An interrupt of the unit itself (`G`).
+        case signal
     }
 
     /// One event: where its contents are.
@@ -25,13 +31,13 @@ public struct EventStream: Sendable {
         public let index: UInt32
     }
 
-    /// A register write.
-    public struct RegisterWrite: Hashable, Sendable {
+    /// A register write, or a read and the recorder's answer.
+    public struct RegisterAccess: Hashable, Sendable {
         /// Offset of the register.
         public let offset: UInt64
-        /// Bytes written: 4 or 8.
+        /// Bytes: 4 or 8.
         public let size: UInt8
-        /// What was written.
+        /// What was written, or read.
         public let value: UInt64
         /// Line in the stream.
         public let line: UInt32
@@ -94,12 +100,50 @@ public struct EventStream: Sendable {
         let pasidOrNone: UInt32
     }
 
+    /// An interrupt message: a write of `data` to `address`.
+    public struct Message: Hashable, Sendable {
+        /// Where it is written.
+        public let address: UInt64
+        /// What is written.
+        public let data: UInt32
+
+        /// Makes a message.
+        public init(address: UInt64, data: UInt32) {
+            self.address = address
+            self.data = data
+        }
+    }
+
+    /// A device's interrupt message, and what the recorder made of it.
+    public struct Interrupt: Hashable, Sendable {
+        /// What the device wrote.
+        public let asked: Message
+        /// What was delivered.
+        public let answered: Message
+        /// Line in the stream.
+        public let line: UInt32
+    }
+
+    /// An interrupt that the unit raised itself.
+    public struct Signal: Hashable, Sendable {
+        /// What was delivered.
+        public let message: Message
+        /// Line in the stream.
+        public let line: UInt32
+    }
+
     /// The name of the file, for messages.
     public internal(set) var file: String
     /// The events that matter to a replay, in order.
     public internal(set) var events: [Event] = []
     /// Register writes, in order.
-    public internal(set) var registerWrites: [RegisterWrite] = []
+    public internal(set) var registerWrites: [RegisterAccess] = []
+    /// Register reads, in order.
+    public internal(set) var registerReads: [RegisterAccess] = []
+    /// Interrupt messages of devices, in order.
+    public internal(set) var interrupts: [Interrupt] = []
+    /// The unit's own interrupts, in order.
+    public internal(set) var signals: [Signal] = []
     /// Changes of memory, in order.
     public internal(set) var memoryWrites: [MemoryWrite] = []
     /// Descriptors, in order.

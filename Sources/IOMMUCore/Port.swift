@@ -68,10 +68,10 @@ public final class Port {
         return (faults, lost)
     }
 
-    /// Is a section of this port open?
+    /// Is a section of this port open? For the thread that uses the port.
     @inlinable
     @inline(__always)
-    var isInside: Bool {
+    public var isInside: Bool {
         unsafe UnsafePointer<ciommu_port_head>(handle).pointee.depth != 0
     }
 

@@ -68,6 +68,21 @@ public final class PageQueue: Sendable {
         try self.init(unit, nil, configuration, nil)
     }
 
+    /// Makes the queue of the requests that a guest's own tables translate, whose groups come to a handler.
+    ///
+    /// - Parameters:
+    ///   - unit: The unit.
+    ///   - configuration: Its limits.
+    ///   - executor: Where the handler runs.
+    ///   - handler: Gets each group, as that of ``init(_:configuration:executor:handler:)``.
+    /// - Throws: As ``init(_:configuration:)``.
+    public convenience init(
+        guestTablesOf unit: RemappingUnit, configuration: Configuration = Configuration(), executor: HandlerExecutor,
+        handler: @escaping @Sendable (PageGroup) -> Void
+    ) throws(IOMMUError) {
+        try self.init(unit, nil, configuration, PageLanes(executor, handler))
+    }
+
     private init(
         _ unit: RemappingUnit, _ domain: Domain?, _ configuration: Configuration, _ lanes: PageLanes?
     ) throws(IOMMUError) {

@@ -64,8 +64,13 @@ public struct Replay {
             throw .capture(error)
         }
         for pass in 0..<max(options.repeats, 1) {
-            let replay = try StreamReplay(capture.events, plan, capabilities, options)
-            try replay.run(into: &stream) { progress(.stream(pass: pass), $0) }
+            if options.isThroughRegisters {
+                let replay = try RegisterReplay(capture.events, capabilities, options)
+                try replay.run(into: &stream) { progress(.stream(pass: pass), $0) }
+            } else {
+                let replay = try StreamReplay(capture.events, plan, capabilities, options)
+                try replay.run(into: &stream) { progress(.stream(pass: pass), $0) }
+            }
         }
         let streamEnd = clock.now
         var image = ImageTally(
@@ -90,6 +95,7 @@ public struct Replay {
                 rows: image.probes, agreed: image.probesAgreed, explained: Self.named(image.explained),
                 unexplained: image.probeDeviations.count),
             invalidations: stream.invalidations, batches: options.isBatched ? stream.batches : nil,
+            registers: options.isThroughRegisters ? stream.registers : nil,
             iotlb: stream.lookups, threads: options.threads, seconds: seconds,
             nanosecondsPerTranslation: (perTranslation * 10).rounded() / 10,
             deviations: stream.deviations.kept + image.mappingDeviations.kept + image.probeDeviations.kept)

@@ -16,6 +16,11 @@ public struct ReplayOptions: Hashable, Sendable {
     public var shortestSharedRun = 64
     /// The descriptors between two moves of the queue's tail are applied as one batch, and not one by one.
     public var isBatched = false
+    /// The guest's register writes drive a virtual unit, which fetches descriptors itself; what was read back, stored and signalled is
+    /// compared too. On one thread.
+    public var isThroughRegisters = false
+    /// Events before which the virtual unit's state is taken and put into a new one, which goes on: positions in the stream.
+    public var migrations: Set<Int> = []
     /// How many unexplained deviations are kept with a walk; the others are counted.
     public var keptDeviations = 20
 

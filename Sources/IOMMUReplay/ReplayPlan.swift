@@ -62,6 +62,7 @@ package struct ReplayPlan: Sendable {
             case .memoryWrite: builder.memory(stream.memoryWrites[index])
             case .descriptor: builder.descriptor(index)
             case .registerWrite: builder.register(stream.registerWrites[index])
+            case .registerRead, .interrupt, .signal: break
             }
         }
         builder.close(.end)
@@ -144,7 +145,7 @@ private struct PlanBuilder {
         }
     }
 
-    mutating func register(_ write: EventStream.RegisterWrite) {
+    mutating func register(_ write: EventStream.RegisterAccess) {
         switch (write.offset, write.size) {
         case (0x20, 8):
             rootTableAddress = write.value

@@ -13,6 +13,7 @@ extension ReplayReport {
         lines += Self.kinds(probes.explained)
         let batched = batches.map { " in \(Self.number($0)) batches" } ?? ""
         lines.append("  invalidations  \(Self.number(invalidations))\(batched)")
+        if let registers { lines += Self.rows(registers) }
         lines.append(
             "  IOTLB          \(Self.number(Int(clamping: iotlb.lookups))) lookups: "
                 + "\(Self.number(Int(clamping: iotlb.firstLevelHits))) first-level hits, "
@@ -31,6 +32,14 @@ extension ReplayReport {
             lines.append("\n... and \(hidden) more")
         }
         return lines.joined(separator: "\n")
+    }
+
+    private static func rows(_ registers: RegisterCounts) -> [String] {
+        let read = "\(number(registers.reads)) read, \(number(sum(registers.explained))) explained"
+        return ["  registers      \(read)"] + kinds(registers.explained) + [
+            "  the unit       \(number(registers.statusWrites)) status writes, \(number(registers.signals)) interrupts",
+            "  messages       \(number(registers.interrupts)) remapped",
+        ]
     }
 
     private static func row(

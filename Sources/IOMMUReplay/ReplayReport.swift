@@ -88,6 +88,8 @@ public struct ReplayReport: Hashable, Sendable, Codable {
     public var invalidations: Int
     /// Batches that the descriptors were applied in; nil when they were applied one by one.
     public var batches: Int?
+    /// What was compared besides translations when registers drove the unit; nil otherwise.
+    public var registers: RegisterCounts?
     /// How the engine answered the stream.
     public var iotlb: IOTLBCounts
     /// Threads.
@@ -109,7 +111,7 @@ public struct ReplayReport: Hashable, Sendable, Codable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case capture, translations, agreed, explained, unexplained, mappings, probes, invalidations, batches, iotlb
-        case threads, seconds, nanosecondsPerTranslation
+        case capture, translations, agreed, explained, unexplained, mappings, probes, invalidations, batches, registers
+        case iotlb, threads, seconds, nanosecondsPerTranslation
     }
 }

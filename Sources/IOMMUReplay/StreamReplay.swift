@@ -14,6 +14,7 @@ struct StreamTally {
     var invalidations = 0
     var batches = 0
     var lookups = IOTLBCounts()
+    var registers = RegisterCounts()
 }
 
 /// One pass: a fresh unit and fresh memory.

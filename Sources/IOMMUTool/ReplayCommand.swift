@@ -6,6 +6,11 @@ import ArgumentParser
 import IOMMU
 import IOMMUReplay
 
+/// What drives the unit of a replay.
+enum ReplayPath: String, CaseIterable, ExpressibleByArgument {
+    case engine, registers
+}
+
 /// Replays a recording.
 struct ReplayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -34,6 +39,13 @@ struct ReplayCommand: ParsableCommand {
 
     @Flag(help: "Apply the invalidations between two moves of the queue's tail as one batch, not one by one.")
     var batched = false
+
+    @Option(
+        help: """
+            What drives the unit: the recorded descriptors (engine), or the guest's register writes, with every register read, status \
+            write and interrupt compared too (registers).
+            """)
+    var through = ReplayPath.engine
 
     @Flag(help: "Switch every cache off: each request walks the tables.")
     var noCache = false
@@ -89,6 +101,7 @@ struct ReplayCommand: ParsableCommand {
         options.threads = threads
         options.repeats = repeats
         options.isBatched = batched
+        options.isThroughRegisters = through == .registers
         if noCache {
             options.configuration = .noCache
         }

@@ -2,6 +2,7 @@
 //
 // Every recording against the engine, with few and many threads and entries, and without caches: nothing is unexplained.
 
+import Foundation
 import IOMMU
 import IOMMUCapture
 import IOMMUReplay
@@ -59,6 +60,53 @@ import Testing
         // A cache may hold an answer longer than the recorder's did.
         #expect(report.explained.filter { $0.key != "stillCached" } == expected.stream)
         #expect(report.probes.explained == expected.probes)
+    }
+
+    /// Known departures of the recorder in its registers, and how often the guests read them.
+    static let registers: [Recording: (reads: Int, explained: [String: Int])] = [
+        .legacy: (94, ["absentPASID": 40]),
+        .legacyATS: (94, ["absentPASID": 40]),
+        .scalableSecondStage: (101, ["legacyCode": 42, "impliedPASID": 10]),
+        .scalableFirstStage: (93, ["legacyCode": 2, "impliedPASID": 6]),
+    ]
+
+    @Test(arguments: Recording.allCases)
+    func theGuestsRegistersDriveAUnit(_ recording: Recording) throws {
+        let capture = try recording.load()
+        var options = ReplayOptions()
+        options.isThroughRegisters = true
+        let report = try Replay(options).run(capture)
+        #expect(report.isAgreement, "\(report.text)")
+        #expect(report.agreed + report.explained.values.reduce(0, +) == report.translations)
+        let expected = try #require(Self.explained[recording])
+        #expect(report.explained.filter { $0.key != "stillCached" } == expected.stream)
+        let registers = try #require(report.registers)
+        let known = try #require(Self.registers[recording])
+        #expect(registers.reads == known.reads)
+        #expect(registers.explained == known.explained)
+        #expect(registers.signals == capture.events.signals.count)
+        #expect(registers.interrupts == capture.events.interrupts.count)
+        #expect(registers.statusWrites == capture.events.memoryWrites.filter { $0.isByUnit && $0.size == 4 }.count)
+    }
+
+    /// Ten times in the middle of a recording the unit moves house.
+    @Test(arguments: Recording.allCases)
+    func aMigratedUnitGoesOn(_ recording: Recording) throws {
+        let capture = try recording.load()
+        let text = ProcessInfo.processInfo.environment["IOMMU_TEST_SEED"]
+        let seed = text.flatMap(UInt64.init) ?? UInt64.random(in: 1...UInt64(UInt32.max))
+        var state = seed
+        var options = ReplayOptions()
+        options.isThroughRegisters = true
+        while options.migrations.count < 10 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            options.migrations.insert(Int(state >> 33) % capture.events.events.count)
+        }
+        let report = try Replay(options).run(capture)
+        #expect(report.isAgreement, "IOMMU_TEST_SEED=\(seed) replays: \(report.text)")
+        let registers = try #require(report.registers)
+        #expect(registers.explained == Self.registers[recording]?.explained)
+        #expect(registers.statusWrites == capture.events.memoryWrites.filter { $0.isByUnit && $0.size == 4 }.count)
     }
 
     @Test(arguments: Recording.allCases)

@@ -571,6 +571,17 @@ CIOMMU_API enum ciommu_status ciommu_write(struct ciommu_port *port,
                                            const struct ciommu_request *request, const void *buffer,
                                            struct ciommu_progress *out);
 
+/* Copies between `buffer` and registered memory at an output address, untranslated: what the unit
+ * itself reads and writes, such as the queues of a front end. In a section of its own, or the
+ * caller's. `*done` bytes were copied. CIOMMU_NO_HOST_MEMORY, CIOMMU_READ_ONLY: the next byte
+ * cannot be; CIOMMU_WRAPS; CIOMMU_INVALID_ARGUMENT for NULL. The dirty log hears of what was
+ * written. */
+CIOMMU_API enum ciommu_status ciommu_output_read(struct ciommu_port *port, uint64_t address,
+                                                 void *buffer, uint64_t length, uint64_t *done);
+CIOMMU_API enum ciommu_status ciommu_output_write(struct ciommu_port *port, uint64_t address,
+                                                  const void *buffer, uint64_t length,
+                                                  uint64_t *done);
+
 /* Atomic compare-and-exchange of request->length bytes (1, 2, 4 or 8, naturally aligned:
  * CIOMMU_MISALIGNED otherwise) with sequentially consistent order. `*expected` receives what was
  * found; `*exchanged` says whether `desired` was stored. Needs R and W. */

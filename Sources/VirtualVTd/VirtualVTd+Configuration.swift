@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// What a virtual unit is made with, and what it asks of its host.
+
+public import IOMMUCore
+
+extension VirtualVTd {
+    /// What a virtual unit is made with.
+    public struct Configuration: Sendable {
+        /// What it offers. Page requests need queued invalidation; so do device-TLBs and scalable mode.
+        public var capabilities: Capabilities
+        /// The VER register: major in bits 7:4, minor in 3:0. From major 6 on registers do not invalidate.
+        public var version: UInt8 = 0x10
+        /// Where commands and the queue are worked on.
+        public var processing = Processing.worker
+        /// The sizes of the engine's unit.
+        public var sizes = RemappingUnit.Configuration()
+
+        /// Makes a configuration with everything else at its default.
+        ///
+        /// - Parameter capabilities: What it offers. Registers that they place nowhere (CAP.FRO or ECAP.IRO zero) are placed: IVA and IOTLB
+        ///   at 0x100, fault records from 0x400 on.
+        public init(capabilities: Capabilities = .full) {
+            let placed = try? Capabilities(basedOn: capabilities) {
+                if $0.iotlbRegisterOffset == 0 { $0.iotlbRegisterOffset = 0x100 }
+                if $0.faultRecordingOffset == 0 { $0.faultRecordingOffset = 0x400 }
+            }
+            self.capabilities = placed ?? capabilities
+        }
+    }
+
+    /// Where commands and the invalidation queue are worked on.
+    public enum Processing: Hashable, Sendable {
+        /// On a thread of the unit: register accesses never block, and status follows when it is done.
+        case worker
+        /// Inside the register write that asks for it, which may wait for access sections. A write from inside a section is
+        /// refused if the caller gives its port.
+        case inline
+    }
+
+    /// What the unit asks of its host. Called outside locks and access sections: by a register write, or on the unit's thread.
+    public struct Host: Sendable {
+        /// The unit raises an interrupt of its own: a write of `data` to `address`. It is not remapped.
+        public var signal: @Sendable (_ address: UInt64, _ data: UInt32) -> Void
+        /// Entries of the interrupt-remapping table changed: for hosts that keep routes. The engine keeps none.
+        public var interruptEntriesChanged: (@Sendable (ClosedRange<Int>) -> Void)?
+
+        /// Makes a host.
+        public init(
+            signal: @escaping @Sendable (_ address: UInt64, _ data: UInt32) -> Void = { _, _ in },
+            interruptEntriesChanged: (@Sendable (ClosedRange<Int>) -> Void)? = nil
+        ) {
+            self.signal = signal
+            self.interruptEntriesChanged = interruptEntriesChanged
+        }
+    }
+}
+
+extension VirtualVTd.Configuration {
+    /// Refuses what no such unit can be [FORMATS-VTD B2, B3].
+    func check() throws(IOMMUError) {
+        func need(_ isRight: Bool, _ rule: String) throws(IOMMUError) {
+            guard isRight else { throw .inconsistent.with(detail: rule) }
+        }
+        let offered = capabilities
+        try need(!offered.advancedFaultLogging, "advanced fault logging (CAP.AFL) is not offered")
+        try need(
+            !offered.protectedLowMemory && !offered.protectedHighMemory,
+            "protected memory regions (CAP.PLMR, CAP.PHMR) are not offered")
+        try need(!offered.postedInterrupts, "posted interrupts (CAP.PI) are not offered")
+        try need(!offered.enhancedCommands, "enhanced commands (CAP.ECMDS) are not offered")
+        try need(!offered.virtualCommands, "virtual commands (ECAP.VCS) are not offered")
+        try need(!offered.performanceMonitoring, "performance monitoring (ECAP.PMS) is not offered")
+        let hasQueue = offered.queuedInvalidation
+        try need(hasQueue || !offered.deviceTLBs, "device-TLBs (ECAP.DT) need queued invalidation (ECAP.QI)")
+        try need(hasQueue || !offered.scalableMode, "scalable mode (ECAP.SMTS) needs queued invalidation (ECAP.QI)")
+        try need(hasQueue || !offered.pageRequests, "page requests (ECAP.PRS) need queued invalidation (ECAP.QI)")
+        try need(
+            hasQueue || !offered.interruptRemapping,
+            "interrupt remapping (ECAP.IR) needs queued invalidation (ECAP.QI)")
+        try need(
+            hasQueue || version >> 4 < 6, "from version 6 on only a queue invalidates, and there is none (ECAP.QI)")
+    }
+}

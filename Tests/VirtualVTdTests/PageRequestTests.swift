@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Page requests: into the guest's queue, the event, overflow, and the guest's responses back to the device [FORMATS-VTD B10, D].
+
+import IOMMU
+import IOMMUTestSupport
+import Synchronization
+import Testing
+import VirtualVTd
+
+/// What a device was answered.
+private final class Answers: Sendable {
+    private let answers = Mutex<[PageAnswer]>([])
+
+    func append(_ answer: PageAnswer) { answers.withLock { $0.append(answer) } }
+
+    func take() -> [PageAnswer] {
+        answers.withLock { answers in
+            defer { answers = [] }
+            return answers
+        }
+    }
+}
+
+@Suite struct PageRequestTests {
+    private static let source: UInt16 = 0x18
+
+    private let machine: VTdMachine
+    private let interface: PageRequestInterface
+    private let answers = Answers()
+    private let queue: UInt64
+
+    init() throws {
+        let machine = try VTdMachine()
+        let builder = TableBuilder(machine.image, isScalable: true)
+        var context = ScalableContext()
+        context.allowsPageRequests = true
+        builder.setContext(Self.source, context)
+        machine.write(0x20, builder.rootRegister, size: 8)
+        machine.command(set: 1 << 30)
+        machine.command(set: 1 << 31)
+        machine.enableQueue(wide: true)
+        queue = machine.image.allocatePage()
+        machine.write(0xd0, queue, size: 8)
+        machine.unmask(pageRequest: 0x77)
+        let answers = answers
+        interface = try PageRequestInterface(
+            unit: machine.front.unit, configuration: .init(source: SourceID(UInt32(Self.source)), device: 5)
+        ) { answers.append($0) }
+        self.machine = machine
+    }
+
+    private func ask(_ address: UInt64, group: Int, isLast: Bool = true) throws {
+        try interface.request(
+            PageRequest(IOVA(address), access: [.read, .write], pasid: PASID(3)!, group: group, isLast: isLast))
+        machine.front.finishWorks()
+    }
+
+    /// A page-group response, as a driver puts it into the invalidation queue.
+    private func respond(group: UInt64, code: UInt64) {
+        let low: UInt64 = 9 | 1 << 4 | code << 12 | UInt64(Self.source) << 16 | 3 << 32
+        machine.submit(Descriptor(low, group << 3))
+    }
+
+    @Test func aGroupIsStoredAndAnswered() throws {
+        try ask(0x5000, group: 7, isLast: false)
+        #expect(machine.read64(0xc8) == 0, "the group is not complete")
+        try ask(0x6000, group: 7)
+        #expect(machine.read64(0xc8) == 64)
+        #expect(machine[0xdc] == 1, "PPR")
+        #expect(machine.signals.take() == [0x77])
+        // Type 1, PP, the source, the PASID; then address, group, LPIG, W, R.
+        let first: UInt64 = 1 | 1 << 8 | UInt64(Self.source) << 16 | 3 << 32
+        #expect(machine.image[queue] == first)
+        #expect(machine.image[queue + 8] == 0x5000 | 7 << 3 | 3)
+        #expect(machine.image[queue + 32] == first)
+        #expect(machine.image[queue + 40] == 0x6000 | 7 << 3 | 7)
+        machine[0xdc] = 1
+        #expect(machine[0xdc] == 0)
+        machine.write(0xc0, 64, size: 8)
+        #expect(answers.take() == [])
+        respond(group: 7, code: 0)
+        let told = answers.take()
+        #expect(told.map(\.response) == [.success])
+        #expect(told.first?.group == 7 && told.first?.pasid == PASID(3))
+        respond(group: 7, code: 0)
+        #expect(answers.take() == [], "there is no such group any more")
+        #expect(machine[0x34] == 0)
+    }
+
+    @Test(arguments: [(UInt64(0), PageResponse.success), (1, .invalid), (0xf, .failure), (5, .failure)])
+    func everyCodeReachesTheDevice(code: UInt64, response: PageResponse) throws {
+        try ask(0x5000, group: 1)
+        respond(group: 1, code: code)
+        #expect(answers.take().map(\.response) == [response])
+    }
+
+    @Test func oneEventUntilItIsSeen() throws {
+        try ask(0x5000, group: 1)
+        try ask(0x6000, group: 2)
+        #expect(machine.signals.take() == [0x77])
+        machine[0xdc] = 1
+        try ask(0x7000, group: 3)
+        #expect(machine.signals.take() == [0x77])
+    }
+
+    @Test func aFullQueueOverflowsAndTheDeviceAsksAgain() throws {
+        for number in 0..<127 {
+            try ask(0x10_0000 + UInt64(number) << 12, group: number)
+        }
+        #expect(machine[0xdc] == 1)
+        #expect(machine.signals.take() == [0x77])
+        try ask(0x5000, group: 200)
+        #expect(machine[0xdc] == 3, "PRO")
+        #expect(machine.signals.take() == [], "PPR stood")
+        #expect(machine.read64(0xc8) == 127 * 32)
+        #expect(answers.take().map(\.response) == [.success], "so that it asks again")
+        machine.write(0xc0, 127 * 32, size: 8)
+        try ask(0x5000, group: 201)
+        #expect(machine.read64(0xc8) == 127 * 32, "nothing is stored until PRO is cleared")
+        machine[0xdc] = 3
+        try ask(0x5000, group: 202)
+        #expect(machine.read64(0xc8) == 0, "the queue wraps")
+        #expect(machine.signals.take() == [0x77])
+    }
+}

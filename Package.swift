@@ -24,6 +24,9 @@ let package = Package(
     products: [
         .library(name: "IOMMU", targets: ["IOMMU"]),
         .library(name: "IOMMUCapture", targets: ["IOMMUCapture"]),
+        .library(name: "VirtualVTd", targets: ["VirtualVTd"]),
+        // For hosts in C: iommu_vtd.h, and the engine's own headers.
+        .library(name: "iommu-vtd", type: .dynamic, targets: ["VirtualVTdC"]),
         .library(name: "ciommu", type: .static, targets: ["CIOMMU"]),
         .executable(name: "iommu", targets: ["IOMMUTool"]),
         // What the nested package Benchmarks/ shares with the tool; no interface for users.
@@ -72,6 +75,10 @@ let package = Package(
         .target(
             name: "VirtualVTd",
             dependencies: ["IOMMUCore", "IOMMUFaults", "IOMMUInterrupts", "IOMMUInvalidation"],
+            swiftSettings: swiftSettings),
+        .target(name: "CVirtualVTd", path: "CSources/CVirtualVTd"),
+        .target(
+            name: "VirtualVTdC", dependencies: ["CVirtualVTd", "IOMMUCore", "VirtualVTd"],
             swiftSettings: swiftSettings),
         .target(name: "IOMMUCapture", dependencies: ["CZlib"], swiftSettings: swiftSettings),
         .executableTarget(

@@ -13,6 +13,8 @@ internal import Synchronization
 @safe
 public final class GuestMemory: @unchecked Sendable {
     package let handle: OpaquePointer
+    /// Made here, and so destroyed with this object.
+    private let isOwned: Bool
     private let hooks = Mutex(Hooks())
 
     /// What the library itself registered.
@@ -31,9 +33,18 @@ public final class GuestMemory: @unchecked Sendable {
         var handle: OpaquePointer?
         try unsafe IOMMUError.check(ciommu_memory_create(&handle))
         unsafe self.handle = handle!
+        isOwned = true
+    }
+
+    /// Takes a map that a C host made and destroys, after this object is gone.
+    @unsafe
+    package init(borrowing handle: OpaquePointer) {
+        unsafe self.handle = handle
+        isOwned = false
     }
 
     deinit {
+        guard isOwned else { return }
         let status = unsafe ciommu_memory_destroy(handle)
         precondition(status == CIOMMU_OK, "every unit keeps its memory alive, so nothing can use this map")
     }

@@ -28,6 +28,9 @@ extension IOMMUError {
         IOMMUError(status)
     }
 
+    /// The C status that this error stands for.
+    package var status: ciommu_status { kind.status }
+
     /// The positive errno value nearest to this error.
     public var errno: Int32 {
         ciommu_status_errno(kind.status)

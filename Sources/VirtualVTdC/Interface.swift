@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// iommu_vtd.h in Swift: each function of the header, as it says. A handle is a retained object.
+
+public import CVirtualVTd
+internal import Foundation
+internal import IOMMUCore
+internal import Synchronization
+internal import VirtualVTd
+
+/// What the thread's last failed call has to say. A key of the thread, so that C finds it where it left it.
+private enum LastError {
+    private static let key = "iommu_vtd_error"
+
+    /// Kept by the thread until its next failure.
+    @safe
+    private final class Text {
+        let bytes: UnsafeMutablePointer<CChar>?
+
+        init(_ text: String) {
+            unsafe bytes = strdup(text)
+        }
+
+        deinit {
+            unsafe free(bytes)
+        }
+    }
+
+    static func note(_ text: String) {
+        Thread.current.threadDictionary[key] = Text(text)
+    }
+
+    static var pointer: UnsafePointer<CChar>? {
+        if Thread.current.threadDictionary[key] == nil { note("") }
+        return unsafe (Thread.current.threadDictionary[key] as? Text)?.bytes.map { unsafe UnsafePointer($0) }
+    }
+}
+
+/// Runs `body`; the status of what it throws.
+private func status(_ body: () throws(IOMMUError) -> Void) -> Int32 {
+    do throws(IOMMUError) {
+        try body()
+        return 0
+    } catch {
+        LastError.note("\(error)")
+        return Int32(error.status.rawValue)
+    }
+}
+
+private func front(_ handle: OpaquePointer) -> VirtualVTd {
+    unsafe Unmanaged<VirtualVTd>.fromOpaque(UnsafeRawPointer(handle)).takeUnretainedValue()
+}
+
+// @unchecked: functions and a pointer of the host, which says in the header that any thread may call them.
+/// The host's callbacks.
+@safe
+private struct Callbacks: @unchecked Sendable {
+    let host: iommu_vtd_host
+
+    var swift: VirtualVTd.Host {
+        VirtualVTd.Host(
+            signal: { address, data in unsafe host.signal?(host.context, address, data) },
+            interruptEntriesChanged: { entries in
+                unsafe host.interrupt_entries?(host.context, UInt32(entries.lowerBound), UInt32(entries.upperBound))
+            })
+    }
+}
+
+@c(iommu_vtd_create)
+public func create(
+    _ config: UnsafePointer<iommu_vtd_config>?, _ memory: OpaquePointer?, _ host: UnsafePointer<iommu_vtd_host>?,
+    _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+    status { () throws(IOMMUError) in
+        guard let config = unsafe config?.pointee, let memory = unsafe memory, let out = unsafe out,
+            config.size >= UInt32(MemoryLayout<iommu_vtd_config>.size)
+        else { throw .invalidArgument }
+        var callbacks = unsafe iommu_vtd_host()
+        if let host = unsafe host {
+            guard unsafe host.pointee.size >= UInt32(MemoryLayout<iommu_vtd_host>.size) else { throw .invalidArgument }
+            unsafe callbacks = host.pointee
+        }
+        let isGiven = config.cap != 0 || config.ecap != 0
+        var configuration = VirtualVTd.Configuration(
+            capabilities: isGiven ? try Capabilities(cap: config.cap, ecap: config.ecap) : .full)
+        if config.version != 0 {
+            guard let version = UInt8(exactly: config.version) else { throw .invalidArgument }
+            configuration.version = version
+        }
+        configuration.processing = config.flags & UInt32(IOMMU_VTD_INLINE) != 0 ? .inline : .worker
+        let callers = unsafe Callbacks(host: callbacks).swift
+        let vtd = try VirtualVTd(configuration, memory: unsafe GuestMemory(borrowing: memory), host: callers)
+        unsafe out.pointee = OpaquePointer(Unmanaged.passRetained(vtd).toOpaque())
+    }
+}
+
+@c(iommu_vtd_destroy)
+public func destroy(_ vtd: OpaquePointer?) {
+    guard let vtd = unsafe vtd else { return }
+    unsafe Unmanaged<VirtualVTd>.fromOpaque(UnsafeRawPointer(vtd)).release()
+}
+
+@c(iommu_vtd_error)
+public func lastError() -> UnsafePointer<CChar>? {
+    unsafe LastError.pointer
+}
+
+@c(iommu_vtd_read)
+public func read(_ vtd: OpaquePointer, _ offset: UInt64, _ size: UInt32) -> UInt64 {
+    unsafe front(vtd).read(Int(clamping: offset), size: Int(size))
+}
+
+@c(iommu_vtd_write)
+public func write(_ vtd: OpaquePointer, _ offset: UInt64, _ size: UInt32, _ value: UInt64) {
+    // Without a port no write is refused.
+    unsafe try? front(vtd).write(Int(clamping: offset), size: Int(size), value)
+}
+
+@c(iommu_vtd_collect_faults)
+public func collectFaults(_ vtd: OpaquePointer) {
+    unsafe front(vtd).collectFaults()
+}
+
+@c(iommu_vtd_finish)
+public func finish(_ vtd: OpaquePointer) {
+    unsafe front(vtd).finishWorks()
+}
+
+@c(iommu_vtd_reset)
+public func reset(_ vtd: OpaquePointer) -> Int32 {
+    status { () throws(IOMMUError) in unsafe try front(vtd).reset() }
+}
+
+@c(iommu_vtd_unit)
+public func unit(_ vtd: OpaquePointer) -> OpaquePointer {
+    unsafe front(vtd).unit.handle
+}
+
+@c(iommu_vtd_snapshot)
+public func snapshot(_ vtd: OpaquePointer, _ buffer: UnsafeMutablePointer<CChar>?, _ bytes: UInt64) -> UInt64 {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    guard let text = unsafe try? encoder.encode(front(vtd).snapshot()) else { return 0 }
+    if let buffer = unsafe buffer {
+        let part = text.prefix(Int(clamping: bytes))
+        unsafe part.withUnsafeBytes { source in
+            guard let base = source.baseAddress else { return }
+            unsafe UnsafeMutableRawPointer(buffer).copyMemory(from: base, byteCount: source.count)
+        }
+    }
+    return UInt64(text.count)
+}
+
+@c(iommu_vtd_restore)
+public func restore(_ vtd: OpaquePointer, _ buffer: UnsafePointer<CChar>?, _ bytes: UInt64) -> Int32 {
+    status { () throws(IOMMUError) in
+        guard let buffer = unsafe buffer, let count = Int(exactly: bytes) else { throw .invalidArgument }
+        let text = unsafe Data(bytes: buffer, count: count)
+        guard let state = try? JSONDecoder().decode(VirtualVTd.Snapshot.self, from: text) else {
+            throw .invalidArgument
+        }
+        unsafe try front(vtd).restore(state)
+    }
+}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Two commands for everybody:   make run    make test
-# For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example
+# For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example    make vtd-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check   make count
 #                               make model    make coverage   make fuzz SECONDS=60   make test-all
 #                               make soak MINUTES=30   make mutants   make sanitized   make portable   make aarch64
@@ -42,7 +42,7 @@ LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidde
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
 .PHONY: help run test test-all fuzz count model coverage soak mutants sanitized portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
-	check-readme lib check install uninstall c-example clean
+	check-readme lib check install uninstall c-example vtd-example clean
 .DELETE_ON_ERROR:
 
 help:
@@ -364,6 +364,15 @@ c-example: check
 	$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(EXAMPLE_PREFIX) LIBDIR=$(EXAMPLE_PREFIX)/lib \
 		INCLUDEDIR=$(EXAMPLE_PREFIX)/include PKGCONFIGDIR=$(EXAMPLE_PREFIX)/lib/pkgconfig
 	@.ci/c-example $(EXAMPLE_PREFIX) $(BUILD)/c-example
+
+# A host in C with a virtual VT-d, and the guest's driver that programs it.
+vtd-example: deps need-swift
+	$(SWIFT) build -c release --scratch-path $(SCRATCH) --product iommu-vtd
+	@mkdir -p $(BUILD)
+	$(CC) -std=c17 -Wall -Wextra $(CFLAGS) -ICSources/CIOMMU/include -ICSources/CVirtualVTd/include \
+		$(wildcard Tests/VirtualVTdHost/*.c) -L$(SCRATCH)/release -liommu-vtd \
+		-Wl$(comma)-rpath$(comma)$(abspath $(SCRATCH))/release -o $(BUILD)/vtd-example
+	$(BUILD)/vtd-example
 
 clean:
 	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan .build-coverage

@@ -21,5 +21,11 @@ extern const struct gap_case gap_core_cases[];
 extern const uint32_t gap_core_count;
 extern const struct gap_case gap_request_cases[];
 extern const uint32_t gap_request_count;
+extern const struct gap_case gap_access_cases[];
+extern const uint32_t gap_access_count;
+extern const struct gap_case gap_pool_cases[];
+extern const uint32_t gap_pool_count;
+extern const struct gap_case gap_meeting_cases[];
+extern const uint32_t gap_meeting_count;
 
 #endif

@@ -46,6 +46,7 @@ static void read_words(struct resolution *r, const uint64_t *host, uint32_t coun
     }
     for (uint32_t attempt = 0; count > 1; attempt++) {
         bool same = true;
+        yield_point(CIOMMU_YIELD_ENTRY_READ);
         for (uint32_t word = 0; word < count; word++) {
             uint64_t again = load_acquire(&host[word]);
             same = same && again == words[word];

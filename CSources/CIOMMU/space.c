@@ -96,12 +96,15 @@ static bool is_host_made(const struct space_shape *shape) {
     return shape->domain >= HOST_DOMAIN_FIRST;
 }
 
-/* A slot that came back, or one that was never used; NULL = none is left. */
+/* A slot that came back, or one that was never used. There is one: every slot but that of
+ * SPACE_IDENTITY that is not free counts in `used` or `host_used` until it comes back, and the two
+ * limits add up to the number of slots. */
 static struct ciommu_space *take_slot(struct spaces *spaces) {
     struct ciommu_space *space = spaces->free;
     if (space != NULL) {
         spaces->free = space->free_next;
-    } else if (spaces->top < spaces->count) {
+    } else {
+        ciommu_assert(spaces->top < spaces->count);
         space = &spaces->pool[spaces->top];
         space->index = spaces->top++;
         space->owner = spaces;
@@ -117,9 +120,6 @@ static struct ciommu_space *make(struct spaces *spaces, const struct space_shape
         return NULL; /* a resolver does not renew tags: that takes time and locks */
     }
     struct ciommu_space *space = take_slot(spaces);
-    if (space == NULL) {
-        return NULL;
-    }
     ++*used;
     space->alive = true;
     space->references = 0;

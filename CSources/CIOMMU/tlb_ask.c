@@ -205,9 +205,8 @@ static bool walk_named(struct cursor *cursor) {
 }
 
 static bool walk(struct cursor *cursor) {
+    ciommu_assert(cursor->target->kind != TLB_OF_NOTHING);
     switch (cursor->target->kind) {
-    case TLB_OF_NOTHING:
-        return true;
     case TLB_OF_DOMAIN:
         return walk_domain(cursor);
     case TLB_OF_PASID:
@@ -271,7 +270,7 @@ bool ciommu_tlbs_owed(struct ciommu_unit *unit) {
 
 enum ciommu_status ciommu_tlbs_settle(struct ciommu_unit *unit, const struct tlb_target *target) {
     enum ciommu_status asked = CIOMMU_OK;
-    if (MUTANT(TLB_BEFORE_DRAIN)) {
+    if (MUTANT(TLB_BEFORE_DRAIN) && target->kind != TLB_OF_NOTHING) {
         asked = ciommu_tlbs_ask(unit, target);
     }
     enum ciommu_status status = ciommu_unit_settle(unit, NULL);

@@ -13,7 +13,7 @@ static const struct {
     {gap_argument_cases, &gap_argument_count}, {gap_place_cases, &gap_place_count},
     {gap_core_cases, &gap_core_count},         {gap_request_cases, &gap_request_count},
     {gap_access_cases, &gap_access_count},     {gap_pool_cases, &gap_pool_count},
-    {gap_meeting_cases, &gap_meeting_count},
+    {gap_page_cases, &gap_page_count},         {gap_meeting_cases, &gap_meeting_count},
 };
 
 #define LISTS (sizeof lists / sizeof *lists)

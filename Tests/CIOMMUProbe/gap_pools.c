@@ -11,16 +11,9 @@
 #define RW (CIOMMU_READ | CIOMMU_WRITE)
 #define REFUSED(world, call) EXPECT((world), (call) == CIOMMU_INVALID_ARGUMENT)
 
-/* A unit of its own beside the world's, on the same memory. */
-struct beside {
-    struct ciommu_unit *unit;
-    struct ciommu_port *port;
-    struct ciommu_device *device; /* owns INJECT_WHOLE */
-};
-
-static struct beside make_beside(struct inject_world *world, uint32_t iotlb_entries,
+struct gap_beside gap_beside_make(struct inject_world *world, uint32_t iotlb_entries,
                                  uint64_t table_pages, uint64_t drain_timeout) {
-    struct beside beside = {NULL, NULL, NULL};
+    struct gap_beside beside = {NULL, NULL, NULL};
     const struct ciommu_device_config whole = {
         .size = sizeof whole, .source = INJECT_WHOLE, .id = 1, .share = CIOMMU_SHARE_WHOLE};
     struct ciommu_unit_config config;
@@ -35,7 +28,7 @@ static struct beside make_beside(struct inject_world *world, uint32_t iotlb_entr
     return beside;
 }
 
-static void end_beside(struct inject_world *world, struct beside *beside) {
+void gap_beside_end(struct inject_world *world, struct gap_beside *beside) {
     EXPECT(world, ciommu_device_destroy(beside->device, NULL) == CIOMMU_OK);
     EXPECT(world, ciommu_port_destroy(beside->port) == CIOMMU_OK);
     EXPECT(world, ciommu_unit_destroy(beside->unit) == CIOMMU_OK);
@@ -58,7 +51,7 @@ static void map(struct inject_world *world, struct ciommu_domain *domain, uint64
     EXPECT(world, ciommu_domain_map(domain, &mapping) == CIOMMU_OK);
 }
 
-static bool leads_to(struct beside *beside, uint64_t address) {
+static bool leads_to(struct gap_beside *beside, uint64_t address) {
     struct ciommu_result result = {.size = sizeof result};
     return ciommu_translate(beside->unit, beside->port, INJECT_WHOLE, CIOMMU_NO_PASID, INJECT_IOVA,
                             CIOMMU_READ, 0, &result) == CIOMMU_OK &&
@@ -68,7 +61,7 @@ static bool leads_to(struct beside *beside, uint64_t address) {
 /* ---- Domains ---- */
 
 static void domains_without_pages(struct inject_world *world) {
-    struct beside beside = make_beside(world, 0, 0, 1000000);
+    struct gap_beside beside = gap_beside_make(world, 0, 0, 1000000);
     struct ciommu_paging_config config;
     struct ciommu_domain *domain = NULL;
     const struct ciommu_nested_config nested = {
@@ -84,12 +77,12 @@ static void domains_without_pages(struct inject_world *world) {
     config.size = 4;
     REFUSED(world, ciommu_paging_create(beside.unit, &config, &domain));
     EXPECT(world, domain == NULL && beside.unit->domains.count == 0);
-    end_beside(world, &beside);
+    gap_beside_end(world, &beside);
 }
 
 /* The last number of a host's domain is dealt out, then the first one again. */
 static void numbers_of_domains_begin_anew(struct inject_world *world) {
-    struct beside beside = make_beside(world, 0, 64, 1000000);
+    struct gap_beside beside = gap_beside_make(world, 0, 64, 1000000);
     uint32_t first = beside.unit->domains.next_id;
     beside.unit->domains.next_id = CIOMMU_ANY - 1;
     struct ciommu_domain *last = make_paging(world, beside.unit);
@@ -105,13 +98,13 @@ static void numbers_of_domains_begin_anew(struct inject_world *world) {
     EXPECT(world, ciommu_device_detach(beside.device, NULL, CIOMMU_NO_PASID) == CIOMMU_OK);
     EXPECT(world, ciommu_domain_destroy(last) == CIOMMU_OK);
     EXPECT(world, ciommu_domain_destroy(again) == CIOMMU_OK);
-    end_beside(world, &beside);
+    gap_beside_end(world, &beside);
 }
 
 /* The tags are used up when a domain is made: all get new ones, with an IOTLB and without. */
 static void tags_begin_anew(struct inject_world *world) {
     for (uint32_t entries = 0; entries <= 64; entries += 64) {
-        struct beside beside = make_beside(world, entries, 64, 1000000);
+        struct gap_beside beside = gap_beside_make(world, entries, 64, 1000000);
         struct ciommu_domain *old = make_paging(world, beside.unit);
         map(world, old, INJECT_RAM);
         EXPECT(world, ciommu_device_attach(beside.device, CIOMMU_NO_PASID, old) == CIOMMU_OK);
@@ -125,7 +118,7 @@ static void tags_begin_anew(struct inject_world *world) {
         EXPECT(world, !leads_to(&beside, INJECT_RAM));
         EXPECT(world, ciommu_domain_destroy(old) == CIOMMU_OK);
         EXPECT(world, ciommu_domain_destroy(young) == CIOMMU_OK);
-        end_beside(world, &beside);
+        gap_beside_end(world, &beside);
     }
 }
 
@@ -152,7 +145,7 @@ static void the_search_begins_anew(struct inject_world *world) {
 
 /* More room is needed while a section may still use a PASID that was unbound. */
 static void quarantine_grows(struct inject_world *world) {
-    struct beside beside = make_beside(world, 0, 64, 1000);
+    struct gap_beside beside = gap_beside_make(world, 0, 64, 1000);
     struct ciommu_namespace *space = NULL;
     uint32_t old = CIOMMU_NO_PASID;
     EXPECT(world, ciommu_namespace_create(beside.unit, 0x100, 0x1ff, &space) == CIOMMU_OK);
@@ -172,7 +165,7 @@ static void quarantine_grows(struct inject_world *world) {
     EXPECT(world, ciommu_namespace_host(space, 20) == old);
     ciommu_namespace_destroy(space);
     EXPECT(world, ciommu_port_destroy(other) == CIOMMU_OK);
-    end_beside(world, &beside);
+    gap_beside_end(world, &beside);
 }
 
 /* ---- Device-TLBs ---- */

@@ -14,6 +14,7 @@ static const struct {
     {gap_core_cases, &gap_core_count},         {gap_request_cases, &gap_request_count},
     {gap_access_cases, &gap_access_count},     {gap_pool_cases, &gap_pool_count},
     {gap_page_cases, &gap_page_count},         {gap_meeting_cases, &gap_meeting_count},
+    {gap_table_cases, &gap_table_count},
 };
 
 #define LISTS (sizeof lists / sizeof *lists)

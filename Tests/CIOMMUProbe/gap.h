@@ -38,6 +38,8 @@ extern const struct gap_case gap_pool_cases[];
 extern const uint32_t gap_pool_count;
 extern const struct gap_case gap_page_cases[];
 extern const uint32_t gap_page_count;
+extern const struct gap_case gap_table_cases[];
+extern const uint32_t gap_table_count;
 extern const struct gap_case gap_meeting_cases[];
 extern const uint32_t gap_meeting_count;
 

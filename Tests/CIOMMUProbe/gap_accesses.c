@@ -54,8 +54,8 @@ static void exchanges_that_stop(struct inject_world *world) {
 }
 
 static void lists_outside_sections(struct inject_world *world) {
-    const struct ciommu_request request = {
-        INJECT_WHOLE, CIOMMU_NO_PASID, INJECT_IOVA, 2 * INJECT_PAGE, CIOMMU_READ, 0};
+    const struct ciommu_request request = {INJECT_WHOLE,    CIOMMU_NO_PASID, INJECT_IOVA,
+                                           2 * INJECT_PAGE, CIOMMU_READ,     0};
     struct ciommu_progress progress = {.size = sizeof progress, .done = 77};
     struct ciommu_segment segment = {.length = 99};
     REFUSED(world, ciommu_translate_range(world->port, &request, &segment, 1, &progress));

@@ -31,16 +31,14 @@ struct watcher {
 
 static void *remove_it(void *context) {
     struct watcher *watcher = context;
-    EXPECT(watcher->world,
-           ciommu_observer_remove(watcher->world->unit, watcher->id) == CIOMMU_OK);
+    EXPECT(watcher->world, ciommu_observer_remove(watcher->world->unit, watcher->id) == CIOMMU_OK);
     __atomic_store_n(&watcher->removed, 1, __ATOMIC_RELEASE);
     return NULL;
 }
 
 static void *invalidate_again(void *context) {
     struct watcher *watcher = context;
-    EXPECT(watcher->world,
-           ciommu_invalidate(watcher->world->unit, NULL, &everything) == CIOMMU_OK);
+    EXPECT(watcher->world, ciommu_invalidate(watcher->world->unit, NULL, &everything) == CIOMMU_OK);
     return NULL;
 }
 
@@ -108,8 +106,7 @@ static void *write_once(void *context) {
         INJECT_WHOLE, CIOMMU_NO_PASID, INJECT_RAM, 8, CIOMMU_WRITE, 0};
     struct ciommu_progress progress = {.size = sizeof progress};
     const uint64_t word = 0x1234;
-    EXPECT(slow->world,
-           ciommu_write(slow->beside->port, &request, &word, &progress) == CIOMMU_OK);
+    EXPECT(slow->world, ciommu_write(slow->beside->port, &request, &word, &progress) == CIOMMU_OK);
     return NULL;
 }
 

@@ -67,8 +67,8 @@ static void make(struct asker *asker, struct inject_world *world, uint32_t group
     EXPECT(world, ciommu_device_attach(asker->device, PASID, asker->domain) == CIOMMU_OK);
     EXPECT(world, ciommu_page_queue_create(world->unit, asker->domain, &queue, &asker->queue) ==
                       CIOMMU_OK);
-    EXPECT(world, ciommu_page_interface_create(world->unit, &interface, &asker->interface) ==
-                      CIOMMU_OK);
+    EXPECT(world,
+           ciommu_page_interface_create(world->unit, &interface, &asker->interface) == CIOMMU_OK);
 }
 
 static void end(struct asker *asker) {

@@ -12,7 +12,7 @@
 #define REFUSED(world, call) EXPECT((world), (call) == CIOMMU_INVALID_ARGUMENT)
 
 struct gap_beside gap_beside_make(struct inject_world *world, uint32_t iotlb_entries,
-                                 uint64_t table_pages, uint64_t drain_timeout) {
+                                  uint64_t table_pages, uint64_t drain_timeout) {
     struct gap_beside beside = {NULL, NULL, NULL};
     const struct ciommu_device_config whole = {
         .size = sizeof whole, .source = INJECT_WHOLE, .id = 1, .share = CIOMMU_SHARE_WHOLE};

@@ -46,6 +46,7 @@ static void read_words(struct resolution *r, const uint64_t *host, uint32_t coun
     }
     for (uint32_t attempt = 0; count > 1; attempt++) {
         bool same = true;
+        yield_point(CIOMMU_YIELD_ENTRY_READ);
         for (uint32_t word = 0; word < count; word++) {
             uint64_t again = load_acquire(&host[word]);
             same = same && again == words[word];
@@ -290,9 +291,7 @@ bool ciommu_vtd_resolve_bound(const struct ciommu_unit *unit, const struct bound
     __builtin_memset(shape, 0, sizeof *shape);
     struct resolution r = {&unit->caps, request, walker, resolved, shape};
     uint32_t pasid = request->pasid == CIOMMU_NO_PASID ? bound->rid_pasid : request->pasid;
-    if (wants_ats(&r) && !unit->caps.device_tlb) {
-        return fails(&r, VTD_SM_DTE_CLEAR);
-    }
+    ciommu_assert(!wants_ats(&r) || unit->caps.device_tlb); /* resolve.c: admits_ats */
     if (pasid >= bound->pasid_limit) {
         return fails(&r, VTD_SM_PASID_RANGE);
     }

@@ -123,6 +123,8 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_TABLES_CHANGING, /* between the two moves of tablegen */
     CIOMMU_YIELD_MAP_PUBLISHED,   /* a new memory map is out, mapgen not bumped */
     CIOMMU_YIELD_DRAINING,        /* waits for a section to end; comes again and again */
+    CIOMMU_YIELD_MESSAGE_NOTED,   /* noted in a masked entry, its control not read again */
+    CIOMMU_YIELD_ENTRY_READ,      /* an entry of several words read, not yet once more */
     CIOMMU_YIELD_STRIPE_BUSY,     /* waits for an inserter; comes again and again */
     CIOMMU_YIELD_COUNT
 };

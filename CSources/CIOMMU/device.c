@@ -17,10 +17,7 @@ static void free_source(struct rcu_head *head) {
     struct deferrals *deferrals = source->deferrals;
     ciommu_pasid_table_fini(&source->attachments);
     ciommu_pasid_table_fini(&source->slices);
-    for (struct owners *owners = source->shared, *next; owners != NULL; owners = next) {
-        next = owners->next;
-        ciommu_free(owners);
-    }
+    ciommu_assert(source->shared == NULL); /* the last slice deserted the last set */
     ciommu_free(source);
     ciommu_rcu_callback_ends(deferrals);
 }

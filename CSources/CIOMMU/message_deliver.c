@@ -24,6 +24,7 @@ static enum ciommu_message_outcome judge(uint64_t control, uint32_t pasid) {
 static bool note(struct message_entry *entry, uint64_t *control) {
     uint32_t bit = control_pending(*control);
     (void)or_seq_cst(&entry->pending, bit);
+    yield_point(CIOMMU_YIELD_MESSAGE_NOTED);
     uint64_t now = load_seq_cst(&entry->control); /* pairs with message_change.c: expose */
     if (control_state(now) != CIOMMU_MESSAGE_ARMED || MUTANT(MESSAGE_NOTE_UNCHECKED)) {
         return true;

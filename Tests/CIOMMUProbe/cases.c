@@ -5,6 +5,7 @@
 #include "cases.h"
 #include "device_tlb_probe.h"
 #include "fault_probe.h"
+#include "gap_probe.h"
 #include "message_probe.h"
 #include "page_probe.h"
 #include "probe.h"
@@ -68,6 +69,22 @@ static void run_section(uint32_t number, uint32_t mutant, struct probe_case_resu
     keep(result, told.failures, told.first);
 }
 
+static void run_injection(uint32_t number, uint32_t mutant, struct probe_case_result *result) {
+    struct probe_inject_result told = {0};
+    probe_set_mutant(mutant);
+    probe_inject_case(number, &told);
+    probe_set_mutant(0);
+    keep(result, told.failures, told.first);
+}
+
+static void run_gap(uint32_t number, uint32_t mutant, struct probe_case_result *result) {
+    struct probe_inject_result told = {0};
+    probe_set_mutant(mutant);
+    probe_gap_case(number, &told);
+    probe_set_mutant(0);
+    keep(result, told.failures, told.first);
+}
+
 static const struct case_group groups[] = {
     {"mechanisms", &cases_of_mechanisms, NULL, NULL, NULL},
     {"rights", &cases_of_rights, NULL, NULL, NULL},
@@ -80,6 +97,8 @@ static const struct case_group groups[] = {
     {"pages", NULL, probe_page_count, probe_page_name, run_page},
     {"messages", NULL, probe_message_count, probe_message_name, run_message},
     {"messages, portable", NULL, probe_message_count, probe_message_name, run_portable_message},
+    {"failures", NULL, probe_inject_count, probe_inject_name, run_injection},
+    {"gaps", NULL, probe_gap_count, probe_gap_name, run_gap},
 };
 
 #define GROUPS (sizeof groups / sizeof *groups)

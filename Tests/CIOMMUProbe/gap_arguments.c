@@ -164,6 +164,7 @@ static void device_tlbs(struct inject_world *world) {
     REFUSED(world, ciommu_device_tlb_create(NULL, &config, &tlb));
     REFUSED(world, ciommu_device_tlb_create(world->unit, NULL, &tlb));
     REFUSED(world, ciommu_device_tlb_create(world->unit, &config, NULL));
+    REFUSED(world, ciommu_device_destroy(world->parent, stranger.port));
     REFUSED(world, ciommu_device_tlb_retry(world->tlb, stranger.port));
     REFUSED(world, ciommu_device_tlb_reset(world->tlb, stranger.port));
     REFUSED(world, ciommu_device_tlb_destroy(world->tlb, stranger.port));

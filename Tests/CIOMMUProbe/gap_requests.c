@@ -60,6 +60,11 @@ static void capabilities(struct inject_world *world) {
     EXPECT(world, ciommu_capabilities_check(CAP, ECAP & ~(UINT64_C(1) << 46), 4, 52) != NULL);
     const uint64_t stages = UINT64_C(1) << 6 | UINT64_C(3) << 46 | UINT64_C(1) << 26;
     EXPECT(world, ciommu_capabilities_check(CAP, ECAP & ~stages, 4, 52) != NULL);
+    /* Of one stage: without A and D of the second stage all is well. */
+    const uint64_t second = UINT64_C(1) << 46 | UINT64_C(1) << 26;
+    EXPECT(world, ciommu_capabilities_check(CAP, ECAP & ~second, 4, 52) != NULL);
+    EXPECT(world,
+           ciommu_capabilities_check(CAP, ECAP & ~(second | UINT64_C(1) << 45), 4, 52) == NULL);
 }
 
 const struct gap_case gap_request_cases[] = {

@@ -316,6 +316,29 @@ static void unmask_watched(struct message_bench *bench) {
     EXPECT(bench, watched == NULL && data == 0x100 + index);
     EXPECT(bench, bench_info(bench->store, index).pending == 0);
 }
+
+/* Unmasks an entry in which a raise was just noted. */
+static void unmask_noted(enum ciommu_yield_point point) {
+    struct message_bench *bench = watched;
+    bool pending = false;
+    if (point == CIOMMU_YIELD_MESSAGE_NOTED && bench != NULL) {
+        watched = NULL;
+        EXPECT(bench, ciommu_message_unmask(bench->store, 0, &pending) == CIOMMU_OK && pending);
+    }
+}
+
+/* The one who unmasks hears of the raise; so it is not delivered as well. */
+static void unmask_took(struct message_bench *bench) {
+    uint32_t index = bench_entry(bench, bench->store, PASID, true);
+    EXPECT(bench, index == 0);
+    EXPECT(bench, ciommu_message_mask(bench->store, bench->port, index) == CIOMMU_OK);
+    watched = bench;
+    __atomic_store_n(&ciommu_yield_hook, unmask_noted, __ATOMIC_RELEASE);
+    EXPECT(bench, bench_raise(bench, bench->store, index, PASID, NULL) == CIOMMU_MESSAGE_IS_MASKED);
+    __atomic_store_n(&ciommu_yield_hook, NULL, __ATOMIC_RELEASE);
+    EXPECT(bench, watched == NULL && bench_info(bench->store, index).pending == 0);
+    EXPECT(bench, bench_raise(bench, bench->store, index, PASID, NULL) == CIOMMU_MESSAGE_DELIVER);
+}
 #else
 static void arm_watched(struct message_bench *bench) {
     (void)bench_entry(bench, bench->store, PASID, true);
@@ -323,6 +346,10 @@ static void arm_watched(struct message_bench *bench) {
 
 static void unmask_watched(struct message_bench *bench) {
     arm_watched(bench); /* nothing can come in between */
+}
+
+static void unmask_took(struct message_bench *bench) {
+    arm_watched(bench);
 }
 #endif
 
@@ -335,5 +362,6 @@ const struct message_case message_state_cases[] = {
     {.name = "arguments of message stores", .run = arguments},
     {.name = "nothing is armed before its PASID is in place", .run = arm_watched},
     {.name = "an unmask beside a raise loses nothing", .run = unmask_watched},
+    {.name = "an unmask beside a raise takes it once", .run = unmask_took},
 };
 const uint32_t message_state_count = sizeof message_state_cases / sizeof message_state_cases[0];

@@ -136,8 +136,9 @@ mutants: $(PROOF)-debug/proof
 	$< mutants $(PROOF_FLAGS)
 
 # Cases and trials under ThreadSanitizer, under AddressSanitizer with UndefinedBehaviorSanitizer, and as released.
+# (Every case has a process of its own, and ThreadSanitizer's would sleep a second before it ends.)
 sanitized: $(PROOF)-tsan/proof $(PROOF)-asan/proof $(PROOF)-release/proof
-	@for program in $^; do \
+	@export TSAN_OPTIONS="atexit_sleep_ms=0 $$TSAN_OPTIONS"; for program in $^; do \
 		for tests in cases trials; do \
 			$$program $$tests $(PROOF_FLAGS) >$$program-$$tests.log 2>&1 || { cat $$program-$$tests.log; exit 1; }; \
 			echo "$$program: $$(tail -n 1 $$program-$$tests.log)"; \

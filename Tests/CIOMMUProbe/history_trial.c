@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define ROUND_MILLISECONDS 50u
+#define PATIENCE_MILLISECONDS 120000u
 
 static bool is_set(const uint32_t *flag) {
     return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
@@ -179,6 +180,13 @@ static void count_up(struct history_run *run, struct probe_trial_result *result)
     }
 }
 
+/* The time is over, and there was something to judge; a slow machine gets more time for that. */
+static bool is_over(uint64_t end, const struct probe_trial_result *result) {
+    uint64_t now = probe_now();
+    bool judged = result->operations != 0 && result->changes != 0;
+    return now >= end && (judged || now >= end + PATIENCE_MILLISECONDS);
+}
+
 /* Ends a round; the next one begins unless the run is over. */
 static void judge_round(struct history_run *run, uint64_t end, struct probe_trial_result *result) {
     set(&run->pause, 1);
@@ -186,7 +194,7 @@ static void judge_round(struct history_run *run, uint64_t end, struct probe_tria
     result->violations +=
         history_judge_round(run, &result->operations, result->first, sizeof result->first);
     count_up(run, result);
-    if (result->violations != 0 || probe_now() >= end) {
+    if (result->violations != 0 || is_over(end, result)) {
         set(&run->stop, 1);
     } else {
         set(&run->pause, 0);
@@ -205,7 +213,7 @@ static void race(struct history_run *run, const struct probe_trial_options *opti
     }
     while (!is_set(&run->stop)) {
         uint64_t until = probe_now() + ROUND_MILLISECONDS;
-        while (!is_set(&run->pause) && probe_now() < until && probe_now() < end) {
+        while (!is_set(&run->pause) && probe_now() < until && !is_over(end, result)) {
             probe_nap(1000000);
         }
         judge_round(run, end, result);

@@ -66,6 +66,7 @@ private struct Callbacks: @unchecked Sendable {
     }
 }
 
+/// Makes a unit; parameters, errors and thread rules stand at `iommu_vtd_create` in the header.
 @c(iommu_vtd_create)
 public func create(
     _ config: UnsafePointer<iommu_vtd_config>?, _ memory: OpaquePointer?, _ host: UnsafePointer<iommu_vtd_host>?,
@@ -94,48 +95,57 @@ public func create(
     }
 }
 
+/// Ends a unit: `iommu_vtd_destroy`.
 @c(iommu_vtd_destroy)
 public func destroy(_ vtd: OpaquePointer?) {
     guard let vtd = unsafe vtd else { return }
     unsafe Unmanaged<VirtualVTd>.fromOpaque(UnsafeRawPointer(vtd)).release()
 }
 
+/// What the thread's last failed call has to say: `iommu_vtd_error`.
 @c(iommu_vtd_error)
 public func lastError() -> UnsafePointer<CChar>? {
     unsafe LastError.pointer
 }
 
+/// A guest's read of registers: `iommu_vtd_read`.
 @c(iommu_vtd_read)
 public func read(_ vtd: OpaquePointer, _ offset: UInt64, _ size: UInt32) -> UInt64 {
     unsafe front(vtd).read(Int(clamping: offset), size: Int(size))
 }
 
+/// A guest's write to registers: `iommu_vtd_write`.
 @c(iommu_vtd_write)
 public func write(_ vtd: OpaquePointer, _ offset: UInt64, _ size: UInt32, _ value: UInt64) {
     // Without a port no write is refused.
     unsafe try? front(vtd).write(Int(clamping: offset), size: Int(size), value)
 }
 
+/// Takes recorded faults into the registers: `iommu_vtd_collect_faults`.
 @c(iommu_vtd_collect_faults)
 public func collectFaults(_ vtd: OpaquePointer) {
     unsafe front(vtd).collectFaults()
 }
 
+/// Waits for what was asked for: `iommu_vtd_finish`.
 @c(iommu_vtd_finish)
 public func finish(_ vtd: OpaquePointer) {
     unsafe front(vtd).finishWorks()
 }
 
+/// As after power-on: `iommu_vtd_reset`.
 @c(iommu_vtd_reset)
 public func reset(_ vtd: OpaquePointer) -> Int32 {
     status { () throws(IOMMUError) in unsafe try front(vtd).reset() }
 }
 
+/// The engine's unit: `iommu_vtd_unit`.
 @c(iommu_vtd_unit)
 public func unit(_ vtd: OpaquePointer) -> OpaquePointer {
     unsafe front(vtd).unit.handle
 }
 
+/// The state as text: `iommu_vtd_snapshot`.
 @c(iommu_vtd_snapshot)
 public func snapshot(_ vtd: OpaquePointer, _ buffer: UnsafeMutablePointer<CChar>?, _ bytes: UInt64) -> UInt64 {
     let encoder = JSONEncoder()
@@ -151,6 +161,7 @@ public func snapshot(_ vtd: OpaquePointer, _ buffer: UnsafeMutablePointer<CChar>
     return UInt64(text.count)
 }
 
+/// Puts a unit into a state: `iommu_vtd_restore`.
 @c(iommu_vtd_restore)
 public func restore(_ vtd: OpaquePointer, _ buffer: UnsafePointer<CChar>?, _ bytes: UInt64) -> Int32 {
     status { () throws(IOMMUError) in

@@ -3,6 +3,7 @@
  * gap_tables.c - guests' tables in places that few guests put them to: a bound PASID table without
  * device-TLBs, an entry that never stands still, a page that reaches over the interrupt range.
  */
+#define _GNU_SOURCE
 #include "case_bench.h"
 #include "debug.h"
 #include "fault.h"

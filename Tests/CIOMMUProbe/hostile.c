@@ -11,6 +11,7 @@
 #include "harness.h"
 #include "hostile_world.h"
 #include "probe.h"
+#include "trials.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -309,14 +310,13 @@ static void run_threads(struct run *run, const struct probe_trial_options *optio
     check_memory(run);
 }
 
-int probe_hostile_trial(const struct probe_trial *trial, const struct probe_trial_options *options,
-                        struct probe_trial_result *result) {
+static int run_pass(const void *settings, const struct probe_trial_options *options,
+                    struct trial_pass *pass) {
     struct run *run = calloc(1, sizeof *run);
-    memset(result, 0, sizeof *result);
     if (run == NULL) {
         return CIOMMU_NO_MEMORY;
     }
-    run->settings = trial->settings;
+    run->settings = settings;
     pthread_mutex_init(&run->lock, NULL);
     int status = hostile_world_create(&run->world, run->settings);
     for (uint32_t number = 0; number < HOSTILE_INPUTS * 2 && status == CIOMMU_OK; number++) {
@@ -326,17 +326,20 @@ int probe_hostile_trial(const struct probe_trial *trial, const struct probe_tria
     }
     if (status == CIOMMU_OK && run->violations == 0) {
         run_threads(run, options);
-        if (run->violations == 0 && (run->mapped == 0 || run->faulted == 0)) {
-            report(run, "too short to show anything (mapped, faulted)", run->mapped, run->faulted,
-                   0);
-        }
     }
-    result->violations = run->violations;
-    result->operations = run->mapped + run->faulted;
-    result->changes = run->flips;
-    memcpy(result->first, run->first, sizeof result->first);
+    pass->violations = run->violations;
+    pass->operations = run->mapped + run->faulted;
+    pass->changes = run->flips;
+    pass->sights = trial_sees(SEES_MAPPED, run->mapped) | trial_sees(SEES_FAULTS, run->faulted);
+    memcpy(pass->first, run->first, sizeof pass->first);
     hostile_world_destroy(&run->world);
     pthread_mutex_destroy(&run->lock);
     free(run);
     return status;
+}
+
+int probe_hostile_trial(const struct probe_trial *trial, const struct probe_trial_options *options,
+                        struct probe_trial_result *result) {
+    static const struct trial_world world = {run_pass, SEES_MAPPED | SEES_FAULTS};
+    return trial_run(&world, trial, options, result);
 }

@@ -7,6 +7,7 @@
 #include "harness.h"
 #include "isolation_world.h"
 #include "probe.h"
+#include "trials.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -304,15 +305,13 @@ static void run_threads(struct run *run) {
     probe_widen(false);
 }
 
-int probe_isolation_trial(const struct probe_trial *trial,
-                          const struct probe_trial_options *options,
-                          struct probe_trial_result *result) {
+static int run_pass(const void *settings, const struct probe_trial_options *options,
+                    struct trial_pass *pass) {
     struct run *run = calloc(1, sizeof *run);
-    memset(result, 0, sizeof *result);
     if (run == NULL) {
         return CIOMMU_NO_MEMORY;
     }
-    run->settings = trial->settings;
+    run->settings = settings;
     run->options = options;
     run->world.complain = complain;
     pthread_mutex_init(&run->lock, NULL);
@@ -325,16 +324,21 @@ int probe_isolation_trial(const struct probe_trial *trial,
             }
         }
         iso_world_check(&run->world);
-        if (run->violations == 0 && (run->reads == 0 || run->changes == 0)) {
-            complain(&run->world, "too short to show anything", run->reads, run->changes, 0);
-        }
     }
     iso_world_destroy(&run->world);
-    result->violations = run->violations;
-    result->operations = run->reads + run->misses;
-    result->changes = run->changes;
-    memcpy(result->first, run->first, sizeof result->first);
+    pass->violations = run->violations;
+    pass->operations = run->reads + run->misses;
+    pass->changes = run->changes;
+    pass->sights = trial_sees(SEES_OPERATIONS, run->reads) | trial_sees(SEES_CHANGES, run->changes);
+    memcpy(pass->first, run->first, sizeof pass->first);
     pthread_mutex_destroy(&run->lock);
     free(run);
     return (int)status;
+}
+
+int probe_isolation_trial(const struct probe_trial *trial,
+                          const struct probe_trial_options *options,
+                          struct probe_trial_result *result) {
+    static const struct trial_world world = {run_pass, SEES_OPERATIONS | SEES_CHANGES};
+    return trial_run(&world, trial, options, result);
 }

@@ -57,6 +57,8 @@ static const char *text_of(uint32_t missing) {
         "nothing was cancelled",
         "nobody responded",
         "fewer than 1,000 rounds",
+        "nothing was translated",
+        "nothing faulted",
     };
     return texts[__builtin_ctz(missing)];
 }

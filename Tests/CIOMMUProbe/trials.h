@@ -26,6 +26,8 @@ enum trial_sight {
     SEES_CANCELS = 1 << 13,
     SEES_RESPONSES = 1 << 14,
     SEES_MANY_CHANGES = 1 << 15, /* 1,000 rounds */
+    SEES_MAPPED = 1 << 16,
+    SEES_FAULTS = 1 << 17,
 };
 
 /* One pass of a world. */

@@ -35,9 +35,15 @@ let package = Package(
         .target(name: "EngineInC", dependencies: [ciommu, "Samples"], path: "EngineInC", cSettings: cSettings),
         .executableTarget(
             name: "Engine",
-            dependencies: [iommu, bench, "EngineInC", .product(name: "Benchmark", package: "benchmark")],
+            dependencies: [iommu, bench, "BusyThread", "EngineInC", .product(name: "Benchmark", package: "benchmark")],
             path: "Engine", swiftSettings: swiftSettings,
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+
+        .target(name: "BusyThread", path: "BusyThread", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "RegisterCost",
+            dependencies: [iommu, .product(name: "VirtualVTd", package: "swift-iommu"), "BusyThread", "Samples"],
+            path: "RegisterCost", swiftSettings: swiftSettings),
 
         .target(name: "ScalingLoops", dependencies: [ciommu, bench], path: "ScalingLoops", cSettings: cSettings),
         .executableTarget(

@@ -3,6 +3,7 @@
 // Invalidations of a guest's first stage, idle and beside a port that translates without pause. What is counted is checked.
 
 import Benchmark
+import BusyThread
 import CIOMMUBench
 import EngineInC
 import IOMMU

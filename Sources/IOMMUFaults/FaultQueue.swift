@@ -49,7 +49,7 @@ public final class FaultQueue: @unchecked Sendable {
     }
 
     /// - Parameter ready: Something is there to be read, where nothing was. On the unit's event thread; must not wait.
-    init(
+    package init(
         of origin: FaultOrigin, in unit: RemappingUnit, options: FaultQueueOptions,
         ready: (@Sendable () -> Void)?
     ) throws(IOMMUError) {
@@ -96,10 +96,17 @@ public final class FaultQueue: @unchecked Sendable {
     public func read(max: Int = 64) -> [FaultRecord] {
         let capacity = Swift.max(1, Swift.min(max, 4096))
         return use { handle in
-            unsafe withUnsafeTemporaryAllocation(of: ciommu_fault_record.self, capacity: capacity) { buffer in
+            // Part by part: mostly there is nothing, and all places would have to be filled in.
+            unsafe withUnsafeTemporaryAllocation(of: ciommu_fault_record.self, capacity: Swift.min(capacity, 16)) { buffer in
                 unsafe buffer.initialize(repeating: .empty)
-                let count = unsafe ciommu_fault_read(handle.pointer, buffer.baseAddress, UInt32(capacity))
-                return unsafe buffer.prefix(Int(count)).map { FaultRecord($0) }
+                var records: [FaultRecord] = []
+                while records.count < capacity {
+                    let wanted = unsafe Swift.min(buffer.count, capacity - records.count)
+                    let count = unsafe Int(ciommu_fault_read(handle.pointer, buffer.baseAddress, UInt32(wanted)))
+                    unsafe records.append(contentsOf: buffer.prefix(count).lazy.map { FaultRecord($0) })
+                    if count < wanted { break }
+                }
+                return records
             }
         } ?? []
     }

@@ -98,7 +98,7 @@ extension RemappingUnit {
         let (status, result) = unsafe withUnsafeTemporaryAllocation(
             of: ciommu_batch_failure.self, capacity: failureLimit
         ) { failures in
-            unsafe failures.initialize(repeating: ciommu_batch_failure())
+            // C fills in those that it counts.
             var result = unsafe ciommu_batch_result.empty(failures: failures)
             let status: ciommu_status
             if let box {

@@ -11,23 +11,17 @@ internal import Synchronization
 /// Takes groups from the engine, in the order in which they were complete.
 final class PageIntake: Sendable {
     private let queue: PageQueue
-    private let link = FrontLink()
     private let waiting = Mutex<[PageGroup]>([])
 
+    /// - Parameter link: Groups go to this unit, once it is there.
     /// - Throws: As `PageQueue.init(guestTablesOf:)`.
-    init(_ unit: RemappingUnit) throws(IOMMUError) {
-        let link = link
+    init(_ unit: RemappingUnit, _ link: FrontLink) throws(IOMMUError) {
         // On the thread that finds the group: it only puts it in line.
         queue = try PageQueue(guestTablesOf: unit, executor: HandlerExecutor { $0() }) { group in
             guard let front = link.front else { return }
             front.pages?.waiting.withLock { $0.append(group) }
-            front.change { _ in [.work(.pages)] }
+            front.change { _, actions in actions.append(.work(.pages)) }
         }
-    }
-
-    /// From now on groups go to this unit.
-    func begin(_ front: VirtualVTd) {
-        link.set(front)
     }
 
     /// The oldest group that was not stored yet.
@@ -38,21 +32,6 @@ final class PageIntake: Sendable {
     /// A page-group response of the guest's. One that names no group changes nothing.
     func respond(_ name: PageGroupName, _ response: PageResponse) {
         try? queue.respond(to: name, response)
-    }
-}
-
-/// A unit that came after the handler which refers to it.
-private final class FrontLink: Sendable {
-    private struct Reference: Sendable {
-        weak var front: VirtualVTd?
-    }
-
-    private let reference = Mutex(Reference())
-
-    var front: VirtualVTd? { reference.withLock { $0.front } }
-
-    func set(_ front: VirtualVTd) {
-        reference.withLock { $0.front = front }
     }
 }
 
@@ -72,23 +51,13 @@ extension VirtualVTd {
                 page.address, access: page.access, pasid: group.pasid, group: group.group ?? 0, isLast: isLast,
                 privateData: isLast ? group.privateData : nil)
             guard let words = try? request.descriptor(from: group.source) else { return }
-            var place: UInt64?
-            change { state in
-                var actions: [UnitState.Action] = []
-                place = state.nextPageRequest(&actions)
-                return actions
-            }
-            guard let place else {
+            guard let place = change({ state, actions in state.nextPageRequest(&actions) }) else {
                 try? group.respond(.success)
                 return
             }
             // Where no memory is the request is lost to the guest, as on hardware; its deadline answers the device.
             guard engine.store(words, at: place) else { return }
-            change { state in
-                var actions: [UnitState.Action] = []
-                state.pageRequestStored(&actions)
-                return actions
-            }
+            change { state, actions in state.pageRequestStored(&actions) }
         }
     }
 

@@ -18,6 +18,48 @@ enum Register: Hashable, Sendable {
     case frcdHigh(Int)
 }
 
+extension Register {
+    /// Numbers without gaps, so that a register is found without a search.
+    var number: Int {
+        switch self {
+        case .ver: 0
+        case .cap: 1
+        case .ecap: 2
+        case .gcmd: 3
+        case .gsts: 4
+        case .rtaddr: 5
+        case .ccmd: 6
+        case .fsts: 7
+        case .fectl: 8
+        case .fedata: 9
+        case .feaddr: 10
+        case .feuaddr: 11
+        case .iqh: 12
+        case .iqt: 13
+        case .iqa: 14
+        case .ics: 15
+        case .iectl: 16
+        case .iedata: 17
+        case .ieaddr: 18
+        case .ieuaddr: 19
+        case .iqercd: 20
+        case .irta: 21
+        case .pqh: 22
+        case .pqt: 23
+        case .pqa: 24
+        case .prs: 25
+        case .pectl: 26
+        case .pedata: 27
+        case .peaddr: 28
+        case .peuaddr: 29
+        case .iva: 30
+        case .iotlb: 31
+        case .frcdLow(let index): 32 + 2 * index
+        case .frcdHigh(let index): 33 + 2 * index
+        }
+    }
+}
+
 /// Bits of GCMD and, at the same places, of GSTS [FORMATS-VTD B4].
 enum GlobalCommand {
     static let translation: UInt64 = 1 << 31

@@ -27,7 +27,8 @@ struct RegisterMap: Sendable {
     let layouts: [RegisterLayout]
     /// Bytes up to the end of the last register.
     let end: Int
-    private let positions: [Register: Int]
+    /// Where in `layouts`, by the register's number; -1 for registers that are not there.
+    private let positions: [Int]
 
     /// - Parameters:
     ///   - capabilities: What the unit offers.
@@ -47,12 +48,16 @@ struct RegisterMap: Sendable {
         }
         self.layouts = layouts
         end = layouts.last?.end ?? 0
-        positions = Dictionary(uniqueKeysWithValues: layouts.enumerated().map { ($1.register, $0) })
+        var positions = Array(repeating: -1, count: 1 + (layouts.map(\.register.number).max() ?? 0))
+        for (position, layout) in layouts.enumerated() { positions[layout.register.number] = position }
+        self.positions = positions
     }
 
     /// Nil where the capabilities imply no such register.
     subscript(register: Register) -> RegisterLayout? {
-        positions[register].map { layouts[$0] }
+        let number = register.number
+        guard number < positions.count, positions[number] >= 0 else { return nil }
+        return layouts[positions[number]]
     }
 
     private static func always(_ capabilities: Capabilities, version: UInt8) -> [RegisterLayout] {

@@ -15,11 +15,22 @@ final class UnitEngine: Sendable {
     let faults: FaultQueue
     /// For what the unit itself reads and writes in guest memory: descriptors and page requests.
     private let port: Mutex<Port>
+    /// What descriptors ask of the unit and of its host.
+    private let host: InvalidationHost
 
-    init(_ unit: RemappingUnit) throws(IOMMUError) {
+    init(_ unit: RemappingUnit, _ processing: VirtualVTd.Processing, _ link: FrontLink) throws(IOMMUError) {
         self.unit = unit
-        faults = try FaultQueue(of: .rest, in: unit, options: FaultQueueOptions(quota: 4096))
+        let options = FaultQueueOptions(quota: 4096)
+        let collect: @Sendable () -> Void = { link.front?.collectFaults() }
+        faults = try FaultQueue(of: .rest, in: unit, options: options, ready: processing == .worker ? collect : nil)
         port = Mutex(try unit.makePort())
+        host = InvalidationHost(
+            interruptCache: { _, entries in link.front?.host.interruptEntriesChanged?(entries) },
+            pageResponse: { _, descriptor in link.front?.answerPages(descriptor) },
+            waited: { _, wantsInterrupt in
+                guard wantsInterrupt else { return }
+                link.front?.change { state, actions in state.waitCompleted(&actions) }
+            })
     }
 
     /// A global command. Time-outs of sections are no guest's affair: the command is in force, and what an older section still uses
@@ -85,30 +96,37 @@ final class UnitEngine: Sendable {
         }
     }
 
-    /// Descriptors from head to tail, part by part, until there are none or the queue stops.
+    /// Descriptors from head to tail, part by part, until the queue stops. Only those that were there at first: a guest that moves the
+    /// tail all the time keeps nobody here, for each of its writes puts a work of its own in line.
     func runQueue(of front: VirtualVTd) {
-        while let part = nextPart(of: front) {
-            var bytes = [UInt8](repeating: 0, count: part.bytes)
-            guard fetch(part, into: &bytes) else {
-                front.change { state in
-                    var actions: [UnitState.Action] = []
-                    state.stop(.refused(code: 2), &actions)
-                    return actions
-                }
-                return
+        var left = Int.max
+        while left > 0, let part = front.change({ state, actions in state.nextPart(limit: min(left, 256), &actions) }) {
+            left = min(left, part.waiting) - part.count
+            let result = unsafe withUnsafeTemporaryAllocation(byteCount: part.bytes, alignment: 16) { bytes in
+                unsafe fetch(part, into: bytes) ? apply(UnsafeRawBufferPointer(bytes), part) : nil
             }
-            apply(bytes, part, front)
+            front.change { state, actions in
+                // What cannot be fetched stops the queue; so does a lack of ports, the only thing that can refuse a well-formed array.
+                guard let result else { return state.stop(.refused(code: 2), &actions) }
+                state.took(result, &actions)
+            }
         }
     }
 
-    private func nextPart(of front: VirtualVTd) -> QueuePart? {
-        var part: QueuePart?
-        front.change { state in
-            var actions: [UnitState.Action] = []
-            part = state.nextPart(limit: 256, &actions)
-            return actions
+    private func fetch(_ part: QueuePart, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
+        var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
+        return port.withLock { port in
+            do throws(IOMMUError) {
+                try port.readOutput(OutputAddress(part.address), into: &span)
+                return true
+            } catch {
+                return false
+            }
         }
-        return part
+    }
+
+    private func apply(_ bytes: UnsafeRawBufferPointer, _ part: QueuePart) -> InvalidationResult? {
+        unsafe try? unit.apply(rawEntries: bytes, format: part.isWide ? .vtdQueue256 : .vtdQueue128, host: host)
     }
 
     /// Stores words where the guest reads them. False where it cannot.
@@ -123,51 +141,11 @@ final class UnitEngine: Sendable {
             }
         }
     }
-
-    private func fetch(_ part: QueuePart, into bytes: inout [UInt8]) -> Bool {
-        var span = bytes.mutableSpan
-        var raw = unsafe span.mutableBytes
-        return port.withLock { port in
-            do throws(IOMMUError) {
-                try port.readOutput(OutputAddress(part.address), into: &raw)
-                return true
-            } catch {
-                return false
-            }
-        }
-    }
-
-    private func apply(_ bytes: [UInt8], _ part: QueuePart, _ front: VirtualVTd) {
-        let host = InvalidationHost(
-            interruptCache: { _, entries in front.host.interruptEntriesChanged?(entries) },
-            pageResponse: { _, descriptor in front.answerPages(descriptor) },
-            waited: { _, wantsInterrupt in
-                guard wantsInterrupt else { return }
-                front.change { state in
-                    var actions: [UnitState.Action] = []
-                    state.waitCompleted(&actions)
-                    return actions
-                }
-            })
-        do throws(IOMMUError) {
-            let result = try unsafe unit.apply(
-                rawEntries: bytes.span.bytes, format: part.isWide ? .vtdQueue256 : .vtdQueue128, host: host)
-            front.change { state in state.took(result) }
-        } catch {
-            // Only a lack of ports can refuse a well-formed array: as if it could not be fetched.
-            front.change { state in
-                var actions: [UnitState.Action] = []
-                state.stop(.refused(code: 2), &actions)
-                return actions
-            }
-        }
-    }
 }
 
 extension UnitState {
     /// What became of descriptors that were fetched [FORMATS-VTD C4].
-    fileprivate mutating func took(_ result: InvalidationResult) -> [Action] {
-        var actions: [Action] = []
+    fileprivate mutating func took(_ result: InvalidationResult, _ actions: inout [Action]) {
         headMoved(by: result.handled)
         for failure in result.failures {
             let source = failure.source.map { UInt16(truncatingIfNeeded: $0.rawValue) }
@@ -178,6 +156,5 @@ extension UnitState {
             }
         }
         if let code = result.hardwareError?.code { stop(.refused(code: code), &actions) }
-        return actions
     }
 }

@@ -9,6 +9,8 @@ struct QueuePart: Equatable, Sendable {
     /// Output address of the first one.
     let address: UInt64
     let count: Int
+    /// All that are before the tail, these included.
+    let waiting: Int
     let isWide: Bool
 
     var bytes: Int { count * (isWide ? 32 : 16) }
@@ -53,7 +55,8 @@ extension UnitState {
         }
         let end = tail > head ? tail : queueBytes
         let count = min(Int((end - head) / descriptorBytes), limit)
-        return QueuePart(address: (bank[.iqa] & ~0xfff) + head, count: count, isWide: isWide)
+        let waiting = Int((tail > head ? tail - head : queueBytes - head + tail) / descriptorBytes)
+        return QueuePart(address: (bank[.iqa] & ~0xfff) + head, count: count, waiting: waiting, isWide: isWide)
     }
 
     /// Descriptors were consumed.

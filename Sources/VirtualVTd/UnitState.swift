@@ -57,13 +57,11 @@ struct UnitState: Sendable {
     }
 
     /// A write by the guest.
-    mutating func write(_ offset: Int, size: Int, _ value: UInt64) -> [Action] {
-        var actions: [Action] = []
+    mutating func write(_ offset: Int, size: Int, _ value: UInt64, _ actions: inout [Action]) {
         let status = bank[.fsts]
         for change in bank.write(offset, size: size, value) {
             take(change, faultStatus: status, &actions)
         }
-        return actions
     }
 
     private mutating func take(_ change: RegisterBank.Change, faultStatus: UInt64, _ actions: inout [Action]) {

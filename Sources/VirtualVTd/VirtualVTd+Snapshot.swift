@@ -83,12 +83,10 @@ extension VirtualVTd {
         try unit.setRootTable(snapshot.latchedRootTable)
         if capabilities.interruptRemapping { try setInterrupts(restored) }
         try unit.setTranslation(enabled: status & GlobalCommand.translation != 0)
-        change { state in
+        change { state, actions in
             state = restored
-            var actions: [UnitState.Action] = []
             // Descriptors that were there and not fetched.
             state.tailMoved(&actions)
-            return actions
         }
     }
 

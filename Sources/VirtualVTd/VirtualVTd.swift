@@ -27,7 +27,7 @@ public final class VirtualVTd: Sendable {
     let engine: UnitEngine
     /// Nil without ECAP.PRS.
     let pages: PageIntake?
-    private let works: WorkQueue
+    let works: WorkQueue
 
     /// Makes a unit as it is after power-on: translation off, every event masked.
     ///
@@ -47,10 +47,11 @@ public final class VirtualVTd: Sendable {
         self.configuration = configuration
         self.host = host
         state = Mutex(UnitState(configuration.capabilities, map))
-        engine = try UnitEngine(unit)
-        pages = configuration.capabilities.pageRequests ? try PageIntake(unit) : nil
+        let link = FrontLink()
+        engine = try UnitEngine(unit, configuration.processing, link)
+        pages = configuration.capabilities.pageRequests ? try PageIntake(unit, link) : nil
         works = WorkQueue(configuration.processing)
-        pages?.begin(self)
+        link.set(self)
     }
 
     /// A guest's read of 1 to 8 bytes. What no register covers reads as zero.
@@ -59,8 +60,10 @@ public final class VirtualVTd: Sendable {
     ///   - offset: Bytes from the unit's base, not negative.
     ///   - size: Bytes: 4 or 8 at their natural alignment, or what else a guest may try.
     public func read(_ offset: Int, size: Int) -> UInt64 {
-        collectFaults()
-        return state.withLock { $0.bank.read(offset, size: size) }
+        change { state, actions in
+            record(&state, &actions)
+            return state.bank.read(offset, size: size)
+        }
     }
 
     /// A guest's write. Only aligned words of 4 or 8 bytes write anything.
@@ -76,62 +79,70 @@ public final class VirtualVTd: Sendable {
         if configuration.processing == .inline, let port, port.isInside {
             throw .inSection.with(detail: "the write would wait for the section that it comes from")
         }
-        collectFaults()
-        change { state in state.write(offset, size: size, value) }
+        change { state, actions in
+            record(&state, &actions)
+            state.write(offset, size: size, value, &actions)
+        }
     }
 
     /// Everything as after power-on, when this returns. Works that a guest asked for before are done first.
     ///
     /// - Throws: ``IOMMUError/timedOut``: reset, but an older section still runs.
     public func reset() throws(IOMMUError) {
-        works.finish()
+        works.finish(self)
         state.withLock { $0.reset() }
         try unit.reset()
     }
 
     /// Waits until everything that a guest's writes have asked for so far is done.
     public func finishWorks() {
-        works.finish()
+        works.finish(self)
     }
 
-    /// Takes what the engine has recorded since the last time into the fault-recording registers. Accesses do it by themselves; a host
-    /// calls it to have the fault event raised without one.
+    /// Takes what the engine has recorded since the last time into the fault-recording registers, and raises the fault event.
+    ///
+    /// Accesses do it by themselves, and with ``Processing/worker`` the engine's event thread does. With ``Processing/inline`` a host
+    /// calls it after DMA that may have faulted, for a guest that waits for the event.
     public func collectFaults() {
-        let records = engine.faults.read(max: 64)
-        guard !records.isEmpty else { return }
+        change { state, actions in record(&state, &actions) }
+    }
+
+    /// Under the lock, so that records keep their order.
+    private func record(_ state: inout UnitState, _ actions: inout [UnitState.Action]) {
         let width = configuration.capabilities.maximumGuestAddressWidth
-        change { state in
-            var actions: [UnitState.Action] = []
-            for record in records {
-                // Choice: faults that the engine's queue has lost are an overflow, as if they had found the ring full.
-                guard let fault = record.fault else {
-                    state.raiseFault(FaultStatus.primaryOverflow, &actions)
-                    continue
-                }
-                if let register = try? fault.recordingRegister(addressWidth: width) {
-                    state.record(register, &actions)
-                }
+        for record in engine.faults.read(max: 64) {
+            // Choice: faults that the engine's queue has lost are an overflow, as if they had found the ring full.
+            guard let fault = record.fault else {
+                state.raiseFault(FaultStatus.primaryOverflow, &actions)
+                continue
             }
-            return actions
+            if let register = try? fault.recordingRegister(addressWidth: width) {
+                state.record(register, &actions)
+            }
         }
     }
 
     /// Changes the state under the lock, and does what that asks for outside it.
-    func change(_ body: (inout sending UnitState) -> [UnitState.Action]) {
-        // Works are put in line under the lock, so that their order is that of the changes.
-        let actions = state.withLock { state in
-            let actions = body(&state)
-            for case .work(let work) in actions { works.append(work) }
-            return actions
+    @discardableResult
+    func change<Result>(_ body: (inout sending UnitState, inout [UnitState.Action]) -> Result) -> Result {
+        var actions: [UnitState.Action] = []
+        var isAsked = false
+        let result = state.withLock { state in
+            let result = body(&state, &actions)
+            // Works are put in line under the lock, so that their order is that of the changes.
+            for case .work(let work) in actions {
+                works.append(work)
+                isAsked = true
+            }
+            return result
         }
         for case .signal(let address, let data) in actions { host.signal(address, data) }
-        if actions.contains(where: { if case .work = $0 { true } else { false } }) {
-            works.start { [weak self] work in self?.perform(work) }
-        }
+        if isAsked { works.start(self) }
+        return result
     }
 
     /// One work, by the only thread that does works now.
-    private func perform(_ work: UnitState.Work) {
+    func perform(_ work: UnitState.Work) {
         switch work {
         case .queue:
             engine.runQueue(of: self)
@@ -145,11 +156,9 @@ public final class VirtualVTd: Sendable {
             state.withLock { $0.iotlbCommandDone(actual: actual) }
         default:
             engine.perform(work, state.withLock { $0 })
-            change { state in
-                var actions: [UnitState.Action] = []
+            change { state, actions in
                 state.completed(work)
                 if work == .queueEnable(true) { state.tailMoved(&actions) }
-                return actions
             }
         }
     }

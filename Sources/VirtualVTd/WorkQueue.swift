@@ -8,11 +8,37 @@ internal import Synchronization
 
 /// Does works one after the other.
 ///
-/// Protocol: any thread appends, under the lock, and then starts. The serial queue lets one thread at a time take works, until there are
-/// none; so whoever comes after it finds its works done. What a work itself, or the host that it calls, puts in line is done by the
-/// same loop: starting from inside returns at once.
+/// Protocol: any thread appends, and then starts. The line has one place for each kind of work: one that comes while its like still waits
+/// takes that place, so that whatever a guest writes, the line stays short. Whoever performs a work reads what it is about (the tail of a
+/// queue) after it has left the line, so nothing that was asked for before is missed. The serial queue lets one thread at a time perform.
+///
+/// On the worker, one block of Dispatch's at most waits or runs: `isScheduled` is set with the work that needs it, and cleared under the
+/// same lock that found the line empty. Inline, every thread that starts takes what is in line once: what others append meanwhile they
+/// perform themselves. Only what was appended from inside a work is its own, for starting from inside returns at once.
 final class WorkQueue: Sendable {
-    private let line = Mutex<[UnitState.Work]>([])
+    private struct Line: Sendable {
+        var works: [UnitState.Work] = []
+        /// A block will come, or runs.
+        var isScheduled = false
+        /// Something was appended from inside a work.
+        var isOwed = false
+
+        mutating func append(_ work: UnitState.Work) {
+            if let place = works.firstIndex(where: { $0.kind == work.kind }) {
+                works[place] = work
+            } else {
+                works.append(work)
+            }
+        }
+
+        mutating func takeAll(into taken: inout [UnitState.Work]) {
+            taken.removeAll(keepingCapacity: true)
+            swap(&taken, &works)
+            isOwed = false
+        }
+    }
+
+    private let line = Mutex(Line())
     private let processing: VirtualVTd.Processing
     private let worker = DispatchQueue(label: "iommu-vtd")
     /// Says that the caller runs on `worker`.
@@ -23,30 +49,78 @@ final class WorkQueue: Sendable {
         worker.setSpecific(key: key, value: true)
     }
 
+    /// Puts a work in line, instead of one of its kind that waits there.
     func append(_ work: UnitState.Work) {
-        line.withLock { $0.append(work) }
-    }
-
-    /// Does what is in line: before it returns, or soon on the worker.
-    func start(_ perform: @escaping @Sendable (UnitState.Work) -> Void) {
-        guard !isInside else { return }
-        switch processing {
-        case .worker: worker.async { self.run(perform) }
-        case .inline: worker.sync { self.run(perform) }
+        let isInside = isInside
+        line.withLock { line in
+            line.append(work)
+            if isInside { line.isOwed = true }
         }
     }
 
-    /// Waits until everything that was started before is done; not from inside a work.
-    func finish() {
+    /// Does what is in line: before it returns, or soon on the worker.
+    func start(_ owner: VirtualVTd) {
         guard !isInside else { return }
-        worker.sync {}
+        switch processing {
+        case .inline:
+            worker.sync { performWhatWaits(owner) }
+        case .worker:
+            let isMine = line.withLock { line in
+                defer { line.isScheduled = true }
+                return !line.isScheduled
+            }
+            if isMine { worker.async { [weak owner] in self.performAll(owner) } }
+        }
     }
+
+    /// Returns when everything that was appended before is done; from inside a work, at once.
+    func finish(_ owner: VirtualVTd) {
+        guard !isInside else { return }
+        // Who is to schedule a block may not have done so yet: what still waits is done here.
+        worker.sync { performWhatWaits(owner) }
+    }
+
+    /// Works in line. For tests.
+    var count: Int { line.withLock { $0.works.count } }
 
     private var isInside: Bool { DispatchQueue.getSpecific(key: key) == true }
 
-    private func run(_ perform: (UnitState.Work) -> Void) {
-        while let work = line.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) {
-            perform(work)
+    /// What is in line now, and what that appends itself.
+    private func performWhatWaits(_ owner: VirtualVTd) {
+        var works: [UnitState.Work] = []
+        repeat {
+            line.withLock { $0.takeAll(into: &works) }
+            for work in works { owner.perform(work) }
+        } while line.withLock { $0.isOwed }
+    }
+
+    private func performAll(_ owner: VirtualVTd?) {
+        var works: [UnitState.Work] = []
+        while true {
+            let isDone = line.withLock { line in
+                line.takeAll(into: &works)
+                if works.isEmpty { line.isScheduled = false }
+                return works.isEmpty
+            }
+            if isDone { return }
+            for work in works { owner?.perform(work) }
+        }
+    }
+}
+
+extension UnitState.Work {
+    /// What can wait only once.
+    fileprivate var kind: Int {
+        switch self {
+        case .rootTable: 0
+        case .translation: 1
+        case .interruptTable: 2
+        case .interruptSwitches: 3
+        case .queueEnable: 4
+        case .queue: 5
+        case .contextCommand: 6
+        case .iotlbCommand: 7
+        case .pages: 8
         }
     }
 }

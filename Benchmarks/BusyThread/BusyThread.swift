@@ -6,7 +6,7 @@ import Glibc
 import Synchronization
 
 /// Runs a piece of work again and again until it is dropped.
-final class BusyThread {
+public final class BusyThread {
     private final class Loop {
         let stops = Atomic<Bool>(false)
         let rounds = Atomic<Int>(0)
@@ -21,7 +21,7 @@ final class BusyThread {
     private var thread = pthread_t()
 
     /// Returns once the thread is at work.
-    init(_ work: @escaping () -> Void) {
+    public init(_ work: @escaping () -> Void) {
         loop = Loop(work)
         let context = Unmanaged.passRetained(loop)
         let status = pthread_create(

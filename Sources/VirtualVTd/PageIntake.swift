@@ -8,47 +8,107 @@ internal import IOMMUFaults
 internal import IOMMUInvalidation
 internal import Synchronization
 
-/// Takes groups from the engine, in the order in which they were complete.
+/// Takes groups from the engine, in the order in which they were complete, and keeps the book of them.
 final class PageIntake: Sendable {
+    /// Calls `handler` for each group; ends with this object.
     private let queue: PageQueue
-    private let waiting = Mutex<[PageGroup]>([])
+    private let book: Mutex<PageBook>
 
-    /// - Parameter link: Groups go to this unit, once it is there.
+    /// - Parameters:
+    ///   - timeout: How long the guest may take to answer a group; nil for ever.
+    ///   - link: Groups go to this unit, once it is there.
     /// - Throws: As `PageQueue.init(guestTablesOf:)`.
-    init(_ unit: RemappingUnit, _ link: FrontLink) throws(IOMMUError) {
+    init(_ unit: RemappingUnit, timeout: Duration?, _ link: FrontLink) throws(IOMMUError) {
+        var configuration = PageQueue.Configuration()
+        configuration.timeout = timeout
+        configuration.sharesAnswers = false  // the guest sees, and answers, what each device asks for
+        book = Mutex(PageBook())
         // On the thread that finds the group: it only puts it in line.
-        queue = try PageQueue(guestTablesOf: unit, executor: HandlerExecutor { $0() }) { group in
-            guard let front = link.front else { return }
-            front.pages?.waiting.withLock { $0.append(group) }
+        queue = try PageQueue(
+            guestTablesOf: unit, configuration: configuration, executor: HandlerExecutor { $0() }
+        ) { group in
+            guard let front = link.front, let pages = front.pages else { return }
+            pages.take(group, front)
+        }
+    }
+
+    private func take(_ group: PageGroup, _ front: VirtualVTd) {
+        let returned = book.withLock { book in
+            let returned = book.takeReturned(group)
+            if let returned, returned.response == nil { book.store(group, as: returned.name) }
+            if returned == nil { book.append(group) }
+            return returned
+        }
+        if let returned {
+            if let response = returned.response { try? group.respond(response) }
+        } else {
             front.change { _, actions in actions.append(.work(.pages)) }
         }
     }
 
-    /// The oldest group that was not stored yet.
-    func next() -> PageGroup? {
-        waiting.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+    /// Groups that are to be stored.
+    var waiting: Int { book.withLock { $0.waiting.count } }
+
+    /// The oldest of them, and the name that the guest is to answer it by.
+    func next() -> (PageGroup, PageGroupName)? {
+        book.withLock { book in
+            guard let group = book.takeFirst() else { return nil }
+            return (group, book.name(group))
+        }
+    }
+
+    /// The guest will find a group in its queue.
+    func store(_ group: PageGroup, as name: PageGroupName) {
+        book.withLock { $0.store(group, as: name) }
     }
 
     /// A page-group response of the guest's. One that names no group changes nothing.
     func respond(_ name: PageGroupName, _ response: PageResponse) {
-        try? queue.respond(to: name, response)
+        let group = book.withLock { $0.take(name, for: response) }
+        try? group?.respond(response)
+    }
+
+    /// What a snapshot keeps.
+    var states: [VirtualVTd.PageGroupState] { book.withLock { $0.states } }
+
+    /// Forgets everything, and expects what another unit has left. What devices have asked this one for is answered with `invalid`.
+    func restart(_ moved: [VirtualVTd.PageGroupState] = []) {
+        let lost = book.withLock { $0.restart(moved) }
+        for group in lost { try? group.respond(.invalid) }
+    }
+
+    /// Asks again, in a device's name, for what it asked for elsewhere.
+    func resume(_ interface: PageRequestInterface) throws(IOMMUError) {
+        let source = interface.configuration.source
+        let expected = book.withLock { $0.moved }.filter { state in
+            let isOurs = interface.configuration.pasids.map { pasids in state.pasid.map(pasids.contains) ?? false }
+            return state.source == source && state.deviceIndex != nil && isOurs != false
+        }
+        for state in expected {
+            book.withLock { $0.beginReturn(state) }
+            defer { book.withLock { $0.endReturn(state) } }
+            for request in state.requests { try interface.request(request) }
+        }
     }
 }
 
 extension VirtualVTd {
-    /// Stores what is in line in the guest's queue. By the thread that does works.
+    /// Stores what is in line in the guest's queue. By the thread that does works. What comes meanwhile has put a work of its own in
+    /// line.
     func storePages() {
-        while let group = pages?.next() {
-            store(group)
+        guard let pages else { return }
+        for _ in 0..<pages.waiting {
+            guard let (group, name) = pages.next() else { return }
+            store(group, as: name, pages)
         }
     }
 
     /// Stores a group, request by request. One that finds the queue full is answered so that the device asks again [FORMATS-VTD D2].
-    private func store(_ group: PageGroup) {
-        for (index, page) in group.pages.enumerated() {
-            let isLast = index == group.pages.count - 1
+    private func store(_ group: PageGroup, as name: PageGroupName, _ pages: PageIntake) {
+        for (number, page) in group.pages.enumerated() {
+            let isLast = number == group.pages.count - 1
             let request = PageRequest(
-                page.address, access: page.access, pasid: group.pasid, group: group.group ?? 0, isLast: isLast,
+                page.address, access: page.access, pasid: group.pasid, group: name.group, isLast: isLast,
                 privateData: isLast ? group.privateData : nil)
             guard let words = try? request.descriptor(from: group.source) else { return }
             guard let place = change({ state, actions in state.nextPageRequest(&actions) }) else {
@@ -57,6 +117,7 @@ extension VirtualVTd {
             }
             // Where no memory is the request is lost to the guest, as on hardware; its deadline answers the device.
             guard engine.store(words, at: place) else { return }
+            if isLast { pages.store(group, as: name) }
             change { state, actions in state.pageRequestStored(&actions) }
         }
     }

@@ -86,10 +86,10 @@ struct RegisterBank: Sendable {
 
     /// Stores what an access writes, as far as each register permits.
     ///
-    /// - Returns: The registers that it named, in the order of their offsets; read-only ones too.
-    mutating func write(_ offset: Int, size: Int, _ value: UInt64) -> [Change] {
-        guard offset >= 0, offset % 4 == 0, size == 4 || size == 8 else { return [] }
-        var changes: [Change] = []
+    /// - Returns: The registers that it named, in the order of their offsets; read-only ones too. Two at most.
+    mutating func write(_ offset: Int, size: Int, _ value: UInt64) -> (Change?, Change?) {
+        guard offset >= 0, offset % 4 == 0, size == 4 || size == 8 else { return (nil, nil) }
+        var changes: (Change?, Change?) = (nil, nil)
         for half in 0..<size / 4 {
             let word = offset / 4 + half
             guard word < words.count, owners[word] >= 0 else { continue }
@@ -101,11 +101,13 @@ struct RegisterBank: Sendable {
             words[word] = words[word] & ~writable & ~(cleared & written) | writable & written
             let part = Change(
                 register: layout.register, written: UInt64(written) << shift, mask: 0xffff_ffff << shift)
-            if let last = changes.last, last.register == layout.register {
-                changes[changes.count - 1] = Change(
-                    register: layout.register, written: last.written | part.written, mask: last.mask | part.mask)
+            if let first = changes.0, first.register == layout.register {
+                changes.0 = Change(
+                    register: layout.register, written: first.written | part.written, mask: first.mask | part.mask)
+            } else if changes.0 == nil {
+                changes.0 = part
             } else {
-                changes.append(part)
+                changes.1 = part
             }
         }
         return changes

@@ -8,13 +8,14 @@ internal import IOMMUInterrupts
 internal import IOMMUInvalidation
 internal import Synchronization
 
+// @unchecked: only works use the port, one at a time (WorkQueue).
 /// The engine's side of a virtual unit.
-final class UnitEngine: Sendable {
+final class UnitEngine: @unchecked Sendable {
     let unit: RemappingUnit
     /// Everything that no host's device claims.
     let faults: FaultQueue
-    /// For what the unit itself reads and writes in guest memory: descriptors and page requests.
-    private let port: Mutex<Port>
+    /// For what the unit itself reads and writes in guest memory: descriptors, their status, page requests.
+    private let port: Port
     /// What descriptors ask of the unit and of its host.
     private let host: InvalidationHost
 
@@ -23,7 +24,7 @@ final class UnitEngine: Sendable {
         let options = FaultQueueOptions(quota: 4096)
         let collect: @Sendable () -> Void = { link.front?.collectFaults() }
         faults = try FaultQueue(of: .rest, in: unit, options: options, ready: processing == .worker ? collect : nil)
-        port = Mutex(try unit.makePort())
+        port = try unit.makePort()
         host = InvalidationHost(
             interruptCache: { _, entries in link.front?.host.interruptEntriesChanged?(entries) },
             pageResponse: { _, descriptor in link.front?.answerPages(descriptor) },
@@ -101,44 +102,56 @@ final class UnitEngine: Sendable {
     func runQueue(of front: VirtualVTd) {
         var left = Int.max
         while left > 0, let part = front.change({ state, actions in state.nextPart(limit: min(left, 256), &actions) }) {
-            left = min(left, part.waiting) - part.count
+            left = min(left, part.waiting)
             let result = unsafe withUnsafeTemporaryAllocation(byteCount: part.bytes, alignment: 16) { bytes in
-                unsafe fetch(part, into: bytes) ? apply(UnsafeRawBufferPointer(bytes), part) : nil
+                unsafe fetch(part, into: bytes) ? apply(UnsafeRawBufferPointer(bytes), part, front) : nil
             }
             front.change { state, actions in
-                // What cannot be fetched stops the queue; so does a lack of ports, the only thing that can refuse a well-formed array.
+                // What cannot be fetched stops the queue. A well-formed array is never refused as a whole.
                 guard let result else { return state.stop(.refused(code: 2), &actions) }
                 state.took(result, &actions)
             }
+            left -= max(result?.handled ?? 1, 1)
         }
     }
 
     private func fetch(_ part: QueuePart, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
         var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
-        return port.withLock { port in
-            do throws(IOMMUError) {
-                try port.readOutput(OutputAddress(part.address), into: &span)
-                return true
-            } catch {
-                return false
-            }
+        do throws(IOMMUError) {
+            try port.readOutput(OutputAddress(part.address), into: &span)
+            return true
+        } catch {
+            return false
         }
     }
 
-    private func apply(_ bytes: UnsafeRawBufferPointer, _ part: QueuePart) -> InvalidationResult? {
-        unsafe try? unit.apply(rawEntries: bytes, format: part.isWide ? .vtdQueue256 : .vtdQueue128, host: host)
+    /// Applies descriptors, up to a wait that drains page requests (PD): what devices have asked for until then must be in the guest's
+    /// queue before that, so it comes first in a part of its own [FORMATS-VTD C3].
+    private func apply(
+        _ bytes: UnsafeRawBufferPointer, _ part: QueuePart, _ front: VirtualVTd
+    ) -> InvalidationResult? {
+        let length = part.bytes / part.count
+        let drain = front.pages == nil ? nil : unsafe firstDrain(bytes, length)
+        if drain == 0 { front.storePages() }
+        let count = drain.map { $0 == 0 ? 1 : $0 } ?? part.count
+        return unsafe try? unit.apply(
+            rawEntries: UnsafeRawBufferPointer(rebasing: bytes[..<(count * length)]),
+            format: part.isWide ? .vtdQueue256 : .vtdQueue128, port: port, host: host)
+    }
+
+    /// The index of the first wait with PD.
+    private func firstDrain(_ bytes: UnsafeRawBufferPointer, _ length: Int) -> Int? {
+        (0..<bytes.count / length).first { unsafe bytes[$0 * length] & 0x8f == 0x85 }
     }
 
     /// Stores words where the guest reads them. False where it cannot.
     func store(_ words: [UInt64], at address: UInt64) -> Bool {
         let bytes = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
-        return port.withLock { port in
-            do throws(IOMMUError) {
-                try unsafe port.writeOutput(bytes.span.bytes, to: OutputAddress(address))
-                return true
-            } catch {
-                return false
-            }
+        do throws(IOMMUError) {
+            try unsafe port.writeOutput(bytes.span.bytes, to: OutputAddress(address))
+            return true
+        } catch {
+            return false
         }
     }
 }

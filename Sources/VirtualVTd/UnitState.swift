@@ -59,9 +59,9 @@ struct UnitState: Sendable {
     /// A write by the guest.
     mutating func write(_ offset: Int, size: Int, _ value: UInt64, _ actions: inout [Action]) {
         let status = bank[.fsts]
-        for change in bank.write(offset, size: size, value) {
-            take(change, faultStatus: status, &actions)
-        }
+        let (first, second) = bank.write(offset, size: size, value)
+        if let first { take(first, faultStatus: status, &actions) }
+        if let second { take(second, faultStatus: status, &actions) }
     }
 
     private mutating func take(_ change: RegisterBank.Change, faultStatus: UInt64, _ actions: inout [Action]) {

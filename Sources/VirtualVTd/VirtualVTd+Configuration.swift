@@ -13,6 +13,9 @@ extension VirtualVTd {
         public var version: UInt8 = 0x10
         /// Where commands and the queue are worked on.
         public var processing = Processing.worker
+        /// How long a guest may take to answer a group of page requests, after which the device hears failure; nil for ever, as hardware
+        /// would wait.
+        public var pageTimeout: Duration? = .seconds(10)
         /// The sizes of the engine's unit.
         public var sizes = RemappingUnit.Configuration()
 
@@ -38,7 +41,12 @@ extension VirtualVTd {
         case inline
     }
 
-    /// What the unit asks of its host. Called outside locks and access sections: by a register write, or on the unit's thread.
+    /// What the unit asks of its host. Called outside the unit's locks and access sections, by a register access or on a thread of the
+    /// unit's or the engine's. They may call the unit, whose works then go on when they have returned.
+    ///
+    /// While one runs, works wait for it; and so do ``VirtualVTd/reset()``, ``VirtualVTd/finishWorks()``, ``VirtualVTd/snapshot()``,
+    /// ``VirtualVTd/restore(_:)``, and with ``Processing/inline`` writes: a host does not call those with a lock held that its closures
+    /// take.
     public struct Host: Sendable {
         /// The unit raises an interrupt of its own: a write of `data` to `address`. It is not remapped.
         public var signal: @Sendable (_ address: UInt64, _ data: UInt32) -> Void

@@ -4,6 +4,7 @@
 // they fill again.
 
 public import IOMMUCore
+public import IOMMUFaults
 internal import IOMMUInterrupts
 internal import Synchronization
 
@@ -30,26 +31,30 @@ extension VirtualVTd {
         public let invalidationAddress: UInt64
         /// The fault-recording register that the next fault goes to.
         public let nextRecord: Int
+        /// Page requests that the guest has not answered, oldest first.
+        public let pageGroups: [PageGroupState]
     }
 
     /// Takes the state. The guest must be paused, and no device may translate: what either does meanwhile may be missing. Commands
     /// that it gave before are done first.
     ///
-    /// Page requests that the guest has read and not answered are not in it: their devices ask again, as after a response that was lost.
+    /// A group of page requests whose last one has not come yet is its device's: elsewhere it asks for all of it again.
     public func snapshot() -> Snapshot {
         finishWorks()
         collectFaults()
+        let pageGroups = pages?.states ?? []
         return state.withLock { state in
             Snapshot(
                 cap: state.capabilities.cap, ecap: state.capabilities.ecap, unitVersion: configuration.version,
                 registers: state.bank.contents, commands: state.commands, latchedRootTable: state.latchedRootTable,
                 latchedInterruptTable: state.latchedInterruptTable, invalidationAddress: state.invalidationAddress,
-                nextRecord: state.nextRecord)
+                nextRecord: state.nextRecord, pageGroups: pageGroups)
         }
     }
 
     /// Puts the unit into a state that was taken elsewhere, whatever it was in. The guest's memory must be as it was then. No device may
-    /// translate until it returns.
+    /// translate until it returns. Devices that have page requests outstanding then come back for the answers with
+    /// ``resumePageRequests(of:)``.
     ///
     /// - Throws: ``IOMMUError/unsupported`` for other capabilities, and ``IOMMUError/invalidArgument`` for a state that no unit can be in:
     ///   nothing changed. ``IOMMUError/timedOut``: restored, but a section that began before still runs.
@@ -70,6 +75,10 @@ extension VirtualVTd {
         guard (0..<capabilities.faultRecordingRegisters).contains(snapshot.nextRecord) else {
             throw .invalidArgument.with(detail: "the next fault record is \(snapshot.nextRecord)")
         }
+        for group in snapshot.pageGroups { try group.check() }
+        guard snapshot.pageGroups.count <= 1024, snapshot.pageGroups.isEmpty || pages != nil else {
+            throw .invalidArgument.with(detail: "\(snapshot.pageGroups.count) groups of page requests")
+        }
         finishWorks()
         var restored = UnitState(capabilities, map)
         restored.bank = bank
@@ -78,6 +87,7 @@ extension VirtualVTd {
         restored.latchedInterruptTable = snapshot.latchedInterruptTable
         restored.invalidationAddress = snapshot.invalidationAddress
         restored.nextRecord = snapshot.nextRecord
+        pages?.restart(snapshot.pageGroups)
         try unit.reset()
         let status = bank[.gsts]
         try unit.setRootTable(snapshot.latchedRootTable)
@@ -88,6 +98,16 @@ extension VirtualVTd {
             // Descriptors that were there and not fetched.
             state.tailMoved(&actions)
         }
+    }
+
+    /// A device has come along with the guest: what it asked for elsewhere, and has no answer to, is its again. Its handler hears the
+    /// guest's responses, also those that have come since ``restore(_:)``. The guest, which has the requests already, sees nothing of it.
+    ///
+    /// Once for each interface, after ``restore(_:)`` and before the device asks for anything else.
+    ///
+    /// - Throws: As `PageRequestInterface.request(_:port:)`; what was not asked for yet can be tried again.
+    public func resumePageRequests(of interface: PageRequestInterface) throws(IOMMUError) {
+        try pages?.resume(interface)
     }
 
     private func setInterrupts(_ state: UnitState) throws(IOMMUError) {

@@ -27,7 +27,7 @@ public final class VirtualVTd: Sendable {
     let engine: UnitEngine
     /// Nil without ECAP.PRS.
     let pages: PageIntake?
-    let works: WorkQueue
+    private let works: WorkQueue
 
     /// Makes a unit as it is after power-on: translation off, every event masked.
     ///
@@ -49,7 +49,9 @@ public final class VirtualVTd: Sendable {
         state = Mutex(UnitState(configuration.capabilities, map))
         let link = FrontLink()
         engine = try UnitEngine(unit, configuration.processing, link)
-        pages = configuration.capabilities.pageRequests ? try PageIntake(unit, link) : nil
+        pages =
+            configuration.capabilities.pageRequests
+            ? try PageIntake(unit, timeout: configuration.pageTimeout, link) : nil
         works = WorkQueue(configuration.processing)
         link.set(self)
     }
@@ -85,12 +87,14 @@ public final class VirtualVTd: Sendable {
         }
     }
 
-    /// Everything as after power-on, when this returns. Works that a guest asked for before are done first.
+    /// Everything as after power-on, when this returns. Works that a guest asked for before are done first. Page requests that it has not
+    /// answered are answered with `invalid`.
     ///
     /// - Throws: ``IOMMUError/timedOut``: reset, but an older section still runs.
     public func reset() throws(IOMMUError) {
         works.finish(self)
         state.withLock { $0.reset() }
+        pages?.restart()
         try unit.reset()
     }
 
@@ -98,6 +102,9 @@ public final class VirtualVTd: Sendable {
     public func finishWorks() {
         works.finish(self)
     }
+
+    /// Works that wait: at most one of each kind. For tests.
+    package var worksInLine: Int { works.count }
 
     /// Takes what the engine has recorded since the last time into the fault-recording registers, and raises the fault event.
     ///

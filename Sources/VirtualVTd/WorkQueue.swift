@@ -4,13 +4,15 @@
 // starts them.
 
 internal import Dispatch
+internal import Glibc
 internal import Synchronization
 
 /// Does works one after the other.
 ///
 /// Protocol: any thread appends, and then starts. The line has one place for each kind of work: one that comes while its like still waits
 /// takes that place, so that whatever a guest writes, the line stays short. Whoever performs a work reads what it is about (the tail of a
-/// queue) after it has left the line, so nothing that was asked for before is missed. The serial queue lets one thread at a time perform.
+/// queue) after it has left the line, so nothing that was asked for before is missed. One thread at a time performs, under `performing`; `performer`
+/// names it, for whoever asks whether that is himself: only then does it matter, so relaxed order is enough.
 ///
 /// On the worker, one block of Dispatch's at most waits or runs: `isScheduled` is set with the work that needs it, and cleared under the
 /// same lock that found the line empty. Inline, every thread that starts takes what is in line once: what others append meanwhile they
@@ -31,22 +33,19 @@ final class WorkQueue: Sendable {
             }
         }
 
-        mutating func takeAll(into taken: inout [UnitState.Work]) {
-            taken.removeAll(keepingCapacity: true)
-            swap(&taken, &works)
-            isOwed = false
+        mutating func takeFirst() -> UnitState.Work? {
+            works.isEmpty ? nil : works.removeFirst()
         }
     }
 
     private let line = Mutex(Line())
+    private let performing = Mutex(())
+    private let performer = Atomic<pthread_t>(0)
     private let processing: VirtualVTd.Processing
     private let worker = DispatchQueue(label: "iommu-vtd")
-    /// Says that the caller runs on `worker`.
-    private let key = DispatchSpecificKey<Bool>()
 
     init(_ processing: VirtualVTd.Processing) {
         self.processing = processing
-        worker.setSpecific(key: key, value: true)
     }
 
     /// Puts a work in line, instead of one of its kind that waits there.
@@ -63,13 +62,13 @@ final class WorkQueue: Sendable {
         guard !isInside else { return }
         switch processing {
         case .inline:
-            worker.sync { performWhatWaits(owner) }
+            exclusively { performWhatWaits(owner) }
         case .worker:
             let isMine = line.withLock { line in
                 defer { line.isScheduled = true }
                 return !line.isScheduled
             }
-            if isMine { worker.async { [weak owner] in self.performAll(owner) } }
+            if isMine { worker.async { [weak owner] in self.exclusively { self.performAll(owner) } } }
         }
     }
 
@@ -77,33 +76,44 @@ final class WorkQueue: Sendable {
     func finish(_ owner: VirtualVTd) {
         guard !isInside else { return }
         // Who is to schedule a block may not have done so yet: what still waits is done here.
-        worker.sync { performWhatWaits(owner) }
+        exclusively { performWhatWaits(owner) }
     }
 
     /// Works in line. For tests.
     var count: Int { line.withLock { $0.works.count } }
 
-    private var isInside: Bool { DispatchQueue.getSpecific(key: key) == true }
+    private var isInside: Bool { performer.load(ordering: .relaxed) == pthread_self() }
+
+    private func exclusively(_ body: () -> Void) {
+        performing.withLock { _ in
+            performer.store(pthread_self(), ordering: .relaxed)
+            body()
+            performer.store(0, ordering: .relaxed)
+        }
+    }
 
     /// What is in line now, and what that appends itself.
     private func performWhatWaits(_ owner: VirtualVTd) {
-        var works: [UnitState.Work] = []
-        repeat {
-            line.withLock { $0.takeAll(into: &works) }
-            for work in works { owner.perform(work) }
-        } while line.withLock { $0.isOwed }
+        var left = line.withLock { $0.works.count }
+        while left > 0 {
+            while left > 0, let work = line.withLock({ $0.takeFirst() }) {
+                owner.perform(work)
+                left -= 1
+            }
+            left = line.withLock { line in
+                defer { line.isOwed = false }
+                return line.isOwed ? line.works.count : 0
+            }
+        }
     }
 
     private func performAll(_ owner: VirtualVTd?) {
-        var works: [UnitState.Work] = []
-        while true {
-            let isDone = line.withLock { line in
-                line.takeAll(into: &works)
-                if works.isEmpty { line.isScheduled = false }
-                return works.isEmpty
-            }
-            if isDone { return }
-            for work in works { owner?.perform(work) }
+        while let work = line.withLock({ line in
+            let work = line.takeFirst()
+            if work == nil { line.isScheduled = false }
+            return work
+        }) {
+            owner?.perform(work)
         }
     }
 }

@@ -2,6 +2,7 @@
 //
 // Page requests: into the guest's queue, the event, overflow, and the guest's responses back to the device [FORMATS-VTD B10, D].
 
+import Glibc
 import IOMMU
 import IOMMUTestSupport
 import Synchronization
@@ -102,6 +103,76 @@ private final class Answers: Sendable {
         machine[0xdc] = 1
         try ask(0x7000, group: 3)
         #expect(machine.signals.take() == [0x77])
+    }
+
+    /// What asks as a whole has no index of its own; the guest must be able to tell two of them apart.
+    @Test func groupsWithoutAnIndexGetOne() async throws {
+        let interface = interface
+        let first = Task { try await interface.answer(for: [RequestedPage(0x5000, access: .read)], pasid: PASID(3)!) }
+        while machine.read64(0xc8) < 32 { await Task.yield() }
+        let second = Task { try await interface.answer(for: [RequestedPage(0x6000, access: .read)], pasid: PASID(3)!) }
+        while machine.read64(0xc8) < 64 { await Task.yield() }
+        let indices = [8, 40].map { machine.image[queue + $0] >> 3 & 0x1ff }
+        #expect(Set(indices).count == 2)
+        respond(group: indices[1], code: 1)
+        respond(group: indices[0], code: 0)
+        #expect(try await first.value.response == .success)
+        #expect(try await second.value.response == .invalid)
+    }
+
+    @Test func everyDeviceIsSeenAndAnswered() throws {
+        let builder = TableBuilder(machine.image, isScalable: true)
+        var context = ScalableContext()
+        context.allowsPageRequests = true
+        builder.setContext(0x20, context)
+        builder.setContext(Self.source, context)
+        machine.write(0x20, builder.rootRegister, size: 8)
+        machine.command(set: 1 << 30)
+        let others = Answers()
+        let other = try PageRequestInterface(
+            unit: machine.front.unit, configuration: .init(source: SourceID(0x20), device: 6)
+        ) { others.append($0) }
+        try ask(0x5000, group: 1)
+        try other.request(PageRequest(0x5000, access: [.read, .write], pasid: PASID(3)!, group: 1))
+        machine.front.finishWorks()
+        #expect(machine.read64(0xc8) == 64, "the same page for another device is a request of its own")
+        respond(group: 1, code: 1)
+        #expect(answers.take().map(\.response) == [.invalid])
+        #expect(others.take() == [])
+    }
+
+    @Test func aResetAnswersWhatIsOutstanding() throws {
+        try ask(0x5000, group: 1)
+        try machine.front.reset()
+        #expect(answers.take().map(\.response) == [.invalid])
+    }
+
+    /// What came before a wait with PD is in the queue when its status is.
+    @Test(arguments: [0, 1, 5]) func aDrainingWaitComesAfterTheRequests(before: Int) throws {
+        let worker = try VTdMachine(processing: .worker)
+        let builder = TableBuilder(worker.image, isScalable: true)
+        var context = ScalableContext()
+        context.allowsPageRequests = true
+        builder.setContext(Self.source, context)
+        worker.write(0x20, builder.rootRegister, size: 8)
+        worker.command(set: 1 << 30)
+        worker.command(set: 1 << 31)
+        worker.enableQueue(wide: true)
+        let status = worker.image.allocatePage()
+        worker.write(0xd0, worker.image.allocatePage(), size: 8)
+        let device = try PageRequestInterface(
+            unit: worker.front.unit, configuration: .init(source: SourceID(UInt32(Self.source)), device: 5))
+        let global = Descriptor(2 | 1 << 4)
+        for round in 1...100 as ClosedRange<UInt64> {
+            worker.put(Array(repeating: global, count: before))
+            worker.put([Descriptor(5 | 1 << 5 | 1 << 7 | round << 32, status), global])
+            try device.request(PageRequest(IOVA(round << 12), access: .read, pasid: PASID(3)!, group: Int(round)), port: worker.port)
+            worker.write(0x88, worker.tail)
+            while worker.image[status] != round { sched_yield() }
+            #expect(worker.read64(0xc8) == round * 32 % 4096)
+            worker.write(0xc0, round * 32 % 4096)
+        }
+        #expect(worker[0x34] == 0)
     }
 
     @Test func aFullQueueOverflowsAndTheDeviceAsksAgain() throws {

@@ -4,6 +4,7 @@
 
 import IOMMU
 import IOMMUTestSupport
+import Synchronization
 import Testing
 import VirtualVTd
 
@@ -185,6 +186,67 @@ import VirtualVTd
         #expect(machine.head == 0, "nothing is fetched while it is off")
     }
 
+    /// A guest that writes without end while a section keeps the worker waiting takes no memory for it.
+    @Test func theLineOfWorksStaysShort() throws {
+        let machine = try VTdMachine(processing: .worker)
+        let status = machine.image.allocatePage()
+        machine.enableQueue()
+        let device = try machine.front.unit.makePort()
+        device.withSection {
+            for round in 0..<1000 as Range<UInt64> {
+                // Each write asks for something: descriptors, tables, switches, commands.
+                machine.put([iotlbGlobal, wait(status, round + 1)].suffix(round < 100 ? 2 : 0))
+                machine.write(0x88, machine.tail)
+                machine.write(0x18, 1 << 26 | (round % 2 == 0 ? 1 << 31 | 1 << 30 | 1 << 25 : 1 << 24))
+                #expect(machine.front.worksInLine <= 9)
+            }
+        }
+        while machine.image[status] != 100 { machine.front.finishWorks() }
+        #expect(machine.front.worksInLine == 0)
+        #expect(machine[0x34] == 0)
+        #expect(machine[0x1c] == 1 << 26 | 1 << 24 | 1 << 30, "the last of what was asked for holds")
+    }
+
+    /// A host that moves the tail from inside an interrupt: its descriptors are worked on before the first write returns.
+    @Test(arguments: [VirtualVTd.Processing.inline, .worker])
+    func whatACallbackAsksForIsDone(processing: VirtualVTd.Processing) throws {
+        let image = GuestImage()
+        let memory = try GuestMemory()
+        try image.register(in: memory)
+        let (queue, status) = (image.allocatePage(), image.allocatePage())
+        var configuration = VirtualVTd.Configuration()
+        configuration.processing = processing
+        configuration.sizes = TestBench.smallCaches
+        let count = 50
+        for index in 0..<count {
+            let wait = wait(status, UInt64(index) + 1, interrupt: true).words
+            image[queue + UInt64(index) * 16] = wait[0]
+            image[queue + UInt64(index) * 16 + 8] = wait[1]
+        }
+        let box = FrontBox()
+        let seen = Signals()
+        let host = VirtualVTd.Host(signal: { _, data in
+            seen.append(data)
+            guard let front = box.front else { return }
+            try? front.write(0x9c, size: 4, 1)  // seen
+            let tail = front.read(0x88, size: 8)
+            if tail / 16 < UInt64(count) { try? front.write(0x88, size: 4, tail + 16) }
+        })
+        let unit = try VirtualVTd(configuration, memory: memory, host: host)
+        box.front = unit
+        try unit.write(0xa4, size: 4, 0x55)
+        try unit.write(0xa0, size: 4, 0)
+        try unit.write(0x90, size: 8, queue)
+        try unit.write(0x18, size: 4, 1 << 26)
+        unit.finishWorks()
+        try unit.write(0x88, size: 4, 16)
+        if processing == .worker { while image[status] != UInt64(count) { unit.finishWorks() } }
+        #expect(image[status] == UInt64(count))
+        unit.finishWorks()
+        #expect(seen.take().count == count)
+        box.front = nil
+    }
+
     @Test func aWorkerDoesTheSame() throws {
         let machine = try VTdMachine(processing: .worker)
         let status = machine.image.allocatePage()
@@ -193,5 +255,15 @@ import VirtualVTd
             machine.submit(iotlbGlobal, wait(status, UInt64(round)))
             #expect(machine.image[status] == UInt64(round))
         }
+    }
+}
+
+/// A unit that its own callback refers to.
+private final class FrontBox: Sendable {
+    private let value = Mutex<VirtualVTd?>(nil)
+
+    var front: VirtualVTd? {
+        get { value.withLock { $0 } }
+        set { value.withLock { $0 = newValue } }
     }
 }

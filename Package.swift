@@ -76,9 +76,9 @@ let package = Package(
             name: "VirtualVTd",
             dependencies: ["IOMMUCore", "IOMMUFaults", "IOMMUInterrupts", "IOMMUInvalidation"],
             swiftSettings: swiftSettings),
-        .target(name: "CVirtualVTd", path: "CSources/CVirtualVTd"),
+        .target(name: "CVirtualVTd", dependencies: ["CIOMMU"], path: "CSources/CVirtualVTd"),
         .target(
-            name: "VirtualVTdC", dependencies: ["CVirtualVTd", "IOMMUCore", "VirtualVTd"],
+            name: "VirtualVTdC", dependencies: ["CIOMMU", "CVirtualVTd", "IOMMUCore", "VirtualVTd"],
             swiftSettings: swiftSettings),
         .target(name: "IOMMUCapture", dependencies: ["CZlib"], swiftSettings: swiftSettings),
         .executableTarget(

@@ -124,5 +124,9 @@ for isBusy in [false, true] {
     try measureQueue(.inline, isBusy: isBusy)
     try measureQueue(.worker, isBusy: isBusy)
 }
-print("baseline of a DMA and a translation: the same tables under a unit that no registers drive; of the queue: the same two")
-print("descriptors given to the engine as an array. The worker's figures have the time in them that a thread takes to wake.")
+print(
+    "baseline of a DMA and a translation: the same tables under a unit that no registers drive; of the queue: the same two"
+)
+print(
+    "descriptors given to the engine as an array. The worker's figures have the time in them that a thread takes to wake."
+)

@@ -2,7 +2,7 @@
 //
 // Invalidation - the one inner form of every invalidation. Native entries are decoded into it; only it reaches caches.
 
-internal import CIOMMU
+package import CIOMMU
 
 /// What is no longer true: the inner form that every native invalidation entry is decoded into.
 public struct Invalidation: Hashable, Sendable {
@@ -93,7 +93,7 @@ extension Invalidation {
 
 extension ciommu_invalidation {
     /// As the C interface wants it.
-    init(_ invalidation: Invalidation) {
+    package init(_ invalidation: Invalidation) {
         self.init(
             size: UInt32(MemoryLayout<ciommu_invalidation>.size), kind: invalidation.kind.rawValue,
             domain: invalidation.domain ?? CIOMMU_ANY, pasid: invalidation.pasid?.rawValue ?? CIOMMU_ANY,

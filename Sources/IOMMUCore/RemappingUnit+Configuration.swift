@@ -2,7 +2,7 @@
 //
 // The sizes of a unit: the host's choice, taken when the unit is made, never grown.
 
-internal import CIOMMU
+package import CIOMMU
 
 extension RemappingUnit {
     /// The sizes of a unit. Memory is taken when the unit is made and never grows; zero entries switch a cache off.
@@ -74,6 +74,22 @@ extension RemappingUnit.Configuration {
         config.flags = usesWideLoads ? 0 : CIOMMU_UNIT_NO_WIDE_LOADS
         config.drain_timeout = Self.nanoseconds(drainTimeout)
         return config
+    }
+
+    /// The sizes that a C host gives; the unit checks them.
+    package init(_ config: ciommu_unit_config) {
+        iotlbEntries = Int(config.iotlb_entries)
+        firstLevelEntries = Int(config.first_level_entries)
+        walkCacheEntries = Int(config.walk_cache_entries)
+        bindings = Int(config.bindings)
+        addressSpaces = Int(config.spaces)
+        domains = Int(config.domains)
+        tablePages = Int(clamping: config.table_pages)
+        ports = Int(config.ports)
+        pooledPorts = Int(config.pool_ports)
+        faultEntries = Int(config.fault_entries)
+        drainTimeout = .nanoseconds(Int64(clamping: config.drain_timeout))
+        usesWideLoads = config.flags & CIOMMU_UNIT_NO_WIDE_LOADS == 0
     }
 
     private static func size(_ value: Int, _ name: String) throws(IOMMUError) -> UInt32 {

@@ -53,13 +53,19 @@ extension VirtualVTd {
         /// Entries of the interrupt-remapping table changed: for hosts that keep routes. The engine keeps none.
         public var interruptEntriesChanged: (@Sendable (ClosedRange<Int>) -> Void)?
 
+        /// An invalidation took effect, whoever asked for it: for hosts that keep translations elsewhere, such as shadow tables. On the
+        /// invalidating thread, before it is reported complete. As an observer of ``VirtualVTd/unit``.
+        public var invalidated: (@Sendable (Invalidation) -> Void)?
+
         /// Makes a host.
         public init(
             signal: @escaping @Sendable (_ address: UInt64, _ data: UInt32) -> Void = { _, _ in },
-            interruptEntriesChanged: (@Sendable (ClosedRange<Int>) -> Void)? = nil
+            interruptEntriesChanged: (@Sendable (ClosedRange<Int>) -> Void)? = nil,
+            invalidated: (@Sendable (Invalidation) -> Void)? = nil
         ) {
             self.signal = signal
             self.interruptEntriesChanged = interruptEntriesChanged
+            self.invalidated = invalidated
         }
     }
 }

@@ -54,6 +54,7 @@ public final class VirtualVTd: Sendable {
             ? try PageIntake(unit, timeout: configuration.pageTimeout, link) : nil
         works = WorkQueue(configuration.processing)
         link.set(self)
+        if let invalidated = host.invalidated { _ = try unit.addObserver(invalidated) }
     }
 
     /// A guest's read of 1 to 8 bytes. What no register covers reads as zero.
@@ -78,7 +79,12 @@ public final class VirtualVTd: Sendable {
     ///     would wait for itself.
     /// - Throws: ``IOMMUError/inSection`` with ``Processing/inline``, from inside a section of `port`: nothing was written.
     public func write(_ offset: Int, size: Int, _ value: UInt64, port: Port? = nil) throws(IOMMUError) {
-        if configuration.processing == .inline, let port, port.isInside {
+        try write(offset, size: size, value, isInside: port?.isInside ?? false)
+    }
+
+    /// The same, for callers who know whether they are inside a section.
+    package func write(_ offset: Int, size: Int, _ value: UInt64, isInside: Bool) throws(IOMMUError) {
+        if configuration.processing == .inline, isInside {
             throw .inSection.with(detail: "the write would wait for the section that it comes from")
         }
         change { state, actions in

@@ -2,6 +2,7 @@
 //
 // iommu_vtd.h in Swift: each function of the header, as it says. A handle is a retained object.
 
+internal import CIOMMU
 public import CVirtualVTd
 internal import Foundation
 internal import IOMMUCore
@@ -58,11 +59,19 @@ private struct Callbacks: @unchecked Sendable {
     let host: iommu_vtd_host
 
     var swift: VirtualVTd.Host {
-        VirtualVTd.Host(
-            signal: { address, data in unsafe host.signal?(host.context, address, data) },
-            interruptEntriesChanged: { entries in
-                unsafe host.interrupt_entries?(host.context, UInt32(entries.lowerBound), UInt32(entries.upperBound))
-            })
+        var swift = VirtualVTd.Host(signal: { address, data in unsafe host.signal?(host.context, address, data) })
+        if unsafe host.interrupt_entries != nil {
+            swift.interruptEntriesChanged = { entries in
+                unsafe host.interrupt_entries(host.context, UInt32(entries.lowerBound), UInt32(entries.upperBound))
+            }
+        }
+        if unsafe host.invalidated != nil {
+            swift.invalidated = { invalidation in
+                var event = ciommu_invalidation(invalidation)
+                unsafe host.invalidated(host.context, &event)
+            }
+        }
+        return swift
     }
 }
 
@@ -81,11 +90,17 @@ public func create(
             guard unsafe host.pointee.size >= UInt32(MemoryLayout<iommu_vtd_host>.size) else { throw .invalidArgument }
             unsafe callbacks = host.pointee
         }
-        let isGiven = config.cap != 0 || config.ecap != 0
-        var configuration = VirtualVTd.Configuration(
-            capabilities: isGiven ? try Capabilities(cap: config.cap, ecap: config.ecap) : .full)
+        var configuration = VirtualVTd.Configuration()
+        if let engine = unsafe config.engine?.pointee { configuration = try makeConfiguration(engine) }
+        if config.page_timeout == .max {
+            configuration.pageTimeout = nil
+        } else if config.page_timeout != 0 {
+            configuration.pageTimeout = .nanoseconds(Int64(clamping: config.page_timeout))
+        }
         if config.version != 0 {
-            guard let version = UInt8(exactly: config.version) else { throw .invalidArgument }
+            guard let version = UInt8(exactly: config.version) else {
+                throw .invalidArgument.with(detail: "VER has eight bits")
+            }
             configuration.version = version
         }
         configuration.processing = config.flags & UInt32(IOMMU_VTD_INLINE) != 0 ? .inline : .worker
@@ -93,6 +108,18 @@ public func create(
         let vtd = try VirtualVTd(configuration, memory: unsafe GuestMemory(borrowing: memory), host: callers)
         unsafe out.pointee = OpaquePointer(Unmanaged.passRetained(vtd).toOpaque())
     }
+}
+
+/// Capabilities and sizes as the engine knows them.
+private func makeConfiguration(_ engine: ciommu_unit_config) throws(IOMMUError) -> VirtualVTd.Configuration {
+    guard engine.size >= UInt32(MemoryLayout<ciommu_unit_config>.size), engine.layout == CIOMMU_LAYOUT,
+        let revision = Capabilities.Revision(rawValue: engine.revision)
+    else { throw .invalidArgument.with(detail: "not a ciommu_unit_config of this version") }
+    var configuration = VirtualVTd.Configuration(
+        capabilities: try Capabilities(
+            cap: engine.cap, ecap: engine.ecap, revision: revision, hostAddressWidth: Int(engine.host_address_width)))
+    configuration.sizes = RemappingUnit.Configuration(engine)
+    return configuration
 }
 
 /// Ends a unit: `iommu_vtd_destroy`.
@@ -116,9 +143,13 @@ public func read(_ vtd: OpaquePointer, _ offset: UInt64, _ size: UInt32) -> UInt
 
 /// A guest's write to registers: `iommu_vtd_write`.
 @c(iommu_vtd_write)
-public func write(_ vtd: OpaquePointer, _ offset: UInt64, _ size: UInt32, _ value: UInt64) {
-    // Without a port no write is refused.
-    unsafe try? front(vtd).write(Int(clamping: offset), size: Int(size), value)
+public func write(
+    _ vtd: OpaquePointer, _ port: OpaquePointer?, _ offset: UInt64, _ size: UInt32, _ value: UInt64
+) -> Int32 {
+    status { () throws(IOMMUError) in
+        let isInside = unsafe port.map { unsafe UnsafePointer<ciommu_port_head>($0).pointee.depth != 0 } ?? false
+        unsafe try front(vtd).write(Int(clamping: offset), size: Int(size), value, isInside: isInside)
+    }
 }
 
 /// Takes recorded faults into the registers: `iommu_vtd_collect_faults`.

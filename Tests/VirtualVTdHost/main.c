@@ -20,6 +20,7 @@ struct machine {
     struct iommu_vtd *vtd;
     struct ciommu_port *port; /* the device's way in */
     uint32_t interrupt;
+    uint32_t invalidations;
 };
 
 uint64_t *machine_memory(struct machine *machine, uint64_t address) {
@@ -31,7 +32,7 @@ uint64_t machine_read(struct machine *machine, uint32_t offset, uint32_t size) {
 }
 
 void machine_write(struct machine *machine, uint32_t offset, uint32_t size, uint64_t value) {
-    iommu_vtd_write(machine->vtd, offset, size, value);
+    (void)iommu_vtd_write(machine->vtd, NULL, offset, size, value);
 }
 
 uint32_t machine_take_interrupt(struct machine *machine) {
@@ -59,6 +60,12 @@ static void signal_host(void *context, uint64_t address, uint32_t data) {
     }
 }
 
+/* A host that shadows the guest's tables would look at them again here. */
+static void note_invalidation(void *context, const struct ciommu_invalidation *invalidation) {
+    struct machine *machine = context;
+    machine->invalidations += invalidation->kind == CIOMMU_INVALIDATE_TRANSLATIONS;
+}
+
 static bool fine(int status, const char *what) {
     if (status != 0) {
         (void)fprintf(stderr, "%s: status %d, %s\n", what, status, iommu_vtd_error());
@@ -67,9 +74,15 @@ static bool fine(int status, const char *what) {
 }
 
 static bool plug_in(struct machine *machine) {
-    const struct iommu_vtd_config config = {.size = sizeof config, .flags = IOMMU_VTD_INLINE};
-    const struct iommu_vtd_host host = {
-        .size = sizeof host, .context = machine, .signal = signal_host};
+    struct ciommu_unit_config engine;
+    ciommu_unit_config_init(&engine);
+    engine.iotlb_entries = 4096;
+    const struct iommu_vtd_config config = {
+        .size = sizeof config, .flags = IOMMU_VTD_INLINE, .engine = &engine};
+    const struct iommu_vtd_host host = {.size = sizeof host,
+                                        .context = machine,
+                                        .signal = signal_host,
+                                        .invalidated = note_invalidation};
     return fine(iommu_vtd_create(&config, machine->memory, &host, &machine->vtd), "the unit") &&
            fine(ciommu_port_create(iommu_vtd_unit(machine->vtd), &machine->port), "a port");
 }
@@ -105,11 +118,22 @@ static bool migrate(struct machine *machine) {
     return there;
 }
 
+/* Capabilities that no unit has, and a write that would wait for itself. */
 static bool refuses(struct machine *machine) {
     struct iommu_vtd *vtd = NULL;
-    const struct iommu_vtd_config config = {.size = sizeof config, .cap = 8, .ecap = 0};
-    return iommu_vtd_create(&config, machine->memory, NULL, &vtd) != 0 && vtd == NULL &&
-           iommu_vtd_error()[0] != 0;
+    struct ciommu_unit_config engine;
+    ciommu_unit_config_init(&engine);
+    engine.cap = 8;
+    engine.ecap = 0;
+    const struct iommu_vtd_config config = {.size = sizeof config, .engine = &engine};
+    if (iommu_vtd_create(&config, machine->memory, NULL, &vtd) == 0 || vtd != NULL ||
+        iommu_vtd_error()[0] == 0) {
+        return false;
+    }
+    ciommu_port_enter(machine->port);
+    int status = iommu_vtd_write(machine->vtd, machine->port, 0x18, 4, 0);
+    ciommu_port_leave(machine->port);
+    return status == CIOMMU_IN_SECTION;
 }
 
 int main(void) {
@@ -120,7 +144,8 @@ int main(void) {
     (void)puts(
         "legacy mode: a page mapped, moved and unmapped; the fault recorded, its interrupt raised");
     if (!migrate(&machine) || (machine_read(&machine, 0x1c, 4) >> 31) != 1 ||
-        !fine(iommu_vtd_reset(machine.vtd), "reset") || !driver_run_scalable(&machine)) {
+        !fine(iommu_vtd_reset(machine.vtd), "reset") || !driver_run_scalable(&machine) ||
+        machine.invalidations == 0) {
         return 1;
     }
     (void)puts("scalable mode: the same, in a second unit that took over the first one's state");

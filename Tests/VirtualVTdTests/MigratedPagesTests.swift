@@ -128,7 +128,8 @@ import VirtualVTd
         var json = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
         let group = try #require((json["pageGroups"] as? [[String: Any]])?.first)
         let cases: [(String, Any)] = [
-            ("index", 512), ("index", -1), ("deviceIndex", 512), ("pages", [Any]()), ("privateData", [1]), ("answer", 3),
+            ("index", 512), ("index", -1), ("deviceIndex", 512), ("pages", [Any]()), ("privateData", [1]),
+            ("answer", 3),
         ]
         for (key, value) in cases {
             json["pageGroups"] = [group.merging([key: value]) { $1 }]

@@ -166,7 +166,8 @@ private final class Answers: Sendable {
         for round in 1...100 as ClosedRange<UInt64> {
             worker.put(Array(repeating: global, count: before))
             worker.put([Descriptor(5 | 1 << 5 | 1 << 7 | round << 32, status), global])
-            try device.request(PageRequest(IOVA(round << 12), access: .read, pasid: PASID(3)!, group: Int(round)), port: worker.port)
+            try device.request(
+                PageRequest(IOVA(round << 12), access: .read, pasid: PASID(3)!, group: Int(round)), port: worker.port)
             worker.write(0x88, worker.tail)
             while worker.image[status] != round { sched_yield() }
             #expect(worker.read64(0xc8) == round * 32 % 4096)

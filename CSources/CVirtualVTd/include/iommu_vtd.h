@@ -9,34 +9,38 @@
 #ifndef IOMMU_VTD_H
 #define IOMMU_VTD_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "ciommu.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-struct ciommu_memory;
-struct ciommu_unit;
 struct iommu_vtd;
 
 /* What a unit is made with. Zero-fill it, then set `size`. */
 struct iommu_vtd_config {
     uint32_t size;
-    uint32_t flags;   /* IOMMU_VTD_* */
-    uint64_t cap;     /* CAP and ECAP; both 0: everything that the engine implements */
-    uint64_t ecap;    /* where CAP.FRO or ECAP.IRO is 0, registers are placed for you */
-    uint32_t version; /* VER; 0 = 0x10 */
+    uint32_t flags; /* IOMMU_VTD_* */
+    /* Capabilities and sizes, read only by the call. NULL: as ciommu_unit_config_init. Where
+     * CAP.FRO or ECAP.IRO is 0, registers are placed for you. */
+    const struct ciommu_unit_config *engine;
+    uint64_t page_timeout; /* nanoseconds that a guest may take to answer page requests, before the
+                              device hears failure; 0: 10 seconds; UINT64_MAX: for ever */
+    uint32_t version;      /* VER; 0: 0x10 */
     uint32_t reserved;
 };
 
 /* Commands and descriptors are worked on inside the register write that asks for it, which waits
- * for access sections; otherwise on a thread of the unit, and register accesses wait for nothing.
- */
+ * for access sections; and a host that wants the fault event in time calls
+ * iommu_vtd_collect_faults. Otherwise all of that happens on threads of the unit's, and register
+ * accesses wait for nothing. */
 #define IOMMU_VTD_INLINE 1u
 
-/* What a unit asks of its host: called outside locks and access sections, by a register write or on
- * the unit's thread. Each may be NULL. The structure is copied. */
+/* What a unit asks of its host: called outside its locks and access sections, by a register access
+ * or on a thread of the unit's. They may call the unit. While one runs, these wait for it:
+ * iommu_vtd_reset, _finish, _snapshot, _restore, and with IOMMU_VTD_INLINE iommu_vtd_write; so do
+ * not call those with a lock held that a callback takes. Each may be NULL. The structure is copied.
+ */
 struct iommu_vtd_host {
     uint32_t size;
     uint32_t reserved;
@@ -45,6 +49,10 @@ struct iommu_vtd_host {
     void (*signal)(void *context, uint64_t address, uint32_t data);
     /* Entries of the interrupt-remapping table changed. The engine keeps none of them. */
     void (*interrupt_entries)(void *context, uint32_t first, uint32_t last);
+    /* An invalidation took effect, whoever asked for it: for hosts that keep translations
+     * elsewhere, such as shadow tables. On the invalidating thread, before it is reported complete.
+     */
+    void (*invalidated)(void *context, const struct ciommu_invalidation *invalidation);
 };
 
 /* Makes a unit as after power-on, over memory made with ciommu_memory_create, which outlives it.
@@ -60,14 +68,17 @@ void iommu_vtd_destroy(struct iommu_vtd *vtd);
  * thread's next call. */
 const char *iommu_vtd_error(void);
 
-/* A guest's access to the registers: `size` bytes at `offset` from the unit's base. */
+/* A guest's access to the registers: `size` bytes at `offset` from the unit's base. `port` is the
+ * caller's own one, or NULL: a device that writes to the registers. CIOMMU_IN_SECTION: nothing was
+ * written; with IOMMU_VTD_INLINE a write from inside a section would wait for itself. */
 uint64_t iommu_vtd_read(struct iommu_vtd *vtd, uint64_t offset, uint32_t size);
-void iommu_vtd_write(struct iommu_vtd *vtd, uint64_t offset, uint32_t size, uint64_t value);
+int iommu_vtd_write(struct iommu_vtd *vtd, struct ciommu_port *port, uint64_t offset, uint32_t size,
+                    uint64_t value);
 
 /* Puts faults that were recorded since the last access into the registers, and raises the event. */
 void iommu_vtd_collect_faults(struct iommu_vtd *vtd);
 
-/* Waits until everything that was asked for so far is done; not from a callback. */
+/* Waits until everything that was asked for so far is done. From a callback: returns at once. */
 void iommu_vtd_finish(struct iommu_vtd *vtd);
 
 /* Everything as after power-on. CIOMMU_TIMED_OUT: done, but an older section still runs. */

@@ -82,7 +82,7 @@ enum DescriptorText {
         list.add("granularity", "index")
         let low = (UInt64(1) << list.field(27, 5)) - 1
         let first = list.field(32, 16) & ~low
-        list.add("entries", low == 0 ? "\(first)" : "\(first) to \(first | low)")
+        if low == 0 { list.add("entry", "\(first)") } else { list.add("entries", "\(first) to \(first | low)") }
     }
 
     private static func wait(_ list: inout PropertyList, _ high: UInt64) {

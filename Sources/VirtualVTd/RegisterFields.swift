@@ -79,13 +79,13 @@ extension Register {
     private static let contextCommand: [RegisterField] = [
         .bits(0...15, "DID"), .bits(16...31, "SID", .source),
         .bits(32...33, "FM", .names(["", "bit 2 of the function", "bits 2:1 of the function", "the function"])),
-        .bits(59...60, "CAIG", .names(["refused", "global", "domain", "device"])),
+        .bits(59...60, "CAIG", .names(["none", "global", "domain", "device"])),
         .bits(61...62, "CIRG", .names(["reserved", "global", "domain", "device"])), .bit(63, "ICC", "in progress"),
     ]
 
     private static let iotlbCommand: [RegisterField] = [
         .bits(32...47, "DID"), .bit(48, "DW", "drain writes"), .bit(49, "DR", "drain reads"),
-        .bits(57...58, "IAIG", .names(["refused", "global", "domain", "page"])),
+        .bits(57...58, "IAIG", .names(["none", "global", "domain", "page"])),
         .bits(60...61, "IIRG", .names(["reserved", "global", "domain", "page"])), .bit(63, "IVT", "in progress"),
     ]
 
@@ -100,7 +100,7 @@ extension Register {
 
     private static let faultRecord: [RegisterField] = [
         .bits(0...15, "SID", .source), .bit(28, "T2", ""), .bit(29, "PRIV", "supervisor"), .bit(30, "EXE", "execute"),
-        .bit(31, "PP", "with PASID"), .bits(32...39, "FR", .words { FaultText.meaning(of: $0) }), .bits(40...59, "PV"),
+        .bit(31, "PP", "with PASID"), .bits(32...39, "FR", .words { $0 == 0 ? "" : FaultText.meaning(of: $0) }), .bits(40...59, "PV"),
         .bits(60...61, "AT", .names(FaultText.addressTypes)), .bit(62, "T1", ""), .bit(63, "F", "pending"),
     ]
 }

@@ -3,8 +3,8 @@
 // A description of a unit's state for people to read.
 
 extension VirtualVTd.StateDescription {
-    /// The longest line of capabilities.
-    private static let lineWidth = 100
+    /// The longest line of fields.
+    private static let lineWidth = 110
 
     /// The description as text.
     ///
@@ -19,7 +19,7 @@ extension VirtualVTd.StateDescription {
         let shown = registers.filter { all || !$0.isAtReset && !$0.isFaultRecord }
         sections.append(
             [all ? "Registers" : "Registers that are not as after power-on"]
-                + (shown.isEmpty ? ["  none"] : shown.map { Self.line($0, all) }))
+                + (shown.isEmpty ? ["  none"] : shown.flatMap { Self.lines($0, all) }))
         if let invalidationQueue { sections.append(["Invalidation queue"] + Self.lines(invalidationQueue)) }
         sections.append(["Faults"] + faultLines(all))
         if let pageRequestQueue { sections.append(["Page-request queue"] + Self.lines(pageRequestQueue)) }
@@ -30,28 +30,38 @@ extension VirtualVTd.StateDescription {
     /// What is offered, in few lines; or everything.
     private func capabilityLines(_ all: Bool) -> [String] {
         guard !all else { return capabilities.map { Self.row($0.name, $0.value) } }
-        var lines: [String] = []
-        for register in ["CAP", "ECAP"] {
-            var line = "  " + Self.pad(register, 5)
-            for property in capabilities where property.name.hasPrefix(register + ".") {
-                guard property.value != "no", property.value != "0" else { continue }
-                let name = property.name.dropFirst(register.count + 1)
-                let word = property.value == "yes" ? " \(name)" : " \(name)=\(property.value)"
-                if line.count + word.count > Self.lineWidth {
-                    lines.append(line)
-                    line = String(repeating: " ", count: 7)
+        return ["CAP", "ECAP"].flatMap { register in
+            let words = capabilities.compactMap { property -> String? in
+                guard property.name.hasPrefix(register + "."), property.value != "no", property.value != "0" else {
+                    return nil
                 }
-                line += word
+                let name = String(property.name.dropFirst(register.count + 1))
+                return property.value == "yes" ? name : "\(name)=\(property.value)"
             }
-            lines.append(line)
+            return Self.wrapped("  " + Self.pad(register, 6), words)
         }
-        return lines
     }
 
-    private static func line(_ register: RegisterState, _ all: Bool) -> String {
+    private static func lines(_ register: RegisterState, _ all: Bool) -> [String] {
         let fields = register.fields.filter { all || !$0.isAtReset }.map { "\($0.name)=\($0.value)" }
-        let start = "  " + pad(register.offset, 6) + pad(register.name, 9) + pad(register.value, 19)
-        return trimmed(start + fields.joined(separator: " "))
+        return wrapped("  " + pad(register.offset, 6) + pad(register.name, 9) + pad(register.value, 19), fields)
+    }
+
+    /// Words after a start, with as many lines as they need.
+    private static func wrapped(_ start: String, _ words: [String]) -> [String] {
+        var lines: [String] = []
+        var line = start
+        var isEmpty = true
+        for word in words {
+            if !isEmpty, line.count + 1 + word.count > lineWidth {
+                lines.append(line)
+                line = String(repeating: " ", count: start.count)
+                isEmpty = true
+            }
+            line += (isEmpty ? "" : " ") + word
+            isEmpty = false
+        }
+        return lines + [trimmed(line)]
     }
 
     private static func lines(_ queue: Queue) -> [String] {

@@ -123,13 +123,14 @@ struct DumpCommand: ParsableCommand {
         _ file: String, _ options: VirtualVTd.StateDescription.Options
     ) throws(DumpFailure) -> DumpReport {
         let images: MemoryImages
+        let data: Data
         do {
             images = try MemoryImages(memory)
+            data = try InputFileError.contents(of: file)
         } catch {
             throw DumpFailure(error.description)
         }
         do {
-            let data = try Data(contentsOf: URL(fileURLWithPath: file))
             let snapshot = try JSONDecoder().decode(VirtualVTd.Snapshot.self, from: data)
             let reader: ((UInt64) -> UInt64?)? = memory.isEmpty ? nil : { images.word(at: $0) }
             let state = try VirtualVTd.StateDescription(snapshot, options: options, memory: reader)
@@ -137,7 +138,21 @@ struct DumpCommand: ParsableCommand {
         } catch let error as IOMMUError {
             throw DumpFailure("\(file): \(error.detail ?? "\(error)")")
         } catch {
-            throw DumpFailure("\(file): \(DescribeCommand.sentence(error))")
+            throw DumpFailure("\(file): \(Self.sentence(error, data))")
+        }
+    }
+
+    /// What is wrong with JSON. The decoder says only "not valid" where nothing stands, and where a number is too large.
+    private static func sentence(_ error: any Error, _ data: Data) -> String {
+        guard case DecodingError.dataCorrupted(let context) = error, context.codingPath.isEmpty else {
+            return DescribeCommand.sentence(error)
+        }
+        do {
+            _ = try JSONSerialization.jsonObject(with: data)
+            return "a number does not fit what it stands for"
+        } catch {
+            let reason = (error as NSError).userInfo["NSDebugDescription"] as? String
+            return "is not JSON" + (reason.map { ": " + $0 } ?? "")
         }
     }
 

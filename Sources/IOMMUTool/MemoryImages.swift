@@ -22,9 +22,27 @@ struct MemoryImageArgument: ExpressibleByArgument, Equatable {
     }
 }
 
-/// Why an image cannot be used.
-struct MemoryImageError: Error, CustomStringConvertible {
+/// Why a file cannot be used: one line that names it.
+struct InputFileError: Error, CustomStringConvertible {
     let description: String
+
+    init(_ file: String, _ problem: String) {
+        description = "\(file): \(problem)"
+    }
+
+    /// The contents of a file, or what is wrong with it.
+    static func contents(of file: String) throws(InputFileError) -> Data {
+        var isFolder: ObjCBool = false
+        guard unsafe FileManager.default.fileExists(atPath: file, isDirectory: &isFolder) else {
+            throw InputFileError(file, "does not exist")
+        }
+        guard !isFolder.boolValue else { throw InputFileError(file, "is a folder") }
+        do {
+            return try Data(contentsOf: URL(fileURLWithPath: file), options: .mappedIfSafe)
+        } catch {
+            throw InputFileError(file, error.localizedDescription)
+        }
+    }
 }
 
 /// Guest memory from files.
@@ -32,22 +50,17 @@ struct MemoryImages {
     private let images: [(first: UInt64, last: UInt64, bytes: Data)]
 
     /// Reads the files.
-    init(_ arguments: [MemoryImageArgument]) throws(MemoryImageError) {
+    init(_ arguments: [MemoryImageArgument]) throws(InputFileError) {
         var images: [(first: UInt64, last: UInt64, bytes: Data)] = []
         for argument in arguments {
-            let bytes: Data
-            do {
-                bytes = try Data(contentsOf: URL(fileURLWithPath: argument.file), options: .mappedIfSafe)
-            } catch {
-                throw MemoryImageError(description: "\(argument.file): \(error.localizedDescription)")
-            }
-            guard !bytes.isEmpty else { throw MemoryImageError(description: "\(argument.file): is empty") }
+            let bytes = try InputFileError.contents(of: argument.file)
+            guard !bytes.isEmpty else { throw InputFileError(argument.file, "is empty") }
             let (last, overflow) = argument.address.addingReportingOverflow(UInt64(bytes.count - 1))
             guard !overflow else {
-                throw MemoryImageError(description: "\(argument.file): ends beyond the last address")
+                throw InputFileError(argument.file, "ends beyond the last address")
             }
             guard !images.contains(where: { $0.first <= last && argument.address <= $0.last }) else {
-                throw MemoryImageError(description: "\(argument.file): overlaps another image")
+                throw InputFileError(argument.file, "overlaps another image")
             }
             images.append((argument.address, last, bytes))
         }

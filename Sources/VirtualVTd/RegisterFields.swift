@@ -100,7 +100,8 @@ extension Register {
 
     private static let faultRecord: [RegisterField] = [
         .bits(0...15, "SID", .source), .bit(28, "T2", ""), .bit(29, "PRIV", "supervisor"), .bit(30, "EXE", "execute"),
-        .bit(31, "PP", "with PASID"), .bits(32...39, "FR", .words { $0 == 0 ? "" : FaultText.meaning(of: $0) }), .bits(40...59, "PV"),
+        .bit(31, "PP", "with PASID"), .bits(32...39, "FR", .words { $0 == 0 ? "" : FaultText.meaning(of: $0) }),
+        .bits(40...59, "PV"),
         .bits(60...61, "AT", .names(FaultText.addressTypes)), .bit(62, "T1", ""), .bit(63, "F", "pending"),
     ]
 }

@@ -31,8 +31,8 @@ extension UnitState {
 
     private var rootTable: String {
         let mode = Register.tableModes[Int(latchedRootTable >> 10 & 3)]
-        let latched =
-            isOn(GlobalCommand.setRootTable) ? "\(hexadecimal(latchedRootTable & ~0xfff)), \(mode) mode" : "none latched"
+        let isLatched = isOn(GlobalCommand.setRootTable)
+        let latched = isLatched ? "\(hexadecimal(latchedRootTable & ~0xfff)), \(mode) mode" : "none latched"
         guard bank[.rtaddr] != latchedRootTable else { return latched }
         return latched + "; RTADDR is \(hexadecimal(bank[.rtaddr])) since, not latched"
     }

@@ -91,10 +91,17 @@ import VirtualVTd
                     return error.description.replacingOccurrences(of: folder + "/", with: "")
                 }
             }
-            #expect(try complaint("no JSON")?.hasPrefix("unit.json: ") == true)
+            let missing = try DumpCommand.parse(["--snapshot", folder + "/none.json"])
+            #expect(throws: DumpFailure.self) { try missing.makeReport() }
+            #expect(try complaint(#"{"version": -1e99}"#) == "unit.json: a number does not fit what it stands for")
+            #expect(try complaint("no JSON")?.hasPrefix("unit.json: is not JSON") == true)
+            #expect(try complaint("")?.hasPrefix("unit.json: is not JSON") == true)
+            #expect(try complaint(#"{"version": 1"#)?.hasPrefix("unit.json: is not JSON") == true)
+            #expect(try complaint(#"{"version": "x"}"#)?.hasPrefix("unit.json: version: ") == true)
             #expect(try complaint("{}")?.contains("version") == true)
             #expect(try complaint("[1, 2]")?.hasPrefix("unit.json: ") == true)
-            #expect(try complaint("{}", ["--memory", folder + "/none.bin@0"])?.hasPrefix("none.bin: ") == true)
+            #expect(try complaint("{}", ["--memory", folder + "/none.bin@0"]) == "none.bin: does not exist")
+            #expect(try complaint("{}", ["--memory", "/@0"]) == "/: is a folder")
             let image = folder + "/image.bin"
             try Data(repeating: 0, count: 16).write(to: URL(fileURLWithPath: image))
             let twice = ["--memory", image + "@1000", "--memory", image + "@1008"]

@@ -84,7 +84,7 @@ let package = Package(
         .executableTarget(
             name: "IOMMUTool",
             dependencies: [
-                "IOMMU", "IOMMUBench", "IOMMUCapture", "IOMMUReplay",
+                "IOMMU", "IOMMUBench", "IOMMUCapture", "IOMMUReplay", "VirtualVTd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             resources: [.copy("Captures")],
@@ -120,12 +120,12 @@ let package = Package(
         .testTarget(
             name: "IOMMUHostileTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay"],
+            name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay", "VirtualVTd"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUBenchTests",
             dependencies: [
-                "CIOMMU", "CIOMMUBench", "IOMMUBench", "IOMMUTool",
+                "CIOMMU", "CIOMMUBench", "IOMMUBench", "IOMMUReplay", "IOMMUTool", "VirtualVTd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

@@ -20,6 +20,8 @@ final class RegisterReplay {
     private let proof: StaleProof
     private let signals = SignalLog()
     private var expectedSignals: [EventStream.Signal] = []
+    /// The next event.
+    private var position = 0
 
     init(_ stream: EventStream, _ capabilities: Capabilities, _ options: ReplayOptions) throws(ReplayError) {
         self.stream = stream
@@ -58,17 +60,12 @@ final class RegisterReplay {
         port = try front.unit.makePort()
     }
 
+    /// The state of the unit as it stands now.
+    var snapshot: VirtualVTd.Snapshot { front.snapshot() }
+
     /// Does the pass, and adds to a tally.
     func run(into tally: inout StreamTally, progress: (Double) -> Void) throws(ReplayError) {
-        do throws(IOMMUError) {
-            for (number, event) in stream.events.enumerated() {
-                if migrations.contains(number) { try migrate(&tally) }
-                try take(event, &tally)
-                if number & 0xffff == 0 { progress(Double(number) / Double(stream.events.count)) }
-            }
-        } catch {
-            throw .engine(error, doing: "replaying \(stream.file)")
-        }
+        try advance(to: stream.events.count, into: &tally, progress: progress)
         for signal in expectedSignals { differs(signal, "nothing", &tally) }
         while let message = signals.takeFirst() {
             tally.deviations.add {
@@ -80,6 +77,20 @@ final class RegisterReplay {
         }
         progress(1)
         tally.lookups += IOTLBCounts(front.unit.statistics)
+    }
+
+    /// Does the events up to a position in the stream, from where it stands.
+    func advance(to end: Int, into tally: inout StreamTally, progress: (Double) -> Void) throws(ReplayError) {
+        do throws(IOMMUError) {
+            while position < end {
+                if migrations.contains(position) { try migrate(&tally) }
+                try take(stream.events[position], &tally)
+                if position & 0xffff == 0 { progress(Double(position) / Double(stream.events.count)) }
+                position += 1
+            }
+        } catch {
+            throw .engine(error, doing: "replaying \(stream.file)")
+        }
     }
 
     private func take(_ event: EventStream.Event, _ tally: inout StreamTally) throws(IOMMUError) {

@@ -62,7 +62,7 @@ struct DescribeCommand: ParsableCommand {
     }
 
     /// What is wrong, without the names of types.
-    private static func sentence(_ error: any Error) -> String {
+    static func sentence(_ error: any Error) -> String {
         switch error {
         case DecodingError.dataCorrupted(let context), DecodingError.keyNotFound(_, let context),
             DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context):

@@ -18,7 +18,9 @@ struct IOMMUCommand: ParsableCommand {
 
             Exit code: 0 if everything agreed, 1 if something did not, 2 for bad input.
             """,
-        subcommands: [ReplayCommand.self, WalkCommand.self, DescribeCommand.self, BenchCommand.self])
+        subcommands: [
+            ReplayCommand.self, WalkCommand.self, DescribeCommand.self, DumpCommand.self, BenchCommand.self,
+        ])
 
     /// Runs a command. ArgumentParser would exit with 64 for a wrong argument; here that is bad input like any other.
     static func main() {

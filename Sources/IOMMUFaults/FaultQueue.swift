@@ -102,7 +102,7 @@ public final class FaultQueue: @unchecked Sendable {
                 unsafe buffer.initialize(repeating: .empty)
                 var records: [FaultRecord] = []
                 while records.count < capacity {
-                    let wanted = unsafe Swift.min(buffer.count, capacity - records.count)
+                    let wanted = Swift.min(buffer.count, capacity - records.count)
                     let count = unsafe Int(ciommu_fault_read(handle.pointer, buffer.baseAddress, UInt32(wanted)))
                     unsafe records.append(contentsOf: buffer.prefix(count).lazy.map { FaultRecord($0) })
                     if count < wanted { break }

@@ -23,6 +23,7 @@ extension VirtualVTd.StateDescription {
         if let invalidationQueue { sections.append(["Invalidation queue"] + Self.lines(invalidationQueue)) }
         sections.append(["Faults"] + faultLines(all))
         if let pageRequestQueue { sections.append(["Page-request queue"] + Self.lines(pageRequestQueue)) }
+        if !pageGroups.isEmpty { sections.append(["Page requests without an answer"] + pageGroups.map(Self.line)) }
         sections.append(["Events"] + events.map { Self.row($0.name, Self.words($0)) })
         return sections.map { $0.joined(separator: "\n") }.joined(separator: "\n\n")
     }
@@ -103,6 +104,12 @@ extension VirtualVTd.StateDescription {
                 let what = "\(fault.source)\(pasid), \(fault.request), \(fault.place): \(fault.code) \(fault.meaning)"
                 return "    " + Self.pad("\(fault.index)", 6) + what + (fault.isPending ? "" : " (cleared)")
             }
+    }
+
+    private static func line(_ group: Group) -> String {
+        let pasid = group.pasid.map { " PASID \($0)" } ?? ""
+        let answer = group.answer.map { "; the guest answered \($0), its device has yet to ask" } ?? ""
+        return "    \(group.source)\(pasid), group \(group.index): \(group.pages.joined(separator: ", "))\(answer)"
     }
 
     private static func words(_ event: EventState) -> String {

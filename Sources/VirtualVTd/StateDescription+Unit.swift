@@ -3,6 +3,7 @@
 // What a unit does now, what went wrong and was not cleared, its faults and its own interrupts, in words.
 
 internal import IOMMUCore
+internal import IOMMUFaults
 internal import IOMMUInvalidation
 
 extension UnitState {
@@ -122,6 +123,16 @@ enum MessageText {
         let destination = address >> 12 & 0xff | (address >> 40) << 8
         let mode = address >> 2 & 1 == 1 ? "logical" : "physical"
         return raw + ": vector \(hexadecimal(data & 0xff)), \(delivery), to \(mode) destination \(destination)"
+    }
+}
+
+extension VirtualVTd.StateDescription.Group {
+    init(_ group: VirtualVTd.PageGroupState) {
+        source = "\(group.source)"
+        pasid = group.pasid?.rawValue
+        index = group.index
+        pages = group.pages.map { "\($0.access) at \(hexadecimal($0.address.rawValue))" }
+        answer = group.response.map { "\($0)" }
     }
 }
 

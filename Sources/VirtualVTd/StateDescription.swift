@@ -122,6 +122,20 @@ extension VirtualVTd {
             public var records: [FaultState]
         }
 
+        /// A group of page requests that the guest has in its queue and has not answered.
+        public struct Group: Hashable, Sendable, Codable {
+            /// The source id as `bus:device.function`.
+            public var source: String
+            /// The PASID, where there is one.
+            public var pasid: UInt32?
+            /// The index that the guest knows it by.
+            public var index: Int
+            /// The pages and what is wanted there.
+            public var pages: [String]
+            /// What the guest answered before the device came back for it.
+            public var answer: String?
+        }
+
         /// An interrupt of the unit itself.
         public struct EventState: Hashable, Sendable, Codable {
             /// What it is raised for.
@@ -159,15 +173,14 @@ extension VirtualVTd {
         public var faults: FaultRing
         /// The page-request queue; nil where the unit has none.
         public var pageRequestQueue: Queue?
+        /// Groups of page requests that were not answered, oldest first.
+        public var pageGroups: [Group] = []
         /// The unit's own interrupts.
         public var events: [EventState]
     }
 }
 
 extension VirtualVTd.StateDescription {
-    /// The version of snapshots that can be described.
-    private static let knownVersion = 1
-
     /// Describes a state.
     ///
     /// - Parameters:
@@ -181,33 +194,13 @@ extension VirtualVTd.StateDescription {
         _ snapshot: VirtualVTd.Snapshot, options: Options = Options(),
         memory: ((_ address: UInt64) -> UInt64?)? = nil
     ) throws(IOMMUError) {
-        guard snapshot.version == Self.knownVersion else {
-            throw .unsupported.with(
-                detail: "a snapshot of version \(snapshot.version); this tool knows version \(Self.knownVersion)")
-        }
-        let capabilities = try Capabilities(cap: snapshot.cap, ecap: snapshot.ecap)
+        let capabilities = try snapshot.capabilities()
         var configuration = VirtualVTd.Configuration(capabilities: capabilities)
         configuration.version = snapshot.unitVersion
         try configuration.check()
-        let map = try RegisterMap(capabilities, version: snapshot.unitVersion)
-        guard let bank = RegisterBank(map, contents: snapshot.registers) else {
-            throw .invalidArgument.with(
-                detail: "the snapshot has \(snapshot.registers.count) words of registers; "
-                    + "its capabilities imply \((map.end + 3) / 4)")
-        }
-        let records = capabilities.faultRecordingRegisters
-        guard (0..<records).contains(snapshot.nextRecord) else {
-            throw .invalidArgument.with(
-                detail: "the next fault record is \(snapshot.nextRecord); the unit has 0 to \(records - 1)")
-        }
-        var state = UnitState(capabilities, map)
-        state.bank = bank
-        state.commands = snapshot.commands
-        state.latchedRootTable = snapshot.latchedRootTable
-        state.latchedInterruptTable = snapshot.latchedInterruptTable
-        state.invalidationAddress = snapshot.invalidationAddress
-        state.nextRecord = snapshot.nextRecord
+        let state = try UnitState(snapshot, RegisterMap(capabilities, version: snapshot.unitVersion))
         self.init(state, options, memory)
+        pageGroups = snapshot.pageGroups.map(Group.init)
     }
 
     private init(_ state: UnitState, _ options: Options, _ memory: ((UInt64) -> UInt64?)?) {

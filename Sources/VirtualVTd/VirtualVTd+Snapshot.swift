@@ -13,10 +13,14 @@ extension VirtualVTd {
     public struct Snapshot: Hashable, Sendable, Codable {
         /// The format of this type.
         public private(set) var version = 1
-        /// CAP and ECAP: a unit that restores must offer the same.
+        /// CAP and ECAP: a unit that restores must offer the same, and be the same in what follows up to VER.
         public let cap: UInt64
         /// The extended capability register.
         public let ecap: UInt64
+        /// The revision of the architecture: 3 or 4.
+        public let revision: UInt32
+        /// Bits of an output address, 32 to 52.
+        public let hostAddressWidth: Int
         /// VER.
         public let unitVersion: UInt8
         /// All registers up to the last one, as words of 32 bits.
@@ -45,8 +49,10 @@ extension VirtualVTd {
         let pageGroups = pages?.states ?? []
         return state.withLock { state in
             Snapshot(
-                cap: state.capabilities.cap, ecap: state.capabilities.ecap, unitVersion: configuration.version,
-                registers: state.bank.contents, commands: state.commands, latchedRootTable: state.latchedRootTable,
+                cap: state.capabilities.cap, ecap: state.capabilities.ecap,
+                revision: state.capabilities.revision.rawValue, hostAddressWidth: state.capabilities.hostAddressWidth,
+                unitVersion: configuration.version, registers: state.bank.contents, commands: state.commands,
+                latchedRootTable: state.latchedRootTable,
                 latchedInterruptTable: state.latchedInterruptTable, invalidationAddress: state.invalidationAddress,
                 nextRecord: state.nextRecord, pageGroups: pageGroups)
         }
@@ -59,45 +65,28 @@ extension VirtualVTd {
     /// - Throws: ``IOMMUError/unsupported`` for other capabilities, and ``IOMMUError/invalidArgument`` for a state that no unit can be in:
     ///   nothing changed. ``IOMMUError/timedOut``: restored, but a section that began before still runs.
     public func restore(_ snapshot: Snapshot) throws(IOMMUError) {
-        let capabilities = configuration.capabilities
-        guard snapshot.version == 1 else {
-            throw .unsupported.with(detail: "a snapshot of version \(snapshot.version)")
-        }
-        guard snapshot.cap == capabilities.cap, snapshot.ecap == capabilities.ecap,
-            snapshot.unitVersion == configuration.version
-        else {
+        let capabilities = try snapshot.capabilities()
+        guard capabilities == configuration.capabilities, snapshot.unitVersion == configuration.version else {
             throw .unsupported.with(detail: "the snapshot is of a unit with other capabilities")
         }
-        let map = state.withLock { $0.bank.map }
-        guard let bank = RegisterBank(map, contents: snapshot.registers) else {
-            throw .invalidArgument.with(detail: "the snapshot has \(snapshot.registers.count) words of registers")
-        }
-        guard (0..<capabilities.faultRecordingRegisters).contains(snapshot.nextRecord) else {
-            throw .invalidArgument.with(detail: "the next fault record is \(snapshot.nextRecord)")
-        }
-        for group in snapshot.pageGroups { try group.check() }
-        guard snapshot.pageGroups.count <= 1024, snapshot.pageGroups.isEmpty || pages != nil else {
-            throw .invalidArgument.with(detail: "\(snapshot.pageGroups.count) groups of page requests")
-        }
+        let restored = try UnitState(snapshot, state.withLock { $0.bank.map })
         finishWorks()
-        var restored = UnitState(capabilities, map)
-        restored.bank = bank
-        restored.commands = snapshot.commands
-        restored.latchedRootTable = snapshot.latchedRootTable
-        restored.latchedInterruptTable = snapshot.latchedInterruptTable
-        restored.invalidationAddress = snapshot.invalidationAddress
-        restored.nextRecord = snapshot.nextRecord
         pages?.restart(snapshot.pageGroups)
-        try unit.reset()
-        let status = bank[.gsts]
-        try unit.setRootTable(snapshot.latchedRootTable)
-        if capabilities.interruptRemapping { try setInterrupts(restored) }
-        try unit.setTranslation(enabled: status & GlobalCommand.translation != 0)
+        var lateness: IOMMUError?
+        do throws(IOMMUError) {
+            try unit.reset()
+        } catch {
+            lateness = error  // of all that there is only time-outs leave it reset
+        }
+        engine.perform(.rootTable(restored.latchedRootTable), restored)
+        if capabilities.interruptRemapping { engine.perform(.interruptTable(restored.latchedInterruptTable), restored) }
+        engine.perform(.translation(restored.bank[.gsts] & GlobalCommand.translation != 0), restored)
         change { state, actions in
             state = restored
             // Descriptors that were there and not fetched.
             state.tailMoved(&actions)
         }
+        if let lateness { throw lateness }
     }
 
     /// A device has come along with the guest: what it asked for elsewhere, and has no answer to, is its again. Its handler hears the
@@ -109,11 +98,48 @@ extension VirtualVTd {
     public func resumePageRequests(of interface: PageRequestInterface) throws(IOMMUError) {
         try pages?.resume(interface)
     }
+}
 
-    private func setInterrupts(_ state: UnitState) throws(IOMMUError) {
-        let status = state.bank[.gsts]
-        try unit.setInterruptTable(
-            state.latchedInterruptTable, enabled: status & GlobalCommand.interruptRemapping != 0,
-            allowsCompatibilityFormat: status & GlobalCommand.compatibilityFormat != 0)
+extension VirtualVTd.Snapshot {
+    /// What the unit offers that it was taken of.
+    ///
+    /// - Throws: ``IOMMUError/unsupported`` for another version of the format, ``IOMMUError/inconsistent`` for what no unit offers.
+    func capabilities() throws(IOMMUError) -> Capabilities {
+        guard version == 1 else {
+            throw .unsupported.with(detail: "a snapshot of version \(version); this library knows version 1")
+        }
+        guard let revision = Capabilities.Revision(rawValue: revision) else {
+            throw .inconsistent.with(detail: "revision \(revision) of the architecture")
+        }
+        return try Capabilities(cap: cap, ecap: ecap, revision: revision, hostAddressWidth: hostAddressWidth)
+    }
+}
+
+extension UnitState {
+    /// Reads a snapshot, whose capabilities imply the registers of `map`.
+    ///
+    /// - Throws: ``IOMMUError/invalidArgument`` for a state that no such unit can be in.
+    init(_ snapshot: VirtualVTd.Snapshot, _ map: RegisterMap) throws(IOMMUError) {
+        self.init(try snapshot.capabilities(), map)
+        guard let bank = RegisterBank(map, contents: snapshot.registers) else {
+            let given = snapshot.registers.count
+            throw .invalidArgument.with(
+                detail: "the snapshot has \(given) words of registers; its capabilities imply \((map.end + 3) / 4)")
+        }
+        let records = capabilities.faultRecordingRegisters
+        guard (0..<records).contains(snapshot.nextRecord) else {
+            throw .invalidArgument.with(
+                detail: "the next fault record is \(snapshot.nextRecord); the unit has 0 to \(records - 1)")
+        }
+        for group in snapshot.pageGroups { try group.check() }
+        guard snapshot.pageGroups.count <= (capabilities.pageRequests ? 1024 : 0) else {
+            throw .invalidArgument.with(detail: "\(snapshot.pageGroups.count) groups of page requests")
+        }
+        self.bank = bank
+        commands = snapshot.commands
+        latchedRootTable = snapshot.latchedRootTable
+        latchedInterruptTable = snapshot.latchedInterruptTable
+        invalidationAddress = snapshot.invalidationAddress
+        nextRecord = snapshot.nextRecord
     }
 }

@@ -83,7 +83,7 @@ public func create(
 ) -> Int32 {
     status { () throws(IOMMUError) in
         guard let config = unsafe config?.pointee, let memory = unsafe memory, let out = unsafe out,
-            config.size >= UInt32(MemoryLayout<iommu_vtd_config>.size)
+            unsafe config.size >= UInt32(MemoryLayout<iommu_vtd_config>.size)
         else { throw .invalidArgument }
         var callbacks = unsafe iommu_vtd_host()
         if let host = unsafe host {
@@ -92,18 +92,20 @@ public func create(
         }
         var configuration = VirtualVTd.Configuration()
         if let engine = unsafe config.engine?.pointee { configuration = try makeConfiguration(engine) }
-        if config.page_timeout == .max {
+        let timeout = unsafe config.page_timeout
+        if timeout == .max {
             configuration.pageTimeout = nil
-        } else if config.page_timeout != 0 {
-            configuration.pageTimeout = .nanoseconds(Int64(clamping: config.page_timeout))
+        } else if timeout != 0 {
+            configuration.pageTimeout = .nanoseconds(Int64(clamping: timeout))
         }
-        if config.version != 0 {
-            guard let version = UInt8(exactly: config.version) else {
+        let version = unsafe config.version
+        if version != 0 {
+            guard let version = UInt8(exactly: version) else {
                 throw .invalidArgument.with(detail: "VER has eight bits")
             }
             configuration.version = version
         }
-        configuration.processing = config.flags & UInt32(IOMMU_VTD_INLINE) != 0 ? .inline : .worker
+        configuration.processing = unsafe config.flags & UInt32(IOMMU_VTD_INLINE) != 0 ? .inline : .worker
         let callers = unsafe Callbacks(host: callbacks).swift
         let vtd = try VirtualVTd(configuration, memory: unsafe GuestMemory(borrowing: memory), host: callers)
         unsafe out.pointee = OpaquePointer(Unmanaged.passRetained(vtd).toOpaque())

@@ -85,6 +85,8 @@ import VirtualVTd
         if guestIsFirst {
             try respond(front, group: 9, code: 1)
             #expect(front.snapshot().pageGroups.map(\.answer) == [nil, 1])
+            let text = try VirtualVTd.StateDescription(front.snapshot()).text()
+            #expect(text.contains("00:03.0 PASID 3, group 9: RW at 0x8000; the guest answered invalid, its device"))
         }
         try front.resumePageRequests(of: after)
         #expect(front.read(0xc8, size: 8) == 4 * 32, "the guest sees nothing twice")

@@ -273,7 +273,7 @@ import VirtualVTd
                 return error.detail
             }
         }
-        #expect(try refused { $0.set("version", 99) } == "a snapshot of version 99; this tool knows version 1")
+        #expect(try refused { $0.set("version", 99) } == "a snapshot of version 99; this library knows version 1")
         #expect(
             try refused { $0.put([1, 2, 3]) }
                 == "the snapshot has 3 words of registers; its capabilities imply 272")

@@ -93,7 +93,8 @@ let package = Package(
             name: "IOMMUReplay", dependencies: ["IOMMU", "IOMMUCapture", "VirtualVTd"], swiftSettings: swiftSettings),
         .target(
             name: "IOMMUBench", dependencies: ["CIOMMU", "CIOMMUBench"], swiftSettings: swiftSettings),
-        .executableTarget(name: "IOMMUExample", dependencies: ["IOMMU"], swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "IOMMUExample", dependencies: ["IOMMU", "VirtualVTd"], swiftSettings: swiftSettings),
 
         .target(
             name: "CIOMMUProbe", dependencies: ["CIOMMU", "CLibURCU"], path: "Tests/CIOMMUProbe",

@@ -61,3 +61,4 @@ func runGuest() throws {
 try runGuest()
 try runNestedExample()
 try await runPagingExample()
+try runRegistersExample()

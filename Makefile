@@ -260,11 +260,21 @@ need-swift:
 # Sanitizers. ThreadSanitizer runs what has threads, the others run everything; but none the engine with a broken protocol: there a
 # race is the point, and whether it shows in time depends on full speed; nor what measures memory, which sanitizers multiply.
 
-THREADED := CIOMMUTests|CIOMMUFaultTests|IOMMUStressTests|BatchStressTests
 SOUND := --skip aBrokenRuleIsNoticed --skip ManyPASIDsTests
+# What has no threads, and takes long.
+SINGLE := IOMMUCaptureTests|IOMMUBenchTests
+TSAN_MUTEX := $(BUILD)/tsan-mutex.so
+TSAN_RUN := LD_PRELOAD=$(CURDIR)/$(TSAN_MUTEX) TSAN_OPTIONS="atexit_sleep_ms=0 $$TSAN_OPTIONS" $(SWIFT) test --skip-build \
+	--scratch-path .build-tsan --sanitize=thread $(SOUND)
 
-tsan: deps need-swift
-	$(SWIFT) test --scratch-path .build-tsan --sanitize=thread --no-parallel --filter '$(THREADED)' $(SOUND)
+$(TSAN_MUTEX): .ci/tsan-mutex.c
+	@mkdir -p $(@D)
+	$(CLANG) -shared -fPIC -O1 -Wall -Wextra $< -o $@ -ldl
+
+tsan: deps need-swift $(TSAN_MUTEX)
+	$(SWIFT) build --build-tests --scratch-path .build-tsan --sanitize=thread
+	$(TSAN_RUN) --skip '$(ALONE)|$(SINGLE)'
+	$(TSAN_RUN) --no-parallel --filter '$(ALONE)'
 
 asan: deps need-swift
 	$(call swift_test,--scratch-path .build-asan --sanitize=address --disable-xctest,$(SOUND))

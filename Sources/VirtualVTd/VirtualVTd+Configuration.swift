@@ -13,7 +13,8 @@ extension VirtualVTd {
         public var version: UInt8 = 0x10
         /// Where commands and the queue are worked on.
         public var processing = Processing.worker
-        /// The sizes of the engine's unit.
+        /// The sizes of the engine's unit, and its times: after `deviceTLBTimeout` a device-TLB that has not answered is a time-out in
+        /// the guest's invalidation queue (ITE).
         public var sizes = RemappingUnit.Configuration()
 
         /// Makes a configuration with everything else at its default.

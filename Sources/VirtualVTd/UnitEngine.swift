@@ -150,8 +150,12 @@ final class UnitEngine: Sendable {
                 }
             })
         do throws(IOMMUError) {
-            let result = try unsafe unit.apply(
-                rawEntries: bytes.span.bytes, format: part.isWide ? .vtdQueue256 : .vtdQueue128, host: host)
+            // The unit's own port stores status: the pool's may all be in use.
+            let result = try port.withLock { (port) throws(IOMMUError) in
+                try unsafe unit.apply(
+                    rawEntries: bytes.span.bytes, format: part.isWide ? .vtdQueue256 : .vtdQueue128, port: port,
+                    host: host)
+            }
             front.change { state in state.took(result) }
         } catch {
             // Only a lack of ports can refuse a well-formed array: as if it could not be fetched.

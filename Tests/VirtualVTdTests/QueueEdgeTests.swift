@@ -210,4 +210,15 @@ private final class SizedQueue {
         machine.submit(Descriptor(5 | 1 << 5 | 0xffff_ffff << 32, status + 4))
         #expect(machine.image[status] == 0xffff_ffff_0000_0000)
     }
+
+    /// Status stores see the host's pool of ports empty, as a host that translates much may have it: the guest sees nothing of it.
+    @Test(arguments: QueueManner.all) func aUnitWithoutSparePorts(_ manner: QueueManner) throws {
+        let machine = try VTdMachine(processing: manner.processing) { $0.sizes.pooledPorts = 0 }
+        let status = machine.image.allocatePage()
+        machine.enableQueue(wide: manner.isWide)
+        machine.submit(.iotlbGlobal, Descriptor(5 | 1 << 5 | 7 << 32, status))
+        #expect(machine[0x34] == 0)
+        #expect(machine.head == machine.tail)
+        #expect(machine.image[status] == 7)
+    }
 }

@@ -158,7 +158,7 @@ final class UnitEngine: Sendable {
             }
             front.change { state in state.took(result) }
         } catch {
-            // Only a lack of ports can refuse a well-formed array: as if it could not be fetched.
+            // Only who is inside a section of its own is refused (debug builds notice): as if it could not be fetched.
             front.change { state in
                 var actions: [UnitState.Action] = []
                 state.stop(.refused(code: 2), &actions)

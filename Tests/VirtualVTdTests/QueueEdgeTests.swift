@@ -211,6 +211,37 @@ private final class SizedQueue {
         #expect(machine.image[status] == 0xffff_ffff_0000_0000)
     }
 
+    // MARK: Two errors at once
+
+    /// A device that is late in front of a descriptor that is refused: both stand, and the queue goes on when both are cleared.
+    @Test(arguments: QueueManner.all, [false, true])
+    func lateAndRefused(_ manner: QueueManner, lateIsClearedFirst: Bool) throws {
+        let devices = try DeviceMachine(manner)
+        let machine = devices.machine
+        try devices.add(0x118, Endpoint(.silent), clock: TestClock(step: .milliseconds(400)))
+        machine.unmask(fault: 0x33)
+        devices.start(DeviceMachine.drop(0x118), devices.wait(1), Descriptor(0xf), devices.wait(2))
+        machine.front.finishWorks()
+        #expect(machine[0x34] == 1 << 6 | 1 << 4)
+        #expect(machine.read64(0xb0) & 0xf == 3 && devices.timedOutSource == 0x118)
+        #expect(machine.head == 2 * manner.size && devices.statusWord() == 0)
+        #expect(machine.signals.take() == [0x33])
+        let slot = machine.queue + machine.head
+        for (index, word) in Descriptor.iotlbGlobal.widened(manner.isWide).words.enumerated() {
+            machine.image[slot + UInt64(index) * 8] = word
+        }
+        let (first, second): (UInt64, UInt64) = lateIsClearedFirst ? (1 << 6, 1 << 4) : (1 << 4, 1 << 6)
+        machine[0x34] = first
+        machine.front.finishWorks()
+        #expect(machine[0x34] == second && machine.head == 2 * manner.size)
+        machine[0x34] = second
+        machine.front.finishWorks()
+        #expect(machine[0x34] == 0 && machine.head == machine.tail)
+        #expect(devices.statusWord() == 2)
+    }
+
+    // MARK: Ports
+
     /// Status stores see the host's pool of ports empty, as a host that translates much may have it: the guest sees nothing of it.
     @Test(arguments: QueueManner.all) func aUnitWithoutSparePorts(_ manner: QueueManner) throws {
         let machine = try VTdMachine(processing: manner.processing) { $0.sizes.pooledPorts = 0 }

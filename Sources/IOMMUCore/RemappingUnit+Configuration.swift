@@ -30,6 +30,9 @@ extension RemappingUnit {
         public var faultEntries = 256
         /// Longest wait for access sections. Zero, or less: no wait, ``IOMMUError/timedOut`` at once if a section is open.
         public var drainTimeout = Duration.seconds(1)
+        /// Longest time from a request to a device-TLB to its answer, more than zero, for those device-TLBs that are made without a time
+        /// of their own. Hardware waits for about a minute; a device in software that takes a second is stuck.
+        public var deviceTLBTimeout = Duration.seconds(1)
         /// Uses 16-byte atomic loads for the IOTLB where the processor has them. Off: a portable form, for tests.
         public var usesWideLoads = true
 

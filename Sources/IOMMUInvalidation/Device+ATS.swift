@@ -16,13 +16,13 @@ extension Device {
     /// - Parameters:
     ///   - physicalFunction: Source id of the physical function; nil for the device's own.
     ///   - queueDepth: Requests in flight for the physical function, 1 to 32.
-    ///   - timeout: Longest time from a request to its answer.
+    ///   - timeout: Longest time from a request to its answer; nil for the unit's.
     ///   - handler: Asks the device to drop translations: see ``DeviceTLB/init(unit:configuration:handler:)``.
     /// - Returns: The device-TLB. ATS is on until it is closed or nothing refers to it any more. It does not keep the
     ///   device alive: close it before the device goes.
     /// - Throws: As ``DeviceTLB/init(unit:configuration:handler:)``.
     public func enableATS(
-        physicalFunction: SourceID? = nil, queueDepth: Int = 32, timeout: Duration = .seconds(1),
+        physicalFunction: SourceID? = nil, queueDepth: Int = 32, timeout: Duration? = nil,
         handler: @escaping @Sendable (DeviceTLBRequest) -> Void
     ) throws(IOMMUError) -> DeviceTLB {
         let configuration = ats(physicalFunction, queueDepth, timeout)
@@ -31,7 +31,7 @@ extension Device {
 
     /// The same for a device that answers asynchronously: what `answer` returns is the answer.
     public func enableATS(
-        physicalFunction: SourceID? = nil, queueDepth: Int = 32, timeout: Duration = .seconds(1),
+        physicalFunction: SourceID? = nil, queueDepth: Int = 32, timeout: Duration? = nil,
         answeringWith answer: @escaping @Sendable (DeviceTLBRequest) async -> Bool
     ) throws(IOMMUError) -> DeviceTLB {
         let configuration = ats(physicalFunction, queueDepth, timeout)
@@ -39,7 +39,7 @@ extension Device {
     }
 
     private func ats(
-        _ physicalFunction: SourceID?, _ queueDepth: Int, _ timeout: Duration
+        _ physicalFunction: SourceID?, _ queueDepth: Int, _ timeout: Duration?
     ) -> DeviceTLB.Configuration {
         var configuration = DeviceTLB.Configuration(source: sourceID, pasids: share.pasids, device: id)
         configuration.sharesSource = share == .parent

@@ -23,9 +23,9 @@ extension DeviceTLB {
         public var physicalFunction: SourceID
         /// Requests in flight for the physical function, 1 to 32; more wait for an answer.
         public var queueDepth = 32
-        /// Longest time from a request to its answer, more than zero. A device that takes longer is blocked. Hardware
-        /// waits for about a minute; a device in software that takes a second is stuck.
-        public var timeout = Duration.seconds(1)
+        /// Longest time from a request to its answer, more than zero; nil for the unit's
+        /// (`RemappingUnit.Configuration.deviceTLBTimeout`). A device that takes longer is blocked.
+        public var timeout: Duration?
         /// Monotonic nanoseconds, so that tests need not wait; nil for the system's clock. Any thread calls it.
         public var clock: (@Sendable () -> UInt64)?
 
@@ -41,16 +41,17 @@ extension DeviceTLB {
 
 extension DeviceTLB.Configuration {
     /// As the C interface wants it, which checks all but what does not fit its integers. Without handler and clock.
-    func makeC() throws(IOMMUError) -> ciommu_device_tlb_config {
+    func makeC(_ unit: RemappingUnit) throws(IOMMUError) -> ciommu_device_tlb_config {
         guard let depth = UInt32(exactly: queueDepth), (1...32).contains(depth) else {
             throw .invalidArgument.with(detail: "queueDepth is \(queueDepth); it must be 1 to 32")
         }
         guard source.rawValue <= 0xffff, physicalFunction.rawValue <= 0xffff else {
             throw .invalidArgument.with(detail: "a source id of ATS has 16 bits")
         }
-        let (seconds, attoseconds) = timeout.components
-        guard timeout > .zero, seconds < Int64.max / 1_000_000_000 else {
-            throw .invalidArgument.with(detail: "timeout is \(timeout)")
+        let longest = timeout ?? unit.configuration.deviceTLBTimeout
+        let (seconds, attoseconds) = longest.components
+        guard longest > .zero, seconds < Int64.max / 1_000_000_000 else {
+            throw .invalidArgument.with(detail: "timeout is \(longest)")
         }
         var config = unsafe ciommu_device_tlb_config()
         unsafe config.size = UInt32(MemoryLayout<ciommu_device_tlb_config>.size)

@@ -52,7 +52,7 @@ public final class DeviceTLB: @unchecked Sendable {
     public init(
         unit: RemappingUnit, configuration: Configuration, handler: @escaping @Sendable (DeviceTLBRequest) -> Void
     ) throws(IOMMUError) {
-        var config = unsafe try configuration.makeC()
+        var config = unsafe try configuration.makeC(unit)
         let box = DeviceTLBBox(unit, handler, configuration.clock)
         let context = unsafe Unmanaged.passUnretained(box).toOpaque()
         unsafe config.handler = handlerTrampoline

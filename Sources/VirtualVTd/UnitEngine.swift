@@ -2,6 +2,7 @@
 //
 // UnitEngine - what works do to the engine. One work at a time; no lock of the unit is held.
 
+internal import Glibc
 internal import IOMMUCore
 internal import IOMMUFaults
 internal import IOMMUInterrupts
@@ -18,6 +19,7 @@ final class UnitEngine: @unchecked Sendable {
     private let port: Port
     /// What descriptors ask of the unit and of its host.
     private let host: InvalidationHost
+    private let isAbandoned = Atomic(false)
 
     init(_ unit: RemappingUnit, _ processing: VirtualVTd.Processing, _ link: FrontLink) throws(IOMMUError) {
         self.unit = unit
@@ -34,24 +36,61 @@ final class UnitEngine: @unchecked Sendable {
             })
     }
 
-    /// A global command. Time-outs of sections are no guest's affair: the command is in force, and what an older section still uses
-    /// is the host's to wait for (``RemappingUnit/drain()``).
+    /// A global command. When this returns it is in force, and no section that began before still runs: only then may its status say so.
     func perform(_ work: UnitState.Work, _ state: UnitState) {
         switch work {
         case .rootTable(let address):
-            try? unit.setRootTable(address)
+            settle { () throws(IOMMUError) in try unit.setRootTable(address) }
         case .translation(let isOn):
-            try? unit.setTranslation(enabled: isOn)
+            settle { () throws(IOMMUError) in try unit.setTranslation(enabled: isOn) }
         case .interruptTable(let address):
-            try? unit.setInterruptTable(
-                address, enabled: state.bank[.gsts] & GlobalCommand.interruptRemapping != 0,
-                allowsCompatibilityFormat: state.bank[.gsts] & GlobalCommand.compatibilityFormat != 0)
+            let status = state.bank[.gsts]
+            setInterruptTable(
+                address, remapping: status & GlobalCommand.interruptRemapping != 0,
+                compatibility: status & GlobalCommand.compatibilityFormat != 0)
         case .interruptSwitches(let remapping, let compatibility):
-            try? unit.setInterruptTable(
-                state.latchedInterruptTable, enabled: remapping, allowsCompatibilityFormat: compatibility)
+            setInterruptTable(state.latchedInterruptTable, remapping: remapping, compatibility: compatibility)
         case .queueEnable, .queue, .contextCommand, .iotlbCommand, .pages:
             break
         }
+    }
+
+    private func setInterruptTable(_ address: UInt64, remapping: Bool, compatibility: Bool) {
+        settle { () throws(IOMMUError) in
+            try unit.setInterruptTable(address, enabled: remapping, allowsCompatibilityFormat: compatibility)
+        }
+    }
+
+    /// Changes something in the engine, and waits for sections however long they take: a guest's command has no time-out.
+    ///
+    /// - Returns: Whether the engine took it.
+    @discardableResult
+    private func settle(_ change: () throws(IOMMUError) -> Void) -> Bool {
+        do throws(IOMMUError) {
+            try change()
+        } catch {
+            guard error == .timedOut else { return false }
+            while !isAbandoned.load(ordering: .relaxed), isLate() {}
+        }
+        return true
+    }
+
+    /// Waits for sections once more.
+    private func isLate() -> Bool {
+        do throws(IOMMUError) {
+            try unit.drain()
+            return false
+        } catch {
+            usleep(100)  // the unit's time-out may be zero
+            return error == .timedOut
+        }
+    }
+
+    /// Runs `body`, and works give up waiting for sections meanwhile: what they were for is thrown away.
+    func abandoningWaits(_ body: () -> Void) {
+        isAbandoned.store(true, ordering: .relaxed)
+        body()
+        isAbandoned.store(false, ordering: .relaxed)
     }
 
     /// - Returns: CAIG: the granularity that it had, 0 when it was refused [FORMATS-VTD B5].
@@ -87,13 +126,10 @@ final class UnitEngine: @unchecked Sendable {
     }
 
     private func isApplied(_ descriptor: InvalidationDescriptor) -> Bool {
-        do throws(IOMMUError) {
-            // A queue of 256-bit descriptors is what scalable mode takes; registers have no width.
-            let isWide = unit.capabilities.scalableMode || unit.capabilities.abortDMA
+        // A queue of 256-bit descriptors is what scalable mode takes; registers have no width.
+        let isWide = unit.capabilities.scalableMode || unit.capabilities.abortDMA
+        return settle { () throws(IOMMUError) in
             try unit.invalidate(descriptor: isWide ? descriptor.widened : descriptor)
-            return true
-        } catch {
-            return error == .timedOut
         }
     }
 
@@ -164,6 +200,7 @@ extension UnitState {
             let source = failure.source.map { UInt16(truncatingIfNeeded: $0.rawValue) }
             switch failure.error {
             case .completion: completionFailed(source: source, &actions)
+            // Choice: a section that is late is a time-out of nobody in particular; the driver waits again, and MMIO goes on.
             case .timeout: stop(.timedOut(source: source), &actions)
             case .descriptor: break
             }

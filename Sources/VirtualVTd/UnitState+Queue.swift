@@ -38,8 +38,8 @@ extension UnitState {
         if isQueueOn { actions.append(.work(.queue)) }
     }
 
-    /// What is fetched next: up to the tail, the end of the queue, or `limit` descriptors. Nil when there is nothing, or the queue is off or
-    /// stopped; an impossible tail stops it.
+    /// What is fetched next: up to the tail, the end of the page, or `limit` descriptors. Beyond a page there may be no memory, which must
+    /// be found when the head stands there. Nil when there is nothing, or the queue is off or stopped; an impossible tail stops it.
     mutating func nextPart(limit: Int, _ actions: inout [Action]) -> QueuePart? {
         guard isQueueOn, !isStopped else { return nil }
         let (head, tail) = (bank[.iqh], bank[.iqt])
@@ -53,7 +53,8 @@ extension UnitState {
             stop(.refused(code: 1), &actions)
             return nil
         }
-        let end = tail > head ? tail : queueBytes
+        let page = (head | 0xfff) + 1
+        let end = tail > head ? min(tail, page) : page
         let count = min(Int((end - head) / descriptorBytes), limit)
         let waiting = Int((tail > head ? tail - head : queueBytes - head + tail) / descriptorBytes)
         return QueuePart(address: (bank[.iqa] & ~0xfff) + head, count: count, waiting: waiting, isWide: isWide)

@@ -16,7 +16,8 @@ extension VirtualVTd {
         /// How long a guest may take to answer a group of page requests, after which the device hears failure; nil for ever, as hardware
         /// would wait.
         public var pageTimeout: Duration? = .seconds(10)
-        /// The sizes of the engine's unit.
+        /// The sizes of the engine's unit, and its times: after `deviceTLBTimeout` a device-TLB that has not answered is a time-out in
+        /// the guest's invalidation queue (ITE).
         public var sizes = RemappingUnit.Configuration()
 
         /// Makes a configuration with everything else at its default.
@@ -85,6 +86,20 @@ extension VirtualVTd.Configuration {
         try need(!offered.enhancedCommands, "enhanced commands (CAP.ECMDS) are not offered")
         try need(!offered.virtualCommands, "virtual commands (ECAP.VCS) are not offered")
         try need(!offered.performanceMonitoring, "performance monitoring (ECAP.PMS) is not offered")
+        // RTADDR bit 11 would mean another thing than half of TTM.
+        try need(!offered.extendedContexts, "extended contexts (ECAP.ECS) are not offered")
+        try need(offered.cap >> 36 & 3 == 0, "pages larger than 1 GiB (CAP.SSLPS) are not offered")
+        // Entries, descriptors and fault records have 20 bits for it.
+        try need(
+            !offered.pasids || offered.pasidBits <= 20,
+            "PASIDs of \(offered.pasidBits) bits (ECAP.PSS) are more than 20 bits")
+        // A legacy context entry cannot allow them.
+        try need(
+            offered.scalableMode || !offered.pageRequests, "page requests (ECAP.PRS) need scalable mode (ECAP.SMTS)")
+        // What it allows is switched on in IRTA.
+        try need(
+            offered.interruptRemapping || !offered.extendedInterruptMode,
+            "32-bit interrupt destinations (ECAP.EIM) need interrupt remapping (ECAP.IR)")
         let hasQueue = offered.queuedInvalidation
         try need(hasQueue || !offered.deviceTLBs, "device-TLBs (ECAP.DT) need queued invalidation (ECAP.QI)")
         try need(hasQueue || !offered.scalableMode, "scalable mode (ECAP.SMTS) needs queued invalidation (ECAP.QI)")

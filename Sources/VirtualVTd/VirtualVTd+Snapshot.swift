@@ -70,7 +70,7 @@ extension VirtualVTd {
             throw .unsupported.with(detail: "the snapshot is of a unit with other capabilities")
         }
         let restored = try UnitState(snapshot, state.withLock { $0.bank.map })
-        finishWorks()
+        endWorks()
         pages?.restart(snapshot.pageGroups)
         var lateness: IOMMUError?
         do throws(IOMMUError) {

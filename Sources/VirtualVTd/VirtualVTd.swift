@@ -93,15 +93,20 @@ public final class VirtualVTd: Sendable {
         }
     }
 
-    /// Everything as after power-on, when this returns. Works that a guest asked for before are done first. Page requests that it has not
+    /// Everything as after power-on, when this returns. Works that a guest asked for before come to an end first. Page requests that it has not
     /// answered are answered with `invalid`.
     ///
     /// - Throws: ``IOMMUError/timedOut``: reset, but an older section still runs.
     public func reset() throws(IOMMUError) {
-        works.finish(self)
+        endWorks()
         state.withLock { $0.reset() }
         pages?.restart()
         try unit.reset()
+    }
+
+    /// Comes to the end of works whose outcome is not wanted.
+    func endWorks() {
+        engine.abandoningWaits { works.finish(self) }
     }
 
     /// Waits until everything that a guest's writes have asked for so far is done.
@@ -129,6 +134,8 @@ public final class VirtualVTd: Sendable {
                 state.raiseFault(FaultStatus.primaryOverflow, &actions)
                 continue
             }
+            // DMA of a host's device has nothing to do with the guest's tables; its interrupts have.
+            if fault.device != nil, fault.request != .interrupt { continue }
             if let register = try? fault.recordingRegister(addressWidth: width) {
                 state.record(register, &actions)
             }

@@ -109,12 +109,3 @@ import VirtualVTd
         }
     }
 }
-
-// @unchecked: one thread uses it.
-private final class PortBox: @unchecked Sendable {
-    let port: Port
-
-    init(_ port: sending Port) {
-        self.port = port
-    }
-}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // Every register by the table of the specification [FORMATS-VTD B]: reset value, what keeps a write, what a written 1 clears, width
-// and alignment. The rows are written by hand, for five kinds of units.
+// and alignment. The rows are written by hand, for eight kinds of units.
 
 import IOMMU
 import Testing
@@ -24,7 +24,10 @@ struct Profile: Sendable, CustomTestStringConvertible {
 
     static let all: [Profile] = {
         do throws(IOMMUError) {
-            return [try legacyRegisters(), try legacyQueue(), try recorded(), try scalable(), try full()]
+            return [
+                try legacyRegisters(), try manyRecords(), try legacyQueue(), try recorded(), try abortMode(),
+                try firstStage(), try scalable(), try full(),
+            ]
         } catch {
             preconditionFailure("\(error)")
         }
@@ -49,6 +52,64 @@ struct Profile: Sendable, CustomTestStringConvertible {
             testDescription: "registers only, 39 bits", capabilities: capabilities,
             rows: common(capabilities, address: address39, isExtended: false)
                 + iotlb(0xf0) + faults(0x220, count: 1))
+    }
+
+    /// Caching mode, 57 bits, as many fault records as there can be.
+    private static func manyRecords() throws(IOMMUError) -> Profile {
+        let capabilities = try Capabilities {
+            $0 = Capabilities.Builder()
+            $0.domainBits = 16
+            $0.cachingMode = true
+            $0.maximumGuestAddressWidth = 57
+            $0.guestAddressWidths = .bits57
+            $0.snoopControl = true
+            $0.faultRecordingOffset = 0x220
+            $0.faultRecordingRegisters = 256
+            $0.iotlbRegisterOffset = 0x80
+        }
+        return Profile(
+            testDescription: "registers only, caching mode, 57 bits, 256 fault records", capabilities: capabilities,
+            rows: common(capabilities, address: address52, isExtended: false)
+                + iotlb(0x80) + faults(0x220, count: 256))
+    }
+
+    /// No scalable mode, but abort-DMA mode, which takes wide descriptors too.
+    private static func abortMode() throws(IOMMUError) -> Profile {
+        let capabilities = try Capabilities {
+            $0 = Capabilities.Builder()
+            $0.domainBits = 16
+            $0.maximumGuestAddressWidth = 48
+            $0.guestAddressWidths = .bits48
+            $0.queuedInvalidation = true
+            $0.deviceTLBs = true
+            $0.abortDMA = true
+            $0.faultRecordingOffset = 0x220
+            $0.iotlbRegisterOffset = 0xf0
+        }
+        return Profile(
+            testDescription: "abort-DMA mode, device-TLBs", capabilities: capabilities,
+            rows: common(capabilities, address: address48, isExtended: false)
+                + queue(address: address48, isWide: true, isExtended: false) + iotlb(0xf0) + faults(0x220, count: 1))
+    }
+
+    /// First stage alone, with PASIDs of 7 bits and 32-bit interrupt destinations.
+    private static func firstStage() throws(IOMMUError) -> Profile {
+        let capabilities = try Capabilities(basedOn: .full) {
+            $0.keep(first: true)
+            $0.guestAddressWidths = []
+            $0.pasidBits = 7
+            $0.pageRequests = false
+            $0.faultRecordingOffset = 0x200
+            $0.faultRecordingRegisters = 2
+            $0.iotlbRegisterOffset = 0x100
+            $0.hostAddressWidth = 39
+        }
+        return Profile(
+            testDescription: "first stage alone, no page requests", capabilities: capabilities,
+            rows: common(capabilities, address: address39, isExtended: true)
+                + queue(address: address39, isWide: true, isExtended: true)
+                + [Row(name: "IRTA", offset: 0xb8, size: 8, writable: address39 | 1 << 11 | 0xf)]
+                + iotlb(0x100) + faults(0x200, count: 2))
     }
 
     /// A queue beside the registers, caching mode, 8 fault records elsewhere.

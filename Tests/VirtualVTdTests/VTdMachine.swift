@@ -2,10 +2,14 @@
 //
 // A machine around a virtual unit: guest memory, the interrupts that it raised, and what a driver does with its registers.
 
+import Dispatch
 import IOMMU
 import IOMMUTestSupport
 import Synchronization
+import Testing
 import VirtualVTd
+
+import class Foundation.Thread
 
 /// What the unit signalled.
 final class Signals: Sendable {
@@ -22,6 +26,43 @@ final class Signals: Sendable {
     }
 }
 
+/// Which entries of the interrupt-remapping table the unit said had changed.
+final class EntryLog: Sendable {
+    private let ranges = Mutex<[ClosedRange<Int>]>([])
+
+    func append(_ range: ClosedRange<Int>) { ranges.withLock { $0.append(range) } }
+
+    /// The ranges since the last call.
+    func take() -> [ClosedRange<Int>] {
+        ranges.withLock { ranges in
+            defer { ranges = [] }
+            return ranges
+        }
+    }
+}
+
+/// Waits until something has been seen. The limit is for what never comes; no test passes or fails by how long it takes.
+func eventually(_ what: String, _ isSeen: () -> Bool) {
+    for _ in 0..<120_000 {
+        if isSeen() { return }
+        Thread.sleep(forTimeInterval: 0.001)
+    }
+    Issue.record("never seen: \(what)")
+}
+
+/// Runs `body` on so many threads at once, each of its own: they may wait for each other.
+func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+    let group = DispatchGroup()
+    for thread in 0..<count {
+        group.enter()
+        Thread.detachNewThread {
+            body(thread)
+            group.leave()
+        }
+    }
+    group.wait()
+}
+
 /// One unit, as a guest's driver sees it. One thread.
 final class VTdMachine {
     let image = GuestImage()
@@ -29,13 +70,15 @@ final class VTdMachine {
     let front: VirtualVTd
     let port: Port
     let signals = Signals()
+    let changedEntries = EntryLog()
     let queue: UInt64
     private(set) var tail: UInt64 = 0
     private var queueShift: UInt64 = 0
     private(set) var isWide = false
 
     init(
-        _ capabilities: Capabilities = .full, version: UInt8 = 0x10, processing: VirtualVTd.Processing = .inline
+        _ capabilities: Capabilities = .full, version: UInt8 = 0x10, processing: VirtualVTd.Processing = .inline,
+        configure: (inout VirtualVTd.Configuration) -> Void = { _ in }
     ) throws {
         memory = try GuestMemory()
         try image.register(in: memory)
@@ -43,9 +86,13 @@ final class VTdMachine {
         configuration.version = version
         configuration.processing = processing
         configuration.sizes = TestBench.smallCaches
-        let signals = signals
+        configure(&configuration)
+        let (signals, changedEntries) = (signals, changedEntries)
         front = try VirtualVTd(
-            configuration, memory: memory, host: VirtualVTd.Host(signal: { _, data in signals.append(data) }))
+            configuration, memory: memory,
+            host: VirtualVTd.Host(
+                signal: { _, data in signals.append(data) },
+                interruptEntriesChanged: { changedEntries.append($0) }))
         port = try front.unit.makePort()
         queue = image.allocatePage()
     }
@@ -121,4 +168,20 @@ final class VTdMachine {
             write(control, 0)
         }
     }
+}
+
+// @unchecked: one thread uses it.
+/// A port for a thread of its own.
+final class PortBox: @unchecked Sendable {
+    let port: Port
+
+    init(_ port: sending Port) {
+        self.port = port
+    }
+}
+
+// @unchecked: one thread uses it.
+/// A machine for a thread of its own.
+struct MachineBox: @unchecked Sendable {
+    let machine: VTdMachine
 }

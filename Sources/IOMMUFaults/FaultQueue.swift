@@ -97,7 +97,7 @@ public final class FaultQueue: @unchecked Sendable {
         let capacity = Swift.max(1, Swift.min(max, 4096))
         return use { handle in
             // Part by part: mostly there is nothing, and all places would have to be filled in.
-            unsafe withUnsafeTemporaryAllocation(of: ciommu_fault_record.self, capacity: Swift.min(capacity, 16)) {
+            unsafe withUnsafeTemporaryAllocation(of: ciommu_fault_record.self, capacity: Swift.min(capacity, 8)) {
                 buffer in
                 unsafe buffer.initialize(repeating: .empty)
                 var records: [FaultRecord] = []

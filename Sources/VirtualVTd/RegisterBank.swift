@@ -48,19 +48,15 @@ struct RegisterBank: Sendable {
     /// stored there is lost.
     subscript(register: Register) -> UInt64 {
         get {
-            guard let layout = map[register] else { return 0 }
-            return value(layout)
+            guard let place = map.place(of: register) else { return 0 }
+            let low = UInt64(words[place.word])
+            return place.isWide ? low | UInt64(words[place.word + 1]) << 32 : low
         }
         set {
-            guard let layout = map[register] else { return }
-            words[layout.offset / 4] = UInt32(truncatingIfNeeded: newValue)
-            if layout.size == 8 { words[layout.offset / 4 + 1] = UInt32(truncatingIfNeeded: newValue >> 32) }
+            guard let place = map.place(of: register) else { return }
+            words[place.word] = UInt32(truncatingIfNeeded: newValue)
+            if place.isWide { words[place.word + 1] = UInt32(truncatingIfNeeded: newValue >> 32) }
         }
-    }
-
-    private func value(_ layout: RegisterLayout) -> UInt64 {
-        let low = UInt64(words[layout.offset / 4])
-        return layout.size == 4 ? low : low | UInt64(words[layout.offset / 4 + 1]) << 32
     }
 
     /// What an access reads.

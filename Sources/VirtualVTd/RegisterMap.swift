@@ -27,8 +27,16 @@ struct RegisterMap: Sendable {
     let layouts: [RegisterLayout]
     /// Bytes up to the end of the last register.
     let end: Int
-    /// Where in `layouts`, by the register's number; -1 for registers that are not there.
-    private let positions: [Int]
+    /// Where its words are, by the register's number; nil for registers that are not there.
+    private let places: [Place?]
+
+    /// The words of a register.
+    struct Place: Sendable {
+        /// The number of the first one.
+        let word: Int
+        /// There are two.
+        let isWide: Bool
+    }
 
     /// - Parameters:
     ///   - capabilities: What the unit offers.
@@ -48,16 +56,22 @@ struct RegisterMap: Sendable {
         }
         self.layouts = layouts
         end = layouts.last?.end ?? 0
-        var positions = Array(repeating: -1, count: 1 + (layouts.map(\.register.number).max() ?? 0))
-        for (position, layout) in layouts.enumerated() { positions[layout.register.number] = position }
-        self.positions = positions
+        var places = [Place?](repeating: nil, count: 1 + (layouts.map(\.register.number).max() ?? 0))
+        for layout in layouts {
+            places[layout.register.number] = Place(word: layout.offset / 4, isWide: layout.size == 8)
+        }
+        self.places = places
+    }
+
+    /// Nil where the capabilities imply no such register.
+    func place(of register: Register) -> Place? {
+        let number = register.number
+        return number < places.count ? places[number] : nil
     }
 
     /// Nil where the capabilities imply no such register.
     subscript(register: Register) -> RegisterLayout? {
-        let number = register.number
-        guard number < positions.count, positions[number] >= 0 else { return nil }
-        return layouts[positions[number]]
+        layouts.first { $0.register == register }
     }
 
     private static func always(_ capabilities: Capabilities, version: UInt8) -> [RegisterLayout] {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Two commands for everybody:   make run    make test
-# For C hosts:                  make lib    make install PREFIX=/usr/local    make c-example    make vtd-example
+# For C hosts:                  make lib    make install PREFIX=/usr/local    make install-vtd    make c-example    make vtd-example
 # For developers:               make lint   make format   make tsan   make asan   make ubsan   make check   make count
 #                               make model    make coverage   make fuzz SECONDS=60   make test-all
 #                               make soak MINUTES=30   make mutants   make sanitized   make portable   make aarch64
@@ -42,7 +42,7 @@ LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidde
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
 .PHONY: help run test test-all fuzz count model coverage soak mutants sanitized portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
-	check-readme lib check install uninstall c-example vtd-example clean
+	check-readme lib vtd-lib check install install-vtd uninstall c-example vtd-example clean
 .DELETE_ON_ERROR:
 
 help:
@@ -352,6 +352,10 @@ $(BUILD)/$(SHARED): $(OBJECTS) CSources/ciommu.map
 check: $(BUILD)/$(SHARED)
 	@.ci/check-exports $(BUILD)/$(SHARED) '$(CC)' $(HEADERS)
 
+# $(call pkgconfig,library,description): its file for pkg-config.
+pkgconfig = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	-e 's|@LIBRARY@|$(1)|' -e 's|@DESCRIPTION@|$(2)|' CSources/library.pc.in > $(DESTDIR)$(PKGCONFIGDIR)/$(1).pc
+
 install: lib
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR)
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
@@ -359,13 +363,13 @@ install: lib
 	install -m 755 $(BUILD)/$(SHARED) $(DESTDIR)$(LIBDIR)
 	ln -sf $(SHARED) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libciommu.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-		-e 's|@VERSION@|$(VERSION)|' CSources/ciommu.pc.in > $(DESTDIR)$(PKGCONFIGDIR)/ciommu.pc
+	$(call pkgconfig,ciommu,A software IOMMU as a library)
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/,$(notdir $(HEADERS)))
+	rm -f $(DESTDIR)$(INCLUDEDIR)/iommu_vtd.h $(DESTDIR)$(LIBDIR)/libiommu-vtd.so
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libciommu.a libciommu.so $(SONAME) $(SHARED))
-	rm -f $(DESTDIR)$(PKGCONFIGDIR)/ciommu.pc
+	rm -f $(addprefix $(DESTDIR)$(PKGCONFIGDIR)/,ciommu.pc iommu-vtd.pc)
 
 # Installs to a place of its own, and builds and runs the example there as a user of the library would.
 EXAMPLE_PREFIX := $(CURDIR)/$(BUILD)/prefix
@@ -376,16 +380,27 @@ c-example: check
 		INCLUDEDIR=$(EXAMPLE_PREFIX)/include PKGCONFIGDIR=$(EXAMPLE_PREFIX)/lib/pkgconfig
 	@.ci/c-example $(EXAMPLE_PREFIX) $(BUILD)/c-example
 
-# A host in C with a virtual VT-d, and the guest's driver that programs it.
-vtd-example: deps need-swift
+# libiommu-vtd, for hosts in C that want a virtual VT-d. It needs Swift's runtime libraries where it runs.
+vtd-lib: deps need-swift
 	$(SWIFT) build -c release --scratch-path $(SCRATCH) --product iommu-vtd
-	@mkdir -p $(BUILD)
-	$(CC) -std=c17 -Wall -Wextra $(CFLAGS) -ICSources/CIOMMU/include -ICSources/CVirtualVTd/include \
-		$(wildcard Tests/VirtualVTdHost/*.c) -L$(SCRATCH)/release -liommu-vtd \
-		-Wl$(comma)-rpath$(comma)$(abspath $(SCRATCH))/release -o $(BUILD)/vtd-example
+
+install-vtd: vtd-lib
+	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR)
+	install -m 644 $(HEADERS) CSources/CVirtualVTd/include/iommu_vtd.h $(DESTDIR)$(INCLUDEDIR)
+	install -m 755 $(SCRATCH)/release/libiommu-vtd.so $(DESTDIR)$(LIBDIR)
+	$(call pkgconfig,iommu-vtd,A virtual Intel IOMMU as a library)
+
+# A host in C with a virtual VT-d, and the guest's driver that programs it: built as a user of the library would.
+VTD_PREFIX := $(CURDIR)/$(BUILD)/vtd-prefix
+
+vtd-example:
+	rm -rf $(VTD_PREFIX)
+	$(MAKE) --no-print-directory install-vtd DESTDIR= PREFIX=$(VTD_PREFIX) LIBDIR=$(VTD_PREFIX)/lib \
+		INCLUDEDIR=$(VTD_PREFIX)/include PKGCONFIGDIR=$(VTD_PREFIX)/lib/pkgconfig
+	$(CC) -std=c17 -Wall -Wextra $(CFLAGS) $(wildcard Tests/VirtualVTdHost/*.c) \
+		$$(PKG_CONFIG_PATH=$(VTD_PREFIX)/lib/pkgconfig pkg-config --cflags --libs iommu-vtd) \
+		-Wl$(comma)-rpath$(comma)$(VTD_PREFIX)/lib -o $(BUILD)/vtd-example
 	$(BUILD)/vtd-example
 
 clean:
-	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan .build-coverage
-
-	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan $(FUZZ_SCRATCH)
+	rm -rf $(BUILD) $(SCRATCH) $(BENCHMARKS_SCRATCH) .build-tsan .build-asan .build-ubsan .build-coverage $(FUZZ_SCRATCH)

@@ -4,36 +4,28 @@
 
 internal import CIOMMU
 public import CVirtualVTd
-internal import Foundation
+internal import FoundationEssentials
+internal import Glibc
 internal import IOMMUCore
-internal import Synchronization
 internal import VirtualVTd
 
-/// What the thread's last failed call has to say. A key of the thread, so that C finds it where it left it.
+/// What the thread's last failed call has to say: text of C, in a place that the thread has for it.
 private enum LastError {
-    private static let key = "iommu_vtd_error"
-
-    /// Kept by the thread until its next failure.
-    @safe
-    private final class Text {
-        let bytes: UnsafeMutablePointer<CChar>?
-
-        init(_ text: String) {
-            unsafe bytes = strdup(text)
-        }
-
-        deinit {
-            unsafe free(bytes)
-        }
-    }
+    private static let key: pthread_key_t = {
+        var key = pthread_key_t()
+        let status = unsafe pthread_key_create(&key) { text in unsafe free(text) }
+        precondition(status == 0, "the process has no thread-specific keys left")
+        return key
+    }()
 
     static func note(_ text: String) {
-        Thread.current.threadDictionary[key] = Text(text)
+        unsafe free(pthread_getspecific(key))
+        unsafe pthread_setspecific(key, strdup(text))
     }
 
     static var pointer: UnsafePointer<CChar>? {
-        if Thread.current.threadDictionary[key] == nil { note("") }
-        return unsafe (Thread.current.threadDictionary[key] as? Text)?.bytes.map { unsafe UnsafePointer($0) }
+        if unsafe pthread_getspecific(key) == nil { note("") }
+        return unsafe UnsafePointer(pthread_getspecific(key)?.assumingMemoryBound(to: CChar.self))
     }
 }
 

@@ -38,7 +38,16 @@ struct InputFileError: Error, CustomStringConvertible {
         }
         guard !isFolder.boolValue else { throw InputFileError(file, "is a folder") }
         do {
+            let path = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
+            let attributes = try FileManager.default.attributesOfItem(atPath: path)
+            guard attributes[.type] as? FileAttributeType == .typeRegular else {
+                throw InputFileError(file, "is not a regular file")
+            }
+            // Not read: Foundation would lose the memory that it takes for a file without contents.
+            guard attributes[.size] as? Int != 0 else { return Data() }
             return try Data(contentsOf: URL(fileURLWithPath: file), options: .mappedIfSafe)
+        } catch let error as InputFileError {
+            throw error
         } catch {
             throw InputFileError(file, error.localizedDescription)
         }

@@ -102,6 +102,7 @@ import VirtualVTd
             #expect(try complaint("[1, 2]")?.hasPrefix("unit.json: ") == true)
             #expect(try complaint("{}", ["--memory", folder + "/none.bin@0"]) == "none.bin: does not exist")
             #expect(try complaint("{}", ["--memory", "/@0"]) == "/: is a folder")
+            #expect(try complaint("{}", ["--memory", "/dev/null@0"]) == "/dev/null: is not a regular file")
             let image = folder + "/image.bin"
             try Data(repeating: 0, count: 16).write(to: URL(fileURLWithPath: image))
             let twice = ["--memory", image + "@1000", "--memory", image + "@1008"]

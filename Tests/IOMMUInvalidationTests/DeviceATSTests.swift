@@ -145,7 +145,7 @@ import class Foundation.Thread
                 #expect(throws: IOMMUError.inSection) { try bench.unit.apply(batch) }
                 #expect(throws: IOMMUError.inSection) { try bench.unit.invalidate(descriptor: .iotlb()) }
                 bench.port.withSection {
-                    #expect(throws: IOMMUError.inSection) { try bench.unit.apply(batch) }
+                    _ = #expect(throws: IOMMUError.inSection) { try bench.unit.apply(batch) }
                 }
             }
             bench.unit.finishSubmissions()

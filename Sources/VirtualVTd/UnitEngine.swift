@@ -34,6 +34,11 @@ final class UnitEngine: @unchecked Sendable {
             })
     }
 
+    /// Drops what was recorded before and not read: it is of a guest, or of a life of one, that is over.
+    func forgetFaults() {
+        _ = faults.read(max: 4096)  // all that the quota allows
+    }
+
     /// A global command. Time-outs of sections are no guest's affair: the command is in force, and what an older section still uses
     /// is the host's to wait for (``RemappingUnit/drain()``).
     func perform(_ work: UnitState.Work, _ state: UnitState) {

@@ -82,6 +82,7 @@ extension VirtualVTd {
         if capabilities.interruptRemapping { engine.perform(.interruptTable(restored.latchedInterruptTable), restored) }
         engine.perform(.translation(restored.bank[.gsts] & GlobalCommand.translation != 0), restored)
         change { state, actions in
+            engine.forgetFaults()
             state = restored
             // Descriptors that were there and not fetched.
             state.tailMoved(&actions)

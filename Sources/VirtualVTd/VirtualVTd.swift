@@ -99,9 +99,18 @@ public final class VirtualVTd: Sendable {
     /// - Throws: ``IOMMUError/timedOut``: reset, but an older section still runs.
     public func reset() throws(IOMMUError) {
         works.finish(self)
-        state.withLock { $0.reset() }
         pages?.restart()
-        try unit.reset()
+        var lateness: IOMMUError?
+        do throws(IOMMUError) {
+            try unit.reset()
+        } catch {
+            lateness = error
+        }
+        state.withLock { state in
+            engine.forgetFaults()
+            state.reset()
+        }
+        if let lateness { throw lateness }
     }
 
     /// Waits until everything that a guest's writes have asked for so far is done.

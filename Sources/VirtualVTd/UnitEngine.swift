@@ -106,10 +106,16 @@ final class UnitEngine: @unchecked Sendable {
     /// tail all the time keeps nobody here, for each of its writes puts a work of its own in line.
     func runQueue(of front: VirtualVTd) {
         var left = Int.max
-        while left > 0, let part = front.change({ state, actions in state.nextPart(limit: min(left, 256), &actions) }) {
+        var limit = 256
+        while left > 0, let part = front.change({ state, actions in state.nextPart(limit: min(left, limit), &actions) })
+        {
             left = min(left, part.waiting)
             let result = unsafe withUnsafeTemporaryAllocation(byteCount: part.bytes, alignment: 16) { bytes in
                 unsafe fetch(part, into: bytes) ? apply(UnsafeRawBufferPointer(bytes), part, front) : nil
+            }
+            if result == nil, part.count > 1 {
+                limit = part.count / 2  // memory ends in between: the head must come to stand there
+                continue
             }
             front.change { state, actions in
                 // What cannot be fetched stops the queue. A well-formed array is never refused as a whole.

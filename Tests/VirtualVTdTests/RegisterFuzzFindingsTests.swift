@@ -35,4 +35,27 @@ import VirtualVTd
         #expect(machine[0x34] == 0)
         #expect(machine.front.snapshot() == snapshot)
     }
+
+    /// The last page of the image, and nothing behind it.
+    @Test(arguments: [1, 2, 3, 100, 255]) func theHeadStopsWhereMemoryEnds(readable: UInt64) throws {
+        let machine = try VTdMachine()
+        let status = machine.image.allocatePage()
+        let end = GuestImage.ram + 512 << 12
+        let base = end - 4096
+        let first = 4096 - readable * 16
+        for place in stride(from: first, to: 4096, by: 16) { machine.image[base + place] = 2 | 1 << 4 }
+        machine.image[end - 16] = 5 | 1 << 5 | 7 << 32
+        machine.image[end - 8] = status
+        machine.write(0x90, base | 1, size: 8)
+        machine.command(set: 1 << 26)
+        // Harmless ones up to the first of them.
+        for place in stride(from: 0, to: first, by: 16) { machine.image[base + place] = 2 | 1 << 4 }
+        machine.write(0x88, first)
+        #expect(machine.head == first && machine[0x34] == 0)
+        machine.write(0x88, 4096 + 1024)
+        #expect(machine.head == 4096, "what could be fetched was done")
+        #expect(machine.image[status] == 7)
+        #expect(machine[0x34] == 1 << 4)
+        #expect(machine.read64(0xb0) & 0xf == 2, "fetch error")
+    }
 }

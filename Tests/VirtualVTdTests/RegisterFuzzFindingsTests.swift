@@ -58,4 +58,19 @@ import VirtualVTd
         #expect(machine[0x34] == 1 << 4)
         #expect(machine.read64(0xb0) & 0xf == 2, "fetch error")
     }
+    /// Addresses beyond all that there are must not be computed with.
+    @Test(arguments: [(0x90, 0x80, 0x88), (0xd0, 0xc0, 0xc8)]) func reservedBitsAreNotRestored(
+        base: Int, head: Int, tail: Int
+    ) throws {
+        var form = try SnapshotForm()
+        form.put(0x1c, 1 << 26, size: 4)
+        form.put(base, .max)
+        form.put(head, 0x2000)
+        form.put(tail, 0x3000)
+        let snapshot = try form.snapshot()
+        let machine = try VTdMachine()
+        let before = machine.front.snapshot()
+        #expect(throws: IOMMUError.invalidArgument) { try machine.front.restore(snapshot) }
+        #expect(machine.front.snapshot() == before, "nothing has changed")
+    }
 }

@@ -153,7 +153,9 @@ if isFuzzing {
         .target(name: "CIOMMUFuzz", path: "Tests/Fuzz/CIOMMUFuzz"),
         .executableTarget(
             name: "IOMMUFuzz",
-            dependencies: ["IOMMU", "IOMMUCapture", "IOMMUReplay", "IOMMUTestSupport", "CIOMMUFuzz", "CIOMMUProbe"],
+            dependencies: [
+                "IOMMU", "IOMMUCapture", "IOMMUReplay", "IOMMUTestSupport", "VirtualVTd", "CIOMMUFuzz", "CIOMMUProbe",
+            ],
             path: "Tests/Fuzz/IOMMUFuzz", swiftSettings: swiftSettings),
     ]
 }

@@ -36,6 +36,11 @@ final class UnitEngine: @unchecked Sendable {
             })
     }
 
+    /// Drops what was recorded before and not read: it is of a guest, or of a life of one, that is over.
+    func forgetFaults() {
+        _ = faults.read(max: 4096)  // all that the quota allows
+    }
+
     /// A global command. When this returns it is in force, and no section that began before still runs: only then may its status say so.
     func perform(_ work: UnitState.Work, _ state: UnitState) {
         switch work {
@@ -137,7 +142,7 @@ final class UnitEngine: @unchecked Sendable {
     /// tail all the time keeps nobody here, for each of its writes puts a work of its own in line.
     func runQueue(of front: VirtualVTd) {
         var left = Int.max
-        while left > 0, let part = front.change({ state, actions in state.nextPart(limit: min(left, 256), &actions) }) {
+        while left > 0, let part = front.change({ state, actions in state.nextPart(limit: left, &actions) }) {
             left = min(left, part.waiting)
             let result = unsafe withUnsafeTemporaryAllocation(byteCount: part.bytes, alignment: 16) { bytes in
                 unsafe fetch(part, into: bytes) ? apply(UnsafeRawBufferPointer(bytes), part, front) : nil

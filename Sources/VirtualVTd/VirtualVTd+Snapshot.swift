@@ -70,6 +70,7 @@ extension VirtualVTd {
             throw .unsupported.with(detail: "the snapshot is of a unit with other capabilities")
         }
         let restored = try UnitState(snapshot, state.withLock { $0.bank.map })
+        try restored.checkReservedBits()
         endWorks()
         pages?.restart(snapshot.pageGroups)
         var lateness: IOMMUError?
@@ -82,6 +83,7 @@ extension VirtualVTd {
         if capabilities.interruptRemapping { engine.perform(.interruptTable(restored.latchedInterruptTable), restored) }
         engine.perform(.translation(restored.bank[.gsts] & GlobalCommand.translation != 0), restored)
         change { state, actions in
+            engine.forgetFaults()
             state = restored
             // Descriptors that were there and not fetched.
             state.tailMoved(&actions)
@@ -141,5 +143,25 @@ extension UnitState {
         latchedInterruptTable = snapshot.latchedInterruptTable
         invalidationAddress = snapshot.invalidationAddress
         nextRecord = snapshot.nextRecord
+    }
+
+    /// Refuses reserved bits in what only software writes: addresses and sizes are computed from it.
+    fileprivate func checkReservedBits() throws(IOMMUError) {
+        for layout in bank.map.layouts where layout.register.isSoftwares {
+            guard bank[layout.register] & ~layout.writable == 0 else {
+                throw .invalidArgument.with(detail: "reserved bits of \(layout.register.mnemonic) are set")
+            }
+        }
+    }
+}
+
+extension Register {
+    /// The unit itself never changes its bits, except PQT, of which it writes the same ones.
+    fileprivate var isSoftwares: Bool {
+        switch self {
+        case .rtaddr, .iqt, .iqa, .irta, .pqh, .pqt, .pqa: true
+        case .fedata, .feaddr, .feuaddr, .iedata, .ieaddr, .ieuaddr, .pedata, .peaddr, .peuaddr: true
+        default: false
+        }
     }
 }

@@ -99,9 +99,18 @@ public final class VirtualVTd: Sendable {
     /// - Throws: ``IOMMUError/timedOut``: reset, but an older section still runs.
     public func reset() throws(IOMMUError) {
         endWorks()
-        state.withLock { $0.reset() }
         pages?.restart()
-        try unit.reset()
+        var lateness: IOMMUError?
+        do throws(IOMMUError) {
+            try unit.reset()
+        } catch {
+            lateness = error
+        }
+        state.withLock { state in
+            engine.forgetFaults()
+            state.reset()
+        }
+        if let lateness { throw lateness }
     }
 
     /// Comes to the end of works whose outcome is not wanted.
@@ -122,13 +131,17 @@ public final class VirtualVTd: Sendable {
     /// Accesses do it by themselves, and with ``Processing/worker`` the engine's event thread does. With ``Processing/inline`` a host
     /// calls it after DMA that may have faulted, for a guest that waits for the event.
     public func collectFaults() {
-        change { state, actions in record(&state, &actions) }
+        while change({ state, actions in record(&state, &actions) }) {}
     }
 
     /// Under the lock, so that records keep their order.
-    private func record(_ state: inout UnitState, _ actions: inout [UnitState.Action]) {
+    ///
+    /// - Returns: There may be more.
+    @discardableResult
+    private func record(_ state: inout UnitState, _ actions: inout [UnitState.Action]) -> Bool {
         let width = configuration.capabilities.maximumGuestAddressWidth
-        for record in engine.faults.read(max: 64) {
+        let records = engine.faults.read(max: 64)
+        for record in records {
             // Choice: faults that the engine's queue has lost are an overflow, as if they had found the ring full.
             guard let fault = record.fault else {
                 state.raiseFault(FaultStatus.primaryOverflow, &actions)
@@ -140,6 +153,7 @@ public final class VirtualVTd: Sendable {
                 state.record(register, &actions)
             }
         }
+        return records.count == 64
     }
 
     /// Changes the state under the lock, and does what that asks for outside it.

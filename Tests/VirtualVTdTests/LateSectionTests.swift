@@ -28,7 +28,12 @@ import VirtualVTd
         let commands: [(write: (VTdMachine) -> Void, isDone: (VTdMachine) -> Bool)] = [
             ({ $0.write(0x28, 1 << 63 | 1 << 61, size: 8) }, { $0.read64(0x28) == 1 << 61 | 1 << 59 }),
             ({ $0.write(0x108, 1 << 63 | 1 << 60, size: 8) }, { $0.read64(0x108) == 1 << 60 | 1 << 57 }),
-            ({ $0.write(0x20, root, size: 8); $0.write(0x18, 1 << 30) }, { $0[0x1c] == 1 << 30 }),
+            (
+                {
+                    $0.write(0x20, root, size: 8)
+                    $0.write(0x18, 1 << 30)
+                }, { $0[0x1c] == 1 << 30 }
+            ),
             ({ $0.write(0x18, 1 << 24) }, { $0[0x1c] == 1 << 30 | 1 << 24 }),
             ({ $0.write(0x18, 1 << 31) }, { $0[0x1c] == 1 << 31 | 1 << 30 | 1 << 24 }),
         ]

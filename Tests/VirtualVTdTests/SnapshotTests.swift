@@ -54,6 +54,18 @@ import VirtualVTd
         #expect(other[0x34] == 1 << 4, "it is stopped there too")
     }
 
+    /// Also more than an access takes at a time.
+    @Test func everyFaultIsInTheSnapshot() throws {
+        let machine = try VTdMachine(try Capabilities(basedOn: .full) { $0.faultRecordingRegisters = 200 })
+        machine.write(0x20, machine.image.allocatePage(), size: 8)
+        machine.command(set: 1 << 30)
+        machine.command(set: 1 << 31)
+        for source in 1...150 as ClosedRange<UInt32> {
+            _ = try machine.port.translate(0x1000, access: .read, source: SourceID(source))
+        }
+        #expect(machine.front.snapshot().nextRecord == 150)
+    }
+
     @Test func whatNoUnitCanBeInIsRefused() throws {
         let machine = try VTdMachine()
         let snapshot = machine.front.snapshot()

@@ -23,6 +23,8 @@ final class GuardedImage {
     let pages: [UInt64]
     private let buffers: [UnsafeMutableRawBufferPointer]
     private var twins: [[UInt64]]
+    /// Ranges that the engine does not see just now; their content is kept.
+    private(set) var removed: Set<Int> = []
     /// What walkers of the reference read since the last `startLog`, in order.
     private(set) var reads: [UInt64] = []
     /// How often they wrote.
@@ -67,6 +69,28 @@ final class GuardedImage {
     }
 
     func contains(_ address: UInt64) -> Bool { place(address) != nil }
+
+    // MARK: Ranges that come and go
+
+    func remove(_ index: Int) throws {
+        guard removed.insert(index).inserted else { return }
+        try memory.remove(at: OutputAddress(regions[index].address), count: regions[index].byteCount)
+    }
+
+    func restore(_ index: Int) throws {
+        guard removed.remove(index) != nil else { return }
+        let rights: AccessRights = regions[index].isWritable ? [.read, .write] : [.read]
+        unsafe try memory.add(buffers[index], at: OutputAddress(regions[index].address), rights: rights)
+    }
+
+    /// Whether the engine finds memory at all of some bytes, that can be written if need be.
+    func isVisible(_ address: UInt64, _ count: UInt64, isWritten: Bool = false) -> Bool {
+        guard !address.addingReportingOverflow(count).overflow else { return false }
+        return stride(from: address & ~7, to: address + count, by: 8).allSatisfy { word in
+            guard let (index, _) = place(word) else { return false }
+            return !removed.contains(index) && (regions[index].isWritable || !isWritten)
+        }
+    }
 
     private func change(_ index: Int, _ body: (UnsafeMutableRawBufferPointer) -> Void) {
         let region = regions[index]

@@ -15,6 +15,7 @@ let targets: [(name: String, make: () -> ([UInt8]) throws -> Void)] = [
     ("captures", { CapturesTarget().run }),
     ("snapshots", { SnapshotsTarget().run }),
     ("history", { runHistory }),
+    ("registers", { RegistersTarget().run }),
 ]
 
 let environment = ProcessInfo.processInfo.environment

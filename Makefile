@@ -288,7 +288,7 @@ ubsan: deps need-swift
 
 CLANG_FORMAT_VERSION := 21.1.2
 CLANG_FORMAT_VENV := $(BUILD)/clang-format
-SWIFT_FILES := Sources Tests Package.swift $(addprefix Benchmarks/,Package.swift Engine Scaling SwiftCost)
+SWIFT_FILES := Sources Tests Package.swift $(addprefix Benchmarks/,Package.swift BusyThread Engine RegisterCost Scaling SwiftCost)
 C_FILES = $(shell find CSources Tests Benchmarks -path "*/.build*" -prune -o -name '*.[ch]' -print)
 
 # The one on the path if it is the right version, else one from PyPI, else none.

@@ -24,8 +24,8 @@ final class UnitEngine: @unchecked Sendable {
     init(_ unit: RemappingUnit, _ processing: VirtualVTd.Processing, _ link: FrontLink) throws(IOMMUError) {
         self.unit = unit
         let options = FaultQueueOptions(quota: 4096)
-        let collect: @Sendable () -> Void = { link.front?.collectFaults() }
-        faults = try FaultQueue(of: .rest, in: unit, options: options, ready: processing == .worker ? collect : nil)
+        let collector = processing == .worker ? FaultCollector(link) : nil
+        faults = try FaultQueue(of: .rest, in: unit, options: options, ready: collector.map { $0.notice })
         port = try unit.makePort()
         host = InvalidationHost(
             interruptCache: { _, entries in link.front?.host.interruptEntriesChanged?(entries) },

@@ -125,4 +125,35 @@ import VirtualVTd
         machine.front.collectFaults()
         #expect(machine[0x34] == 0, "asked without a record")
     }
+
+    /// The event comes without an access; and a unit may go at that moment.
+    @Test func theEventComesByItself() throws {
+        let machine = try VTdMachine(processing: .worker)
+        machine.unmask(fault: 0x31)
+        machine.write(0x20, machine.image.allocatePage(), size: 8)
+        machine.command(set: 1 << 30)
+        machine.command(set: 1 << 31)
+        for source in 1...20 as ClosedRange<UInt32> {
+            _ = try machine.port.translate(0x1000, access: .read, source: SourceID(source))
+            var seen: [UInt32] = []
+            while seen.isEmpty { seen = machine.signals.take() }
+            #expect(seen == [0x31])
+            let ring = Int(machine.front.configuration.capabilities.faultRecordingOffset)
+            for record in 0..<machine.front.configuration.capabilities.faultRecordingRegisters {
+                machine.write(ring + 16 * record + 12, 1 << 31)
+            }
+            #expect(machine[0x34] & 0x73 == 0)
+        }
+    }
+
+    @Test func aUnitGoesWhileItsFaultsAreCollected() throws {
+        for _ in 0..<200 {
+            let machine = try VTdMachine(processing: .worker)
+            machine.write(0x20, machine.image.allocatePage(), size: 8)
+            machine.write(0x18, 1 << 30)
+            machine.write(0x18, 1 << 31)
+            machine.front.finishWorks()
+            _ = try machine.port.translate(0x1000, access: .read, source: SourceID(1))
+        }
+    }
 }

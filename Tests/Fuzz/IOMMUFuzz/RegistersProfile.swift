@@ -92,6 +92,7 @@ struct RegistersProfile {
             for field in [.pageRequests, .pageRequestDrain, .deviceTLB, .interruptRemapping] as [UnitModel.Field] {
                 model[field] = 0
             }
+            model.ecap &= ~(1 << 4)
         }
         return [
             try RegistersProfile(.full, records: 4, places: (0x40, 0x10)),

@@ -119,7 +119,7 @@ func measureQueue(_ processing: VirtualVTd.Processing, isBusy: Bool) throws {
 }
 
 print("nanoseconds" + String(repeating: " ", count: 47) + "   minimum    median       p99  baseline    ratio")
-if CommandLine.arguments.count < 2 { try measureDevices() }
+try measureDevices()
 for isBusy in [false, true] {
     try measureQueue(.inline, isBusy: isBusy)
     try measureQueue(.worker, isBusy: isBusy)

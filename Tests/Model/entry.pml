@@ -38,7 +38,7 @@
  *   stale      no look that began after an invalidation finds an older leaf
  *   (end)      all processes come to their ends
  *
- * Bounds, by -D: LOOKS, INSERTIONS, INVALIDATIONS.
+ * Bounds, by -D: LOOKS, INSERTIONS, CHANGES.
  */
 
 #ifndef LOOKS
@@ -47,8 +47,8 @@
 #ifndef INSERTIONS
 #define INSERTIONS 2
 #endif
-#ifndef INVALIDATIONS
-#define INVALIDATIONS 1
+#ifndef CHANGES
+#define CHANGES 1
 #endif
 
 /* ---- Memory ---- */
@@ -232,7 +232,7 @@ proctype Invalidator() {
 	byte sequence;
 
 	do
-	:: completed < INVALIDATIONS ->
+	:: completed < CHANGES ->
 		d_step { ALONE(INVALIDATOR) -> memory[GENERATION]++ }; /* add_seq_cst */
 #ifndef CLEAR_UNLOCKED
 		lock(INVALIDATOR);

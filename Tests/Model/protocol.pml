@@ -60,7 +60,7 @@
  *              long as no process stands still for ever
  *
  * Bounds, by -D: READERS (1, 2), SECTIONS of the first, SECOND_SECTIONS of the second,
- * INVALIDATIONS, one after the other, each of a kind that the search chooses. LIVENESS: endless
+ * CHANGES, one after the other, each of a kind that the search chooses. LIVENESS: endless
  * sections that translate nothing, and one invalidation. The Buffers never fill (asserted). Within
  * that the search is exhaustive.
  */
@@ -74,8 +74,8 @@
 #ifndef SECOND_SECTIONS
 #define SECOND_SECTIONS SECTIONS
 #endif
-#ifndef INVALIDATIONS
-#define INVALIDATIONS 1
+#ifndef CHANGES
+#define CHANGES 1
 #endif
 
 /* ---- Memory ---- */
@@ -89,7 +89,7 @@
 #define STRIPE 6
 #define ENTRY 7 /* the IOTLB's */
 #define LEAF 8  /* of table 0, then of the others */
-#define WORDS (LEAF + INVALIDATIONS + 1)
+#define WORDS (LEAF + CHANGES + 1)
 
 #define INVALIDATOR READERS
 #define PROCESSES (READERS + 1)
@@ -363,7 +363,7 @@ proctype Invalidator() {
 	bool tables;
 
 	do
-	:: completed < INVALIDATIONS ->
+	:: completed < CHANGES ->
 		change();
 #ifdef EARLY_UGEN
 		bump_ugen();
@@ -404,5 +404,5 @@ init {
 }
 
 #ifdef LIVENESS
-ltl drained { <> (completed == INVALIDATIONS) }
+ltl drained { <> (completed == CHANGES) }
 #endif

@@ -36,7 +36,8 @@
  *                parent was given nothing of its PASIDs.
  *   Removal      destroying moves tablegen, so that tokens of answers die (port.h), asks for
  *                everything, unlinks under the table lock, closes what is open, waits until no
- *                round holds it (`users`), then frees through call_rcu.
+ *                round holds it (`users`), then frees through call_rcu. Unlinking moves tablegen
+ *                too: what is its parent's from then on may be blocked.
  *   Owing        a drain that timed out leaves sections that may still store an answer after their
  *                device was asked. Then `owing` is set, and ciommu_unit_drain asks everybody for
  *                everything once the sections have ended.

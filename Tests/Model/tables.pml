@@ -12,7 +12,8 @@
  * when it is retired, by a change or because room was needed, it comes back after a grace period,
  * and may become another's space. Readers have a port each: a first-level entry, a binding, a
  * window into the memory map. With ATTACHED the host's device table stands in place of the guest's:
- * roots are domains, each with a slot of its own, and are attached, replaced and detached.
+ * roots are domains, each with a slot of its own, and are attached, replaced and detached; and the
+ * source's device-TLB may be blocked, which who resolves looks at, and nobody else.
  *
  * Memory, sections and the drain stand in memory.pml.
  *
@@ -31,6 +32,7 @@
  *   Changer: change_tables   invalidate.c: ciommu_unit_change_tables, ciommu_unit_settle
  *   Changer: set_root        unit.c: set_registers
  *   Changer: replace, detach, attach                  attach.c
+ *   Changer: block           tlb_round.c: block_failed; device_tlb_life.c: unlink_tlb
  *   Changer: change_leaf     invalidate.c: ciommu_unit_apply; space.c: ciommu_spaces_invalidate
  *   Changer: change_memory   memory.c: publish; unit.c: memory_changed
  *   Worker                   binding.c: evict; space.c: slot_returns
@@ -47,7 +49,8 @@
  *   - Known tables hold host pointers too and die with the window.
  *
  * Rules that a definition breaks. As in debug.h: IGNORE_TABLEGEN, IGNORE_MAPGEN, WINDOWS_KEPT,
- * PUBLISH_UNCHECKED, ALIVE_ONCE, DETACH_NO_TABLEGEN, REPLACE_WITH_GAP. Of the model alone:
+ * PUBLISH_UNCHECKED, ALIVE_ONCE, DETACH_NO_TABLEGEN, REPLACE_WITH_GAP, TLB_LEFT_UNSEEN (of
+ * blocking in general). Of the model alone:
  * TABLEGEN_LATE (a resolver loads tablegen after the guest's entry), TABLEGEN_ONCE (it moves before
  * the tables change, not after), UGEN_LATE (a section loads ugen after tablegen and mapgen), MAPGEN_EARLY
  * (mapgen moves before the map), NO_GRACE (a slot comes back at once), BORN_LATE (a space is listed
@@ -93,7 +96,8 @@
 #define LOCK 3    /* the table lock */
 #define CONTEXT 4 /* the root; ATTACHED: the attachment's domain + 1, or 0 */
 #define BINDING 5 /* the unit's: the birth of its space + 1, or 0 */
-#define GENERATION 6 /* of slot 0, then of the others */
+#define BLOCKED 6 /* ATTACHED: the source's device-TLB is */
+#define GENERATION 7 /* of slot 0, then of the others */
 #define BIRTH (GENERATION + SLOTS)
 #define SHAPE (BIRTH + SLOTS) /* the root of the space in the slot */
 #define LEAF (SHAPE + SLOTS)  /* of root 0, then of the others */
@@ -262,14 +266,19 @@ inline publish() {
 
 /* Sets `slot`, or `page`. */
 inline resolve() {
-	load(me, CONTEXT, value);
-	d_step {
-		if
-		:: value == 0 -> page = ABSENT
-		:: else -> slot = value - 1; birth = 0; remember()
-		fi;
-		value = 0
-	}
+	load(me, BLOCKED, value);
+	if
+	:: value != 0 -> page = ABSENT
+	:: else ->
+		load(me, CONTEXT, value);
+		d_step {
+			if
+			:: value == 0 -> page = ABSENT
+			:: else -> slot = value - 1; birth = 0; remember()
+			fi
+		}
+	fi;
+	value = 0
 }
 
 #else
@@ -530,6 +539,18 @@ inline change_binding() {
 		lock(CHANGER);
 		store(CHANGER, CONTEXT, root + 1);
 		unlock(CHANGER)
+	:: detached = true; /* block; for ever */
+		lock(CHANGER);
+#ifndef TLB_LEFT_UNSEEN
+		begin_table_change(CHANGER);
+#endif
+		store(CHANGER, BLOCKED, 1);
+#ifndef TLB_LEFT_UNSEEN
+		finish_table_change(CHANGER);
+#endif
+		unlock(CHANGER);
+		settle();
+		complete()
 	fi
 }
 

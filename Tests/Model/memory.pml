@@ -104,10 +104,16 @@ end:
 	od
 }
 
+#ifdef NEW_PORT_MISSED
+#define PORTS (READERS - 1)
+#else
+#define PORTS READERS
+#endif
+
 inline drain() {
 	port = 0;
 	do
-	:: port < READERS ->
+	:: port < PORTS ->
 		if
 #ifdef LOOK_TWICE
 		:: odd[port] -> watched = port; watched == NOBODY

@@ -40,16 +40,16 @@
  *     the tag after a hit is not needed.
  *   - LIVENESS leaves translations out: a stripe's lock is not fair, so inserters that met it again
  *     and again could in theory keep an invalidator from it.
- * Left out: tablegen, mapgen, children of a parent, retirement of spaces (birth), A and D bits,
- * faults, tokens, the horizon, torn entries, RCU (tables freed at completion are a guest's; the
- * host's own live longer), and processors weaker than TSO.
+ * Left out: what tables.pml, children.pml and entry.pml have; A and D bits, faults, tokens, the
+ * horizon, and processors weaker than TSO.
  *
  * Rules that a definition breaks (Tests/Model/run knows what each must lead to). As in debug.h:
  * PLAIN_ENTER, NO_DRAIN, ONE_BUMP, LATE_GENERATION, BUMP_AFTER_SCAN, INSERT_UNCHECKED,
- * NO_REVALIDATE, KEEP_WALKGEN, SIZES_LATE, SIZES_RESET_LATE. Of the model alone: CLEAR_UNLOCKED (an
- * invalidator clears without the stripe), EARLY_UGEN (ugen moves before the generations),
- * LOOK_TWICE (the drain loads the state once to judge it and once more to know what to wait for),
- * WAIT_FOR_EVEN (it waits for an even state, not for a move).
+ * NO_REVALIDATE, KEEP_WALKGEN, SIZES_LATE, SIZES_RESET_LATE, FILL_STAMPED_LATE, TAG_KEPT, UGEN_KEPT,
+ * KNOWN_TABLE_UNCHECKED, NEW_PORT_MISSED. Of the model alone: CLEAR_UNLOCKED (an invalidator clears
+ * without the stripe), EARLY_UGEN (ugen moves before the generations), LOOK_TWICE (the drain loads
+ * the state once to judge it and once more to know what to wait for), WAIT_FOR_EVEN (it waits for
+ * an even state, not for a move).
  *
  * Properties, by the names of the comments beside their assertions
  *   stale      a section that began after an invalidation completed gets no older page
@@ -175,7 +175,11 @@ inline probe() {
 
 inline walk() {
 	if
+#ifndef KNOWN_TABLE_UNCHECKED
 	:: known_walk_generation == walk_generation
+#else
+	:: known_walk_generation != NONE
+#endif
 	:: true ->
 		load(me, TOP, known_table);
 		known_walk_generation = walk_generation
@@ -225,6 +229,9 @@ inline fill() {
 }
 
 inline answer() {
+#ifdef FILL_STAMPED_LATE
+	load(me, GENERATION, generation);
+#endif
 	d_step {
 		kept_page = page;
 		kept_generation = generation;
@@ -296,7 +303,9 @@ inline whole() {
 #ifndef SIZES_RESET_LATE
 	store(INVALIDATOR, SIZES, 0);
 #endif
+#ifndef TAG_KEPT
 	bump(TAG, tag);
+#endif
 #ifdef SIZES_RESET_LATE
 	store(INVALIDATOR, SIZES, 0);
 #endif
@@ -340,7 +349,11 @@ inline ranges() {
 }
 
 inline bump_ugen() {
+#ifndef UGEN_KEPT
 	d_step { ALONE(INVALIDATOR) -> memory[UGEN]++ } /* add_seq_cst */
+#else
+	ALONE(INVALIDATOR)
+#endif
 }
 
 /* The guest's change: a page, or a table with all below. */

@@ -2,20 +2,21 @@
  *
  * children.pml - a nested space, and changes of the second stage that it rests on.
  *
- * Modelled: one IOVA of one nested space (the child). Its own table lies somewhere in guest-physical
- * memory and names a page there; where both lie, the parent's table says, which an entry above (TOP)
- * names. A change exchanges the parent's table, or one of its two entries, and is followed by an
- * invalidation of the parent, which goes on to its children. Page n belongs to the IOVA until the
- * change that takes it away completes, and is poisoned at that moment; tables of the parent, and
- * places where the child's table lay, are freed so. The child is made by the first reader that needs
- * it, beside all that (its birth). Readers have a port each: a first-level entry, known tables of
- * both stages, and all fill the IOTLB.
+ * Modelled: one IOVA of one nested space (the child). Its own table lies somewhere in
+ * guest-physical memory and names a page there; where both lie, the parent's table says, which an
+ * entry above (TOP) names. A change exchanges the parent's table, or one of its two entries, and is
+ * followed by an invalidation of the parent, which goes on to its children. Page n belongs to the
+ * IOVA until the change that takes it away completes, and is poisoned at that moment; tables of the
+ * parent, and places where the child's table lay, are freed so. The child is made by the first
+ * reader that needs it, beside all that (its birth). Readers have a port each: a first-level entry,
+ * known tables of both stages, and all fill the IOTLB.
  *
  * Memory, sections and the drain stand in memory.pml.
  *
  * Step                       Function in CSources/CIOMMU
  *   Reader: enter, first_level, probe, fill, answer   as in protocol.pml
- *   Reader: birth            resolve.c: walk_binding; binding.c: ciommu_bindings_publish; space.c: make
+ *   Reader: birth            resolve.c: walk_binding; binding.c: ciommu_bindings_publish;
+ *                            space.c: make
  *   Reader: way              short_way.h: way_load
  *   Reader: parent_table     quick_walk.h: quick_known, ciommu_quick_second; walk.h: known_table
  *   Reader: walk             quick_walk.c: walk_nested; quick_walk.h: quick_open, quick_finish

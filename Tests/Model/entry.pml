@@ -27,11 +27,11 @@
  *     invalidation has cleared must not find what it cleared, which is more than is needed.
  * Left out: several ways (each is looked at for itself), larger pages.
  *
- * Rules that a definition breaks. As in debug.h: TORN_ENTRY (no counter at all). Of the model alone:
- * ODD_LATE (no fence after the counter turns odd), EVEN_EARLY (it turns even without release),
- * ODD_ACCEPTED (an odd counter is taken), LOOK_LATE (the first look at the counter is no acquire),
- * LOOK_EARLY (no fence before the second), LOOK_ONCE (no second look), CLEAR_UNLOCKED (clearing
- * without the stripe), INSERT_UNCHECKED (the generation is not looked at under the stripe).
+ * Rules that a definition breaks. As in debug.h: TORN_ENTRY (no counter at all), INSERT_UNCHECKED.
+ * Of the model alone: ODD_LATE (no fence after the counter turns odd), EVEN_EARLY (it turns even
+ * without release), ODD_ACCEPTED (an odd counter is taken), LOOK_LATE (the first look at the
+ * counter is no acquire), LOOK_EARLY (no fence before the second), LOOK_ONCE (no second look),
+ * CLEAR_UNLOCKED (clearing without the stripe).
  *
  * Properties, by the names of the comments beside their assertions
  *   torn       no look for a page finds another page's leaf

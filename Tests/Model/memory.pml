@@ -7,10 +7,10 @@
  * moment; loads look there first; locked instructions wait until it is empty. Every load, store and
  * locked instruction is one step.
  *
- * A port's `state` is a bit, and whether it moved since the drain looked (`watched`): a counter that
- * never comes round, at no cost. The last use of what was translated is a write through the host
- * pointer, carried out just before the store that ends the section: the latest moment that there
- * is, and so the worst. USED says what must hold then.
+ * A port's `state` is a bit, and whether it moved since the drain looked (`watched`): a counter
+ * that never comes round, at no cost. The last use of what was translated is a write through the
+ * host pointer, carried out just before the store that ends the section: the latest moment that
+ * there is, and so the worst. USED says what must hold then.
  */
 
 /* Words besides those of a model. What LEAVE holds is what was used last. */

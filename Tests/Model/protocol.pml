@@ -40,16 +40,16 @@
  *     the tag after a hit is not needed.
  *   - LIVENESS leaves translations out: a stripe's lock is not fair, so inserters that met it again
  *     and again could in theory keep an invalidator from it.
- * Left out: what tables.pml, children.pml and entry.pml have; A and D bits, faults, tokens, the
- * horizon, and processors weaker than TSO.
+ * Left out: what the other models have; A and D bits, faults, the horizon, the renewal of tags, and
+ * processors weaker than TSO.
  *
  * Rules that a definition breaks (Tests/Model/run knows what each must lead to). As in debug.h:
- * PLAIN_ENTER, NO_DRAIN, ONE_BUMP, LATE_GENERATION, BUMP_AFTER_SCAN, INSERT_UNCHECKED,
- * NO_REVALIDATE, KEEP_WALKGEN, SIZES_LATE, SIZES_RESET_LATE, FILL_STAMPED_LATE, TAG_KEPT, UGEN_KEPT,
- * KNOWN_TABLE_UNCHECKED, NEW_PORT_MISSED. Of the model alone: CLEAR_UNLOCKED (an invalidator clears
- * without the stripe), EARLY_UGEN (ugen moves before the generations), LOOK_TWICE (the drain loads
- * the state once to judge it and once more to know what to wait for), WAIT_FOR_EVEN (it waits for
- * an even state, not for a move).
+ * PLAIN_ENTER, NO_DRAIN, NEW_PORT_MISSED, ONE_BUMP, LATE_GENERATION, FILL_STAMPED_LATE,
+ * BUMP_AFTER_SCAN, INSERT_UNCHECKED, NO_REVALIDATE, UGEN_KEPT, TAG_KEPT, KEEP_WALKGEN,
+ * KNOWN_TABLE_UNCHECKED, SIZES_LATE, SIZES_RESET_LATE. Of the model alone: CLEAR_UNLOCKED (an
+ * invalidator clears without the stripe), EARLY_UGEN (ugen moves before the generations),
+ * LOOK_TWICE (the drain loads the state once to judge it and once more to know what to wait for),
+ * WAIT_FOR_EVEN (it waits for an even state, not for a move).
  *
  * Properties, by the names of the comments beside their assertions
  *   stale      a section that began after an invalidation completed gets no older page

@@ -8,12 +8,12 @@
  * root, the entry below it (LEAF) an output address, the memory map (MAP) the page of the host that
  * lies there. A change makes one of them lead elsewhere, so that the IOVA leads to the next page:
  * page n belongs to it until change n completes, and is poisoned at that moment. What ports resolve
- * they keep, and publish in the unit, as a binding with a space, whose slot is one in a pool of one:
- * when it is retired, by a change or because room was needed, it comes back after a grace period,
- * and may become another's space. Readers have a port each: a first-level entry, a binding, a
- * window into the memory map. With ATTACHED the host's device table stands in place of the guest's:
- * roots are domains, each with a slot of its own, and are attached, replaced and detached; and the
- * source's device-TLB may be blocked, which who resolves looks at, and nobody else.
+ * they keep, and publish in the unit as a binding with a space. Its slot is the only one of the
+ * pool: when the space is retired, by a change or because room was needed, it comes back after a
+ * grace period, and may become another's. Readers have a port each: a first-level entry, a binding,
+ * a window into the memory map. With ATTACHED the host's device table stands in place of the
+ * guest's: roots are domains, each with a slot of its own, and are attached, replaced and detached;
+ * and the source's device-TLB may be blocked, which who resolves looks at, and nobody else.
  *
  * Memory, sections and the drain stand in memory.pml.
  *
@@ -49,13 +49,13 @@
  *   - Known tables hold host pointers too and die with the window.
  *
  * Rules that a definition breaks. As in debug.h: IGNORE_TABLEGEN, IGNORE_MAPGEN, WINDOWS_KEPT,
- * PUBLISH_UNCHECKED, ALIVE_ONCE, DETACH_NO_TABLEGEN, REPLACE_WITH_GAP, TLB_LEFT_UNSEEN (of
- * blocking in general). Of the model alone:
- * TABLEGEN_LATE (a resolver loads tablegen after the guest's entry), TABLEGEN_ONCE (it moves before
- * the tables change, not after), UGEN_LATE (a section loads ugen after tablegen and mapgen), MAPGEN_EARLY
- * (mapgen moves before the map), NO_GRACE (a slot comes back at once), BORN_LATE (a space is listed
- * where invalidations find it only after its first walk), RETIRED_QUIETLY (retirement leaves the
- * generation), BIRTH_KEPT (it leaves the birth).
+ * PUBLISH_UNCHECKED, ALIVE_ONCE, DETACH_NO_TABLEGEN, REPLACE_WITH_GAP, TLB_LEFT_UNSEEN (here: any
+ * block without a move of tablegen). Of the model alone: TABLEGEN_LATE (a resolver loads tablegen
+ * after the guest's entry), TABLEGEN_ONCE (it moves before the tables change, not after), UGEN_LATE
+ * (a section loads ugen after tablegen and mapgen), MAPGEN_EARLY (mapgen moves before the map),
+ * BORN_LATE (a space is listed where invalidations find it only after its first walk), NO_GRACE (a
+ * slot comes back at once), RETIRED_QUIETLY (retirement leaves the generation), BIRTH_KEPT (it
+ * leaves the birth).
  *
  * Properties, by the names of the comments beside their assertions
  *   stale      a section that began after a change completed gets no older page
@@ -229,7 +229,7 @@ inline remember() {
 	known_birth = birth
 }
 
-/* Finds a binding under the table lock, or makes one with a space of its own, if the slot is free. */
+/* Finds a binding, or makes one, with a space of its own if the slot is free. Table lock. */
 inline publish() {
 	load(me, BINDING, value);
 	if

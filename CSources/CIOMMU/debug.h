@@ -91,6 +91,7 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_PASID_TABLE_FREED_EARLY,  /* a PASID table is overwritten while it is read */
     CIOMMU_MUTANT_MAP_FREED_EARLY,          /* a memory map is overwritten while it is searched */
     CIOMMU_MUTANT_UNMAP_NO_INVALIDATE,      /* the host unmaps, and nothing is invalidated */
+    CIOMMU_MUTANT_TLB_LEFT_UNSEEN, /* PASIDs fall to a parent's device-TLB, and ports keep theirs */
     CIOMMU_MUTANT_COUNT
 };
 

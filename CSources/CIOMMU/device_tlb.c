@@ -64,8 +64,7 @@ bool ciommu_device_tlb_block(struct ciommu_device_tlb *tlb) {
     }
     tlb->blocks++;
     store_release(&tlb->blocked, TLB_BLOCKING);
-    /* Loaded relaxed by short_way.h: way_open, and translate.c, after the section saw the ugen that
-     * follows. */
+    /* Loaded relaxed by translate.c, after the section saw the ugen that follows. */
     (void)add_seq_cst(&tlb->unit->tlbs_blocked, 1);
     return true;
 }

@@ -5,9 +5,10 @@
  * waiting in tlb_round.h. It knows source ids and PASIDs, neither domains nor devices.
  *
  * Protocol (device-TLBs)
- *   Readers      a hit and a walk of a unit without blocked device-TLBs load `tlbs_blocked`
- *                (relaxed) once in the slow path, nothing else. With one they find the device-TLB
- *                of (source, PASID) lock-free, under the RCU read lock.
+ *   Readers      hits, and walks of bindings that the port remembers, load nothing: what a port
+ *                remembers is of nobody blocked. Who resolves loads `tlbs_blocked` (relaxed), and
+ *                if one is, finds the device-TLB of (source, PASID) lock-free, under the RCU read
+ *                lock.
  *   Writers      the registry (sources, list, count, `blocked`, `blocks`): the table lock; lookups
  *                of writers hold it too. Requests, users and counters: `tlbs.lock`.
  *   Locks        domain lock -> table lock -> tlbs.lock. Nobody waits for sections or for devices
@@ -21,13 +22,13 @@
  *                ugen++ and drain, then blocked = BLOCKED (release). A section that begins later
  *                synchronises with ugen (enter), so its relaxed load sees the counter and its port
  *                has forgotten what it resolved; answers of a blocked device are faults, and faults
- *                are never cached. A round that meets BLOCKING settles itself before it returns,
- *                because the blocker's drain may not be over.
- *   Guarantee    when a round returns, each device in it has answered, or is blocked and no section
- *                from before runs: either way it uses nothing from before the change.
- *   Unblocking   retry: drain, then ask for everything; reset: drain. Nothing was given to the
- *                device while it was blocked, and sections from before are over, so it holds
- *                nothing. Not if it was blocked anew meanwhile (`blocks` moved).
+ *                are never cached. So a port remembers a binding again only after its device was
+ *                found working, in a section that the next block makes stale. A round that meets
+ * BLOCKING settles itself before it returns, because the blocker's drain may not be over. Guarantee
+ * when a round returns, each device in it has answered, or is blocked and no section from before
+ * runs: either way it uses nothing from before the change. Unblocking   retry: drain, then ask for
+ * everything; reset: drain. Nothing was given to the device while it was blocked, and sections from
+ * before are over, so it holds nothing. Not if it was blocked anew meanwhile (`blocks` moved).
  *   Joining      one that takes PASIDs over from a parent's (`whole`, TLB_OF_REST), which may hold
  *                translations of them. While `joining` the parent is asked along with it, and
  *                blocks with it; then: drain, ask the parent for everything, joining = false. What
@@ -36,7 +37,8 @@
  *                parent was given nothing of its PASIDs.
  *   Removal      destroying moves tablegen, so that tokens of answers die (port.h), asks for
  *                everything, unlinks under the table lock, closes what is open, waits until no
- *                round holds it (`users`), then frees through call_rcu.
+ *                round holds it (`users`), then frees through call_rcu. Unlinking moves tablegen
+ *                too: what is its parent's from then on may be blocked.
  *   Owing        a drain that timed out leaves sections that may still store an answer after their
  *                device was asked. Then `owing` is set, and ciommu_unit_drain asks everybody for
  *                everything once the sections have ended.

@@ -394,7 +394,14 @@ static void unlink_tlb(struct ciommu_device_tlb *tlb) {
     struct device_tlbs *tlbs = &tlb->unit->tlbs;
     struct ciommu_device_tlb **link = &tlbs->newest;
     pthread_mutex_lock(&tlb->unit->table_lock);
+    /* Its PASIDs are the parent's now, which may be blocked: ports forget what they resolved. */
+    if (!MUTANT(TLB_LEFT_UNSEEN)) {
+        ciommu_unit_begin_table_change(tlb->unit);
+    }
     leave_source(tlb);
+    if (!MUTANT(TLB_LEFT_UNSEEN)) {
+        ciommu_unit_finish_table_change(tlb->unit);
+    }
     while (*link != tlb) {
         link = &(*link)->next;
     }

@@ -10,10 +10,11 @@
  * order that those rest on: generation before tag before walk_generation before the first probe or
  * read (way_open).
  *
- * Neither the device table nor `enabled` is looked at: whoever changes them moves tablegen and
- * then ugen, so a section that began after the change has forgotten the binding (port.h), and one
- * that began before may keep to it. The RCU lock keeps the shape, host-made tables and the memory
- * map; the counters of a space lie in a pool that is never freed.
+ * Neither the device table, nor `enabled`, nor who is blocked is looked at: whoever changes them
+ * moves tablegen and then ugen, and nothing is remembered of who is blocked (translate.c), so a
+ * section that began after the change has forgotten the binding (port.h), and one that began before
+ * may keep to it. The RCU lock keeps the shape, host-made tables and the memory map; the counters
+ * of a space lie in a pool that is never freed.
  */
 #ifndef CIOMMU_SHORT_WAY_H
 #define CIOMMU_SHORT_WAY_H
@@ -109,9 +110,6 @@ static always_inline void way_load(const struct grant *grant, struct way *way) {
 
 /* The requester's way, if the port remembers its binding. False: the short way ends. */
 static always_inline bool way_open(struct ciommu_port *port, uint64_t requester, struct way *way) {
-    if (unlikely(load_relaxed(&port->unit->tlbs_blocked) != 0)) {
-        return false;
-    }
     const struct binding_slot *slot = port_binding(port, requester);
     if (unlikely(slot == NULL || !slot->grant.short_way)) {
         return false;

@@ -226,11 +226,45 @@ static void who_is_late(struct tlb_bench *bench) {
     unmake_parent(bench, &parent);
 }
 
+/* A request while the slice's is asked for the last time: what ports keep of it was resolved before
+ * its PASIDs are the parent's again. */
+static void use_meanwhile(struct fake_device *device,
+                          const struct ciommu_device_tlb_request *request) {
+    if (request->global == 1) {
+        device->hook = NULL;
+        EXPECT(device->bench,
+               tlb_translate(device->bench, PASID, tlb_at(3), 0) == CIOMMU_TRANSLATED_OK);
+    }
+}
+
+/* What a slice leaves is its parent's, and blocked with it from then on. */
+static void a_slice_leaves(struct tlb_bench *bench) {
+    struct parent parent;
+    struct fake_device *slice = &bench->devices[0];
+    make_parent(bench, &parent);
+    EXPECT(bench, ciommu_device_attach(slice->device, PASID, bench->parent) == CIOMMU_OK);
+    parent.fake.manner = ANSWERS_NEVER;
+    EXPECT(bench, drop(bench, 0, FREE, 0) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, ciommu_device_tlb_is_blocked(parent.fake.tlb));
+    EXPECT(bench, tlb_translate(bench, PASID, tlb_at(3), 0) == CIOMMU_TRANSLATED_OK);
+    slice->hook = use_meanwhile;
+    EXPECT(bench, ciommu_device_tlb_destroy(slice->tlb, NULL) == CIOMMU_OK);
+    slice->tlb = NULL;
+    EXPECT(bench, slice->hook == NULL);
+    EXPECT(bench, tlb_translate(bench, PASID, tlb_at(3), 0) == CIOMMU_FAULT); /* first level */
+    EXPECT(bench, tlb_translate(bench, PASID, tlb_at(4), 0) == CIOMMU_FAULT); /* short way */
+    parent.fake.manner = ANSWERS_AT_ONCE;
+    EXPECT(bench, ciommu_device_tlb_retry(parent.fake.tlb, NULL) == CIOMMU_OK);
+    EXPECT(bench, tlb_translate(bench, PASID, tlb_at(3), 0) == CIOMMU_TRANSLATED_OK);
+    unmake_parent(bench, &parent);
+}
+
 const struct tlb_case tlb_parent_cases[] = {
     {"a parent and its slices", who_is_asked, 0, 0, 0, false},
     {"a slice takes over from its parent", who_takes_over, 0, 0, 0, false},
     {"an unmap while a slice takes over", both_are_asked, 0, 0, 0, false},
     {"a parent that does not let go", nobody_takes_over, 0, 0, 0, true},
     {"a parent or its slice is late", who_is_late, 0, 0, 0, true},
+    {"a slice leaves a blocked parent", a_slice_leaves, 0, 0, 0, true},
 };
 const uint32_t tlb_parent_count = sizeof tlb_parent_cases / sizeof tlb_parent_cases[0];

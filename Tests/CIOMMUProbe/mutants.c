@@ -128,6 +128,8 @@ static const struct {
                                        "a memory map freed while it is searched"},
     [CIOMMU_MUTANT_UNMAP_NO_INVALIDATE] = {"UNMAP_NO_INVALIDATE",
                                            "an unmap without an invalidation"},
+    [CIOMMU_MUTANT_TLB_LEFT_UNSEEN] = {"TLB_LEFT_UNSEEN",
+                                       "bindings kept as a parent's device-TLB gets the PASIDs"},
 };
 
 uint32_t probe_mutant_count(void) {

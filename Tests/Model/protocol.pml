@@ -10,9 +10,7 @@
  * entry, a walk-cache entry, one section after the other, one translation in each, all of which
  * may fill the IOTLB.
  *
- * Memory is that of x86-64 (TSO): each process has a FIFO of stores which its Buffer carries out at
- * any later moment; loads look there first; locked instructions wait until it is empty. Every load,
- * store and locked instruction is one step.
+ * Memory, sections and the drain stand in memory.pml.
  *
  * Step                       Function in CSources/CIOMMU
  *   Reader: enter            include/ciommu_inline.h: ciommu_enter
@@ -29,29 +27,26 @@
  *   Invalidator: ranges      space.c: invalidate_ranges
  *   Invalidator: clear       space.c: clear_range; iotlb.c: ciommu_iotlb_clear_page, stripe_lock
  *   Invalidator: settle      invalidate.c: ciommu_unit_settle
- *   Invalidator: drain       port.c: ciommu_ports_drain, wait_for_move
+ *   memory.pml: drain        port.c: ciommu_ports_drain, wait_for_move
  *
  * Made simpler
  *   - Epochs of the first level are a bit: was the entry checked since ugen was last seen to move?
- *   - `state` is a bit, and whether it moved since the drain looked (`watched`): a counter that
- *     never comes round, at no cost. So is a deadline left out: a drain waits for ever.
+ *   - A deadline is left out: a drain waits for ever.
  *   - The first level, the IOTLB and known tables may miss at will (other pages, other rights); a
  *     translation that finds a known table may leave the IOTLB unfilled (tables_first).
- *   - The last use of a page is a write through the host pointer, carried out just before the store
- *     that ends the section: the latest moment that there is, and so the worst.
  *   - The table lock orders invalidators; there is one here. It is not counted as a barrier.
  *   - A bump without a locked instruction knows the value (only the lock's holder writes it).
  *   - One way, one page size: its bit in `sizes`. Tags do not run out, so that the second look at
  *     the tag after a hit is not needed.
  *   - LIVENESS leaves translations out: a stripe's lock is not fair, so inserters that met it again
  *     and again could in theory keep an invalidator from it.
- * Left out: tablegen, mapgen, children of a parent, retirement of spaces (birth), A and D bits,
- * faults, tokens, the horizon, torn entries, RCU (tables freed at completion are a guest's; the
- * host's own live longer), and processors weaker than TSO.
+ * Left out: what the other models have; A and D bits, faults, the horizon, the renewal of tags, and
+ * processors weaker than TSO.
  *
  * Rules that a definition breaks (Tests/Model/run knows what each must lead to). As in debug.h:
- * PLAIN_ENTER, NO_DRAIN, ONE_BUMP, LATE_GENERATION, BUMP_AFTER_SCAN, INSERT_UNCHECKED,
- * NO_REVALIDATE, KEEP_WALKGEN, SIZES_LATE, SIZES_RESET_LATE. Of the model alone: CLEAR_UNLOCKED (an
+ * PLAIN_ENTER, NO_DRAIN, NEW_PORT_MISSED, ONE_BUMP, LATE_GENERATION, FILL_STAMPED_LATE,
+ * BUMP_AFTER_SCAN, INSERT_UNCHECKED, NO_REVALIDATE, UGEN_KEPT, TAG_KEPT, KEEP_WALKGEN,
+ * KNOWN_TABLE_UNCHECKED, SIZES_LATE, SIZES_RESET_LATE. Of the model alone: CLEAR_UNLOCKED (an
  * invalidator clears without the stripe), EARLY_UGEN (ugen moves before the generations),
  * LOOK_TWICE (the drain loads the state once to judge it and once more to know what to wait for),
  * WAIT_FOR_EVEN (it waits for an even state, not for a move).
@@ -65,7 +60,7 @@
  *              long as no process stands still for ever
  *
  * Bounds, by -D: READERS (1, 2), SECTIONS of the first, SECOND_SECTIONS of the second,
- * INVALIDATIONS, one after the other, each of a kind that the search chooses. LIVENESS: endless
+ * CHANGES, one after the other, each of a kind that the search chooses. LIVENESS: endless
  * sections that translate nothing, and one invalidation. The Buffers never fill (asserted). Within
  * that the search is exhaustive.
  */
@@ -79,13 +74,12 @@
 #ifndef SECOND_SECTIONS
 #define SECOND_SECTIONS SECTIONS
 #endif
-#ifndef INVALIDATIONS
-#define INVALIDATIONS 1
+#ifndef CHANGES
+#define CHANGES 1
 #endif
 
 /* ---- Memory ---- */
 
-/* Words. ENTER and LEAVE are a port's `state`; what LEAVE holds is the page that was used last. */
 #define TOP 0
 #define GENERATION 1
 #define WALK_GENERATION 2
@@ -95,100 +89,17 @@
 #define STRIPE 6
 #define ENTRY 7 /* the IOTLB's */
 #define LEAF 8  /* of table 0, then of the others */
-#define WORDS (LEAF + INVALIDATIONS + 1)
-#define ENTER 100
-#define LEAVE 101
+#define WORDS (LEAF + CHANGES + 1)
 
 #define INVALIDATOR READERS
 #define PROCESSES (READERS + 1)
-#define NOBODY 255
-#define NONE 255
 
-#define DEPTH 6 /* of a FIFO */
+byte completed; /* invalidations; pages below are poisoned */
+byte freed;     /* tables below are */
 
-byte memory[WORDS];
-bool odd[READERS];
+#define USED(page) assert(page >= completed) /* poisoned */
 
-byte pending[PROCESSES];
-byte word_of[PROCESSES * DEPTH];
-byte value_of[PROCESSES * DEPTH];
-
-byte completed;        /* invalidations; pages below are poisoned */
-byte freed;            /* tables below are */
-byte watched = NOBODY; /* whose state the drain waits for; NOBODY once it has moved */
-
-hidden byte k;
-hidden byte word;
-
-inline load(me, from, to) {
-	d_step {
-		to = memory[from];
-		k = 0;
-		do
-		:: k < pending[me] ->
-			if
-			:: word_of[me * DEPTH + k] == from -> to = value_of[me * DEPTH + k]
-			:: else
-			fi;
-			k++
-		:: else -> break
-		od;
-		k = 0
-	}
-}
-
-inline store(me, to, value) {
-	d_step {
-		assert(pending[me] < DEPTH); /* full */
-		word_of[me * DEPTH + pending[me]] = to;
-		value_of[me * DEPTH + pending[me]] = value;
-		pending[me]++
-	}
-}
-
-/* The condition of a locked instruction, which begins a d_step. */
-#define ALONE(me) (pending[me] == 0)
-
-inline moves(port) {
-	if
-	:: watched == port -> watched = NOBODY
-	:: else
-	fi
-}
-
-/* Carries out the stores of one process. */
-proctype Buffer(byte me) {
-end:
-	do
-	:: d_step {
-		pending[me] > 0 ->
-		word = word_of[me * DEPTH];
-		if
-		:: word == LEAVE ->
-			assert(value_of[me * DEPTH] >= completed); /* poisoned */
-			odd[me] = 0;
-			moves(me)
-		:: word == ENTER ->
-			odd[me] = 1;
-			moves(me)
-		:: else -> memory[word] = value_of[me * DEPTH]
-		fi;
-		pending[me]--;
-		k = 0;
-		do
-		:: k < pending[me] ->
-			word_of[me * DEPTH + k] = word_of[me * DEPTH + k + 1];
-			value_of[me * DEPTH + k] = value_of[me * DEPTH + k + 1];
-			k++
-		:: else -> break
-		od;
-		word_of[me * DEPTH + pending[me]] = 0;
-		value_of[me * DEPTH + pending[me]] = 0;
-		k = 0;
-		word = 0
-	}
-	od
-}
+#include "memory.pml"
 
 /* ---- Readers ---- */
 
@@ -264,7 +175,11 @@ inline probe() {
 
 inline walk() {
 	if
+#ifndef KNOWN_TABLE_UNCHECKED
 	:: known_walk_generation == walk_generation
+#else
+	:: known_walk_generation != NONE
+#endif
 	:: true ->
 		load(me, TOP, known_table);
 		known_walk_generation = walk_generation
@@ -314,6 +229,9 @@ inline fill() {
 }
 
 inline answer() {
+#ifdef FILL_STAMPED_LATE
+	load(me, GENERATION, generation);
+#endif
 	d_step {
 		kept_page = page;
 		kept_generation = generation;
@@ -385,7 +303,9 @@ inline whole() {
 #ifndef SIZES_RESET_LATE
 	store(INVALIDATOR, SIZES, 0);
 #endif
+#ifndef TAG_KEPT
 	bump(TAG, tag);
+#endif
 #ifdef SIZES_RESET_LATE
 	store(INVALIDATOR, SIZES, 0);
 #endif
@@ -429,27 +349,11 @@ inline ranges() {
 }
 
 inline bump_ugen() {
+#ifndef UGEN_KEPT
 	d_step { ALONE(INVALIDATOR) -> memory[UGEN]++ } /* add_seq_cst */
-}
-
-inline drain() {
-	port = 0;
-	do
-	:: port < READERS ->
-		if
-#ifdef LOOK_TWICE
-		:: odd[port] -> watched = port; watched == NOBODY
-#elif defined(WAIT_FOR_EVEN)
-		:: odd[port] -> !odd[port]
 #else
-		:: d_step { odd[port] -> watched = port }; watched == NOBODY
+	ALONE(INVALIDATOR)
 #endif
-		:: !odd[port]
-		fi;
-		port++
-	:: else -> break
-	od;
-	port = 0
 }
 
 /* The guest's change: a page, or a table with all below. */
@@ -472,7 +376,7 @@ proctype Invalidator() {
 	bool tables;
 
 	do
-	:: completed < INVALIDATIONS ->
+	:: completed < CHANGES ->
 		change();
 #ifdef EARLY_UGEN
 		bump_ugen();
@@ -513,5 +417,5 @@ init {
 }
 
 #ifdef LIVENESS
-ltl drained { <> (completed == INVALIDATIONS) }
+ltl drained { <> (completed == CHANGES) }
 #endif

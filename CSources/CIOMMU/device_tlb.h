@@ -24,11 +24,13 @@
  *                has forgotten what it resolved; answers of a blocked device are faults, and faults
  *                are never cached. So a port remembers a binding again only after its device was
  *                found working, in a section that the next block makes stale. A round that meets
- * BLOCKING settles itself before it returns, because the blocker's drain may not be over. Guarantee
- * when a round returns, each device in it has answered, or is blocked and no section from before
- * runs: either way it uses nothing from before the change. Unblocking   retry: drain, then ask for
- * everything; reset: drain. Nothing was given to the device while it was blocked, and sections from
- * before are over, so it holds nothing. Not if it was blocked anew meanwhile (`blocks` moved).
+ *                BLOCKING settles itself before it returns, because the blocker's drain may not be
+ *                over.
+ *   Guarantee    when a round returns, each device in it has answered, or is blocked and no section
+ *                from before runs: either way it uses nothing from before the change.
+ *   Unblocking   retry: drain, then ask for everything; reset: drain. Nothing was given to the
+ *                device while it was blocked, and sections from before are over, so it holds
+ *                nothing. Not if it was blocked anew meanwhile (`blocks` moved).
  *   Joining      one that takes PASIDs over from a parent's (`whole`, TLB_OF_REST), which may hold
  *                translations of them. While `joining` the parent is asked along with it, and
  *                blocks with it; then: drain, ask the parent for everything, joining = false. What

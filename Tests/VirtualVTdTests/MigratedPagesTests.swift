@@ -35,16 +35,7 @@ import VirtualVTd
 
     init() throws {
         machine = try VTdMachine()
-        let builder = TableBuilder(machine.image, isScalable: true)
-        var context = ScalableContext()
-        context.allowsPageRequests = true
-        builder.setContext(UInt16(Self.source.rawValue), context)
-        machine.write(0x20, builder.rootRegister, size: 8)
-        machine.command(set: 1 << 30)
-        machine.command(set: 1 << 31)
-        machine.enableQueue(wide: true)
-        queue = machine.image.allocatePage()
-        machine.write(0xd0, queue, size: 8)
+        queue = machine.enablePageRequests(of: UInt16(Self.source.rawValue))
     }
 
     /// The same guest on another unit, by way of a file.

@@ -33,16 +33,7 @@ private final class Answers: Sendable {
 
     init() throws {
         let machine = try VTdMachine()
-        let builder = TableBuilder(machine.image, isScalable: true)
-        var context = ScalableContext()
-        context.allowsPageRequests = true
-        builder.setContext(Self.source, context)
-        machine.write(0x20, builder.rootRegister, size: 8)
-        machine.command(set: 1 << 30)
-        machine.command(set: 1 << 31)
-        machine.enableQueue(wide: true)
-        queue = machine.image.allocatePage()
-        machine.write(0xd0, queue, size: 8)
+        queue = machine.enablePageRequests(of: Self.source, 0x20)
         machine.unmask(pageRequest: 0x77)
         let answers = answers
         interface = try PageRequestInterface(
@@ -121,13 +112,6 @@ private final class Answers: Sendable {
     }
 
     @Test func everyDeviceIsSeenAndAnswered() throws {
-        let builder = TableBuilder(machine.image, isScalable: true)
-        var context = ScalableContext()
-        context.allowsPageRequests = true
-        builder.setContext(0x20, context)
-        builder.setContext(Self.source, context)
-        machine.write(0x20, builder.rootRegister, size: 8)
-        machine.command(set: 1 << 30)
         let others = Answers()
         let other = try PageRequestInterface(
             unit: machine.front.unit, configuration: .init(source: SourceID(0x20), device: 6)
@@ -150,16 +134,8 @@ private final class Answers: Sendable {
     /// What came before a wait with PD is in the queue when its status is.
     @Test(arguments: [0, 1, 5]) func aDrainingWaitComesAfterTheRequests(before: Int) throws {
         let worker = try VTdMachine(processing: .worker)
-        let builder = TableBuilder(worker.image, isScalable: true)
-        var context = ScalableContext()
-        context.allowsPageRequests = true
-        builder.setContext(Self.source, context)
-        worker.write(0x20, builder.rootRegister, size: 8)
-        worker.command(set: 1 << 30)
-        worker.command(set: 1 << 31)
-        worker.enableQueue(wide: true)
+        _ = worker.enablePageRequests(of: Self.source)
         let status = worker.image.allocatePage()
-        worker.write(0xd0, worker.image.allocatePage(), size: 8)
         let device = try PageRequestInterface(
             unit: worker.front.unit, configuration: .init(source: SourceID(UInt32(Self.source)), device: 5))
         let global = Descriptor(2 | 1 << 4)

@@ -151,6 +151,25 @@ final class VTdMachine {
 
     var head: UInt64 { read64(0x80) }
 
+    // MARK: Page requests
+
+    /// Lets these sources ask for pages: tables, translation, and both queues on.
+    ///
+    /// - Returns: Where the page-request queue lies.
+    func enablePageRequests(of sources: UInt16...) -> UInt64 {
+        let builder = TableBuilder(image, isScalable: true)
+        var context = ScalableContext()
+        context.allowsPageRequests = true
+        for source in sources { builder.setContext(source, context) }
+        write(0x20, builder.rootRegister, size: 8)
+        command(set: 1 << 30)
+        command(set: 1 << 31)
+        enableQueue(wide: true)
+        let queue = image.allocatePage()
+        write(0xd0, queue, size: 8)
+        return queue
+    }
+
     // MARK: Faults
 
     /// Makes a request that faults: nothing is mapped for anybody.

@@ -12,6 +12,9 @@ internal import Synchronization
 // @unchecked: only works use the port, one at a time (WorkQueue).
 /// The engine's side of a virtual unit.
 final class UnitEngine: @unchecked Sendable {
+    /// Faults that wait to be recorded; more are lost, and an overflow.
+    static let faultQuota = 4096
+
     let unit: RemappingUnit
     /// Everything that no host's device claims.
     let faults: FaultQueue
@@ -23,7 +26,7 @@ final class UnitEngine: @unchecked Sendable {
 
     init(_ unit: RemappingUnit, _ processing: VirtualVTd.Processing, _ link: FrontLink) throws(IOMMUError) {
         self.unit = unit
-        let options = FaultQueueOptions(quota: 4096)
+        let options = FaultQueueOptions(quota: Self.faultQuota)
         let collector = processing == .worker ? FaultCollector(link) : nil
         faults = try FaultQueue(of: .rest, in: unit, options: options, ready: collector.map { $0.notice })
         port = try unit.makePort()
@@ -38,7 +41,7 @@ final class UnitEngine: @unchecked Sendable {
 
     /// Drops what was recorded before and not read: it is of a guest, or of a life of one, that is over.
     func forgetFaults() {
-        _ = faults.read(max: 4096)  // all that the quota allows
+        _ = faults.read(max: Self.faultQuota)
     }
 
     /// A global command. When this returns it is in force, and no section that began before still runs: only then may its status say so.

@@ -93,8 +93,8 @@ public final class VirtualVTd: Sendable {
         }
     }
 
-    /// Everything as after power-on, when this returns. Works that a guest asked for before come to an end first. Page requests that it has not
-    /// answered are answered with `invalid`.
+    /// Everything as after power-on, when this returns. Works that a guest asked for before come to an end first. Page requests that
+    /// it has not answered are answered with `invalid`.
     ///
     /// - Throws: ``IOMMUError/timedOut``: reset, but an older section still runs.
     public func reset() throws(IOMMUError) {
@@ -128,11 +128,17 @@ public final class VirtualVTd: Sendable {
 
     /// Takes what the engine has recorded since the last time into the fault-recording registers, and raises the fault event.
     ///
-    /// Accesses do it by themselves, and with ``Processing/worker`` the engine's event thread does. With ``Processing/inline`` a host
+    /// Accesses do it by themselves, and with ``Processing/worker`` a thread does soon after a fault. With ``Processing/inline`` a host
     /// calls it after DMA that may have faulted, for a guest that waits for the event.
     public func collectFaults() {
-        while change({ state, actions in record(&state, &actions) }) {}
+        // As many as the engine keeps, and no more: devices that fault without end keep nobody here.
+        for _ in 0..<(UnitEngine.faultQuota / Self.faultsAtOnce) {
+            guard change({ state, actions in record(&state, &actions) }) else { return }
+        }
     }
+
+    /// Implementation: faults that an access takes at most.
+    private static let faultsAtOnce = 64
 
     /// Under the lock, so that records keep their order.
     ///
@@ -140,7 +146,7 @@ public final class VirtualVTd: Sendable {
     @discardableResult
     private func record(_ state: inout UnitState, _ actions: inout [UnitState.Action]) -> Bool {
         let width = configuration.capabilities.maximumGuestAddressWidth
-        let records = engine.faults.read(max: 64)
+        let records = engine.faults.read(max: Self.faultsAtOnce)
         for record in records {
             // Choice: faults that the engine's queue has lost are an overflow, as if they had found the ring full.
             guard let fault = record.fault else {
@@ -153,7 +159,7 @@ public final class VirtualVTd: Sendable {
                 state.record(register, &actions)
             }
         }
-        return records.count == 64
+        return records.count == Self.faultsAtOnce
     }
 
     /// Changes the state under the lock, and does what that asks for outside it.

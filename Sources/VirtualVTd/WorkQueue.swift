@@ -9,10 +9,11 @@ internal import Synchronization
 
 /// Does works one after the other.
 ///
-/// Protocol: any thread appends, and then starts. The line has one place for each kind of work: one that comes while its like still waits
-/// takes that place, so that whatever a guest writes, the line stays short. Whoever performs a work reads what it is about (the tail of a
-/// queue) after it has left the line, so nothing that was asked for before is missed. One thread at a time performs, under `performing`; `performer`
-/// names it, for whoever asks whether that is himself: only then does it matter, so relaxed order is enough.
+/// Protocol: any thread appends, and then starts. The line has one place for each kind of work: one that comes while its like
+/// still waits takes that place, so that whatever a guest writes, the line stays short. Whoever performs a work reads what it is
+/// about (the tail of a queue) after it has left the line, so nothing that was asked for before is missed. One thread at a time
+/// performs, under `performing`; `performer` names it, for whoever asks whether that is himself: only then does it matter, so
+/// relaxed order is enough.
 ///
 /// On the worker, one block of Dispatch's at most waits or runs: `isScheduled` is set with the work that needs it, and cleared under the
 /// same lock that found the line empty. Inline, every thread that starts takes what is in line once: what others append meanwhile they

@@ -11,6 +11,7 @@
 #include <string.h>
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #ifdef CIOMMU_INTERNAL_CHECKS
@@ -45,16 +46,16 @@ void *ciommu_allocate(size_t alignment, size_t bytes) {
 }
 
 #if defined(__linux__)
-#define RESERVED_PAGE 4096u
-
 void *ciommu_reserve(size_t bytes) {
-    if (ciommu_is_denied() || bytes > SIZE_MAX - RESERVED_PAGE) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (ciommu_is_denied() || bytes > SIZE_MAX - page) {
         return NULL;
     }
-    size_t rounded = (bytes / RESERVED_PAGE + 1) * RESERVED_PAGE;
-    void *memory = aligned_alloc(RESERVED_PAGE, rounded);
-    /* Private pages that are given back read as zero. Where they cannot be (locked memory, larger
-     * pages), they are cleared. */
+    /* Whole pages of the system's: what is given back would take the rest of the last one along. */
+    size_t rounded = (bytes / page + 1) * page;
+    void *memory = aligned_alloc(page, rounded);
+    /* Private pages that are given back read as zero. Where they cannot be (locked memory), they
+     * are cleared. */
     if (memory != NULL && madvise(memory, rounded, MADV_DONTNEED) != 0) {
         memset(memory, 0, rounded);
     }

@@ -217,7 +217,8 @@ static bool fits_leaf(const struct paging *paging, struct part part, uint64_t ad
                           (address & (paging_bytes(level) - 1)) == 0);
 }
 
-/* Tables that mapping an empty range needs below a table of `level`; adds to `*count`. */
+/* Tables that mapping an empty range needs below a table of `level`; adds to `*count`, until there
+ * are more than may be had: the lock is not held for an answer that is certain. */
 static void count_tables(const struct paging *paging, struct paging_range range, uint64_t address,
                          uint32_t level, uint64_t *count) {
     if (level == 0) {
@@ -231,7 +232,7 @@ static void count_tables(const struct paging *paging, struct paging_range range,
             count_tables(paging, (struct paging_range){part.first, part.last}, to, level - 1,
                          count);
         }
-        if (part.last == range.last) {
+        if (part.last == range.last || *count > paging->store->limit) {
             return;
         }
         iova = part.last + 1;

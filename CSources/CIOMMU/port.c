@@ -28,9 +28,12 @@ static_assert(offsetof(struct ciommu_port, head) == 0, "the fixed prefix comes f
 #define LOOK_PAUSES_MOST 16u
 #define YIELD_PAUSES 64u
 
+/* An empty slot holds a requester whose place is another slot, so that nobody is found there,
+ * whatever a host asks for. (EMPTY is a source id and PASID that a call may have.) */
 static void forget_bindings(struct ciommu_port *port) {
     for (uint32_t slot = 0; slot < BINDING_SLOTS; slot++) {
-        port->bindings[slot].requester = EMPTY;
+        port->bindings[slot].requester = slot == 0 ? 1 : 0;
+        ciommu_assert(binding_slot(port->bindings[slot].requester) != slot);
     }
 }
 

@@ -111,7 +111,7 @@ struct way {
 };
 
 struct binding_slot {
-    uint64_t requester; /* UINT64_MAX = empty */
+    uint64_t requester; /* empty: one whose place is another slot */
     struct grant grant; /* to plain requests (short_way.h) */
     struct resolved resolved;
 } __attribute__((aligned(64)));

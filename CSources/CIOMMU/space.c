@@ -64,7 +64,7 @@ static void renew_tags(struct spaces *spaces) {
     for (uint32_t index = 1; index < spaces->top; index++) {
         struct ciommu_space *space = &spaces->pool[index];
         if (space->alive) {
-            store_relaxed(&space->tag, spaces->next_tag++);
+            store_release(&space->tag, spaces->next_tag++); /* sizes were forgotten before */
         }
         (void)add_seq_cst(&space->generation, 1);
     }

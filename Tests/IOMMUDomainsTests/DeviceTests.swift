@@ -105,6 +105,24 @@ import Testing
         #expect(try bench.passes(pasid: pasid(1)), "a domain may replace itself")
     }
 
+    /// All ones are no source id, and must not be found where a port keeps nothing, or has forgotten what it kept.
+    @Test(arguments: [0x0011, 0x0022, 0x1234]) func allOnesAreNobody(source: UInt32) throws {
+        let bench = try HostBench()
+        #expect(throws: IOMMUError.invalidArgument) {
+            try bench.port.translate(0x5000, access: .read, source: SourceID(.max))
+        }
+        let domain = try bench.plainDomain()
+        try bench.map(domain, 0x5000, length: 0x1000, to: 0x8000)
+        let device = try bench.device(1, at: SourceID(source))
+        try device.attach(domain)
+        #expect(try bench.port.translate(0x5000, access: .read, source: SourceID(source)).translation != nil)
+        try device.detach()
+        #expect(try bench.port.translate(0x5000, access: .read, source: SourceID(source)).translation == nil)
+        #expect(throws: IOMMUError.invalidArgument) {
+            try bench.port.translate(0x5000, access: .read, source: SourceID(.max))
+        }
+    }
+
     @Test func anAttachedDomainStaysAlive() throws {
         let bench = try HostBench()
         let device = try bench.device(1)

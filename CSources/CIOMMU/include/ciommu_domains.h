@@ -90,8 +90,10 @@ CIOMMU_API enum ciommu_status ciommu_nested_create(struct ciommu_domain *parent,
                                                    struct ciommu_domain **out);
 
 /* Destroys a paging or nested domain. CIOMMU_IN_USE while it is attached or has children. Its
- * tables are freed after a grace period. NULL is allowed; an identity or blocked domain is
- * CIOMMU_INVALID_ARGUMENT. */
+ * tables are freed after a grace period. What an open section still uses is the business of the
+ * detach or replace that took the last device away, also if that one still drains on another
+ * thread: wait for it before the memory behind the domain goes. NULL is allowed; an identity or
+ * blocked domain is CIOMMU_INVALID_ARGUMENT. */
 CIOMMU_API enum ciommu_status ciommu_domain_destroy(struct ciommu_domain *domain);
 
 CIOMMU_API enum ciommu_domain_kind ciommu_domain_kind(const struct ciommu_domain *domain);

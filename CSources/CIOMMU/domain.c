@@ -5,6 +5,7 @@
  */
 #include "domain.h"
 #include "alloc.h"
+#include "audit.h"
 #include "invalidate.h"
 #include "shape_vtd.h"
 #include "tlb_ask.h"
@@ -290,6 +291,7 @@ enum ciommu_status ciommu_domain_destroy(struct ciommu_domain *domain) {
     }
     ciommu_pages_end_domain(domain);
     if (domain->kind == CIOMMU_DOMAIN_PAGING) {
+        ciommu_audit(ciommu_audit_paging(&domain->paging));
         ciommu_paging_fini(&domain->paging);
     }
     discard(domain);

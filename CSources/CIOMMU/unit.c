@@ -4,6 +4,7 @@
  */
 #include "invalidate.h"
 #include "alloc.h"
+#include "audit.h"
 #include "tlb_ask.h"
 #include "walk.h"
 
@@ -205,6 +206,7 @@ enum ciommu_status ciommu_unit_destroy(struct ciommu_unit *unit) {
     if (used || ciommu_pages_used(unit)) {
         return CIOMMU_IN_USE;
     }
+    ciommu_audit(ciommu_audit_unit(unit));
     ciommu_memory_part(unit->memory, &unit->memory_user);
     for (struct observer *node = unit->observers, *next; node != NULL; node = next) {
         next = node->next;
@@ -290,7 +292,11 @@ static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t
     ciommu_unit_finish_table_change(unit);
     drop_everything(unit);
     pthread_mutex_unlock(&unit->table_lock);
-    return ciommu_departures_end(unit, &departures, &target, &pages);
+    enum ciommu_status status = ciommu_departures_end(unit, &departures, &target, &pages);
+    if (reset) {
+        ciommu_audit(ciommu_audit_unit(unit));
+    }
+    return status;
 }
 
 enum ciommu_status ciommu_unit_set_root(struct ciommu_unit *unit, uint64_t rtaddr) {

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * audit.h - walks over whole structures, in debug builds: does what must hold between two changes
+ * hold? They run where a unit is reset or ends and where a paging domain ends, and where a test
+ * asks; what they find ends the program.
+ *
+ * An audit takes the locks that the structure's writers take, so it may run beside everything. It
+ * says nothing while a mutant is on (debug.h).
+ */
+#ifndef CIOMMU_AUDIT_H
+#define CIOMMU_AUDIT_H
+
+#include "ciommu.h"
+
+struct paging;
+
+#ifdef CIOMMU_INTERNAL_CHECKS
+
+/* What is wrong with the spaces, bindings, IOTLB, devices and attachments of a unit, in words; NULL
+ * = nothing. Outside the table lock. */
+const char *ciommu_audit_unit(struct ciommu_unit *unit);
+
+/* The same of a domain's paging structures. Under the domain's lock, or when nobody edits them. */
+const char *ciommu_audit_paging(const struct paging *paging);
+
+/* Ends the program if `finding` is one. */
+void ciommu_audit_passed(const char *finding);
+
+#define ciommu_audit(finding) ciommu_audit_passed(finding)
+
+#else
+#define ciommu_audit(finding) ((void)0)
+#endif
+#endif

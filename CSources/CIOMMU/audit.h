@@ -4,20 +4,24 @@
  * hold? They run where a unit is reset or ends and where a paging domain ends, and where a test
  * asks; what they find ends the program.
  *
- * An audit takes the locks that the structure's writers take, so it may run beside everything. It
- * says nothing while a mutant is on (debug.h).
+ * An audit takes the locks that the structure's writers take, so it may run beside everything.
  */
 #ifndef CIOMMU_AUDIT_H
 #define CIOMMU_AUDIT_H
 
 #include "ciommu.h"
 
+#include <stdbool.h>
+
 struct paging;
 
 #ifdef CIOMMU_INTERNAL_CHECKS
 
+/* Tests clear it for good before they break a rule (debug.h): what a mutant has left is broken. */
+extern bool ciommu_audits_on;
+
 /* What is wrong with the spaces, bindings, IOTLB, devices and attachments of a unit, in words; NULL
- * = nothing. Outside the table lock. */
+ * = nothing, also for NULL. Outside the table lock. */
 const char *ciommu_audit_unit(struct ciommu_unit *unit);
 
 /* The same of a domain's paging structures. Under the domain's lock, or when nobody edits them. */

@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include "batch_probe.h"
+#include "audit.h"
 #include "ciommu_invalidation.h"
 #include "harness.h"
 #include "probe.h"
@@ -409,6 +410,7 @@ int probe_batch_stress(const struct probe_batch_options *options,
         if (id != 0) {
             (void)ciommu_observer_remove(run->unit, id);
         }
+        ciommu_audit(ciommu_audit_unit(run->unit));
         (void)ciommu_unit_destroy(run->unit);
         (void)ciommu_memory_destroy(run->memory);
         pthread_mutex_destroy(&run->lock);

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "crowd_run.h"
+#include "audit.h"
 #include "ciommu_domains.h"
 #include "atomics.h"
 
@@ -97,6 +98,7 @@ static enum ciommu_status create(struct world *world) {
 }
 
 static void destroy(struct world *world) {
+    ciommu_audit(ciommu_audit_unit(world->unit));
     for (uint32_t device = 0; device < DEVICES; device++) {
         (void)ciommu_device_destroy(world->devices[device], NULL);
     }

@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include "device_tlb_probe.h"
+#include "audit.h"
 #include "ciommu_invalidation.h"
 #include "harness.h"
 #include "probe.h"
@@ -449,6 +450,7 @@ static enum ciommu_status create(struct run *run) {
 }
 
 static void destroy(struct run *run) {
+    ciommu_audit(ciommu_audit_unit(run->unit));
     for (uint32_t number = 0; number < run->count; number++) {
         struct device *device = &run->devices[number];
         struct ciommu_device_tlb_statistics statistics = {.size = sizeof statistics};

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "domain_world.h"
+#include "audit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,7 @@ int domain_world_create(struct domain_world *world, const struct domain_plan *pl
 }
 
 void domain_world_destroy(struct domain_world *world) {
+    ciommu_audit(ciommu_audit_unit(world->unit));
     (void)ciommu_device_destroy(world->device, NULL);
     for (uint32_t child = 0; child < world->child_count; child++) {
         (void)ciommu_domain_destroy(world->children[child]);

@@ -3,6 +3,7 @@
  * explore_world.c - see explore_world.h.
  */
 #include "explore_world.h"
+#include "audit.h"
 
 #ifdef CIOMMU_INTERNAL_CHECKS
 
@@ -141,6 +142,7 @@ enum ciommu_status explore_world_create(struct explore_world *world,
 }
 
 void explore_world_empty(struct explore_world *world) {
+    ciommu_audit(ciommu_audit_unit(world->unit));
     (void)ciommu_device_destroy(world->device, NULL);
     (void)ciommu_domain_destroy(world->domains[1]);
     (void)ciommu_domain_destroy(world->domains[0]);

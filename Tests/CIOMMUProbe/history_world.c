@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "history_tables.h"
+#include "audit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -339,6 +340,7 @@ enum ciommu_status history_world_create(struct history_world *world,
 }
 
 void history_world_destroy(struct history_world *world) {
+    ciommu_audit(ciommu_audit_unit(world->unit));
     (void)ciommu_device_destroy(world->device, NULL);
     (void)ciommu_device_destroy(world->slot_device, NULL);
     (void)ciommu_device_destroy(world->ats_device, NULL);

@@ -4,6 +4,8 @@
  */
 #include "inject_world.h"
 #include "alloc.h"
+#include "audit.h"
+#include "domain.h"
 #include "domain_probe.h"
 #include "probe.h"
 
@@ -43,6 +45,8 @@ static bool attempt(struct inject_world *world, const struct inject_operation *o
     EXPECT(world, status == CIOMMU_NO_MEMORY);
     EXPECT(world, refused);
     EXPECT(world, inject_digest(world) == before);
+    ciommu_audit(ciommu_audit_unit(world->unit));
+    ciommu_audit(ciommu_audit_paging(&world->mapped->paging));
     world->result->refusals++;
     return false;
 }

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "isolation_world.h"
+#include "audit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -277,6 +278,9 @@ static void unmake_guest(struct iso_guest *guest) {
 }
 
 void iso_world_destroy(struct iso_world *world) {
+    for (uint32_t number = 0; number < ISO_GUESTS && world->units[number] != NULL; number++) {
+        ciommu_audit(ciommu_audit_unit(world->units[number]));
+    }
     for (uint32_t number = 0; number < ISO_GUESTS; number++) {
         unmake_guest(&world->guests[number]);
     }

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "poison_world.h"
+#include "audit.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -239,6 +240,7 @@ int poison_world_create(struct poison_world *world, struct crowd_run *run) {
 }
 
 void poison_world_destroy(struct poison_world *world) {
+    ciommu_audit(ciommu_audit_unit(world->unit));
     (void)ciommu_device_destroy(world->device, NULL);
     (void)ciommu_domain_destroy(world->child);
     (void)ciommu_domain_destroy(world->parent);

@@ -6,6 +6,7 @@
 #include "probe.h"
 #include "unit.h"
 #include "alloc.h"
+#include "audit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,9 @@ bool probe_has_mutants(void) {
 
 void probe_set_mutant(uint32_t mutant) {
 #ifdef CIOMMU_INTERNAL_CHECKS
+    if (mutant != 0) {
+        __atomic_store_n(&ciommu_audits_on, false, __ATOMIC_RELAXED);
+    }
     __atomic_store_n(&ciommu_mutant, mutant, __ATOMIC_RELAXED);
 #else
     (void)mutant;

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "world.h"
+#include "audit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -263,6 +264,7 @@ int world_create(struct world *world, const struct probe_options *options) {
 }
 
 void world_destroy(struct world *world) {
+    ciommu_audit(ciommu_audit_unit(world->unit));
     (void)ciommu_unit_destroy(world->unit);
     (void)ciommu_memory_destroy(world->memory);
     free(world->ram);

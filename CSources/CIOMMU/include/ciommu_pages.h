@@ -257,7 +257,9 @@ CIOMMU_API enum ciommu_status ciommu_page_respond_by_group(struct ciommu_page_qu
 
 /* Is the group of this cookie still to be answered? For a host that hands groups to threads: a
  * thread that is known to its `retire` and then finds the group open may work on it, because a
- * detach that comes later waits in retire. */
+ * detach that comes later waits in retire. It calls nobody but the queue's clock, so locks may be
+ * held that a handler takes: a group whose deadline has passed is not open, and is answered by the
+ * next poll, read or response. */
 CIOMMU_API bool ciommu_page_is_open(struct ciommu_page_queue *queue, uint64_t cookie);
 
 /* A group found the queue full. Until it is acknowledged every request to this queue is discarded

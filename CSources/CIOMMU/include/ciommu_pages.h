@@ -56,8 +56,9 @@ struct ciommu_page_answer {
     uint64_t device;          /* the host's id */
 };
 
-/* Hears of the answer to a group, once. Any thread, outside locks and sections. Soon returns; may
- * call back into the library, but not destroy its own interface. */
+/* Hears of the answer to a group, once. Any thread, outside locks and sections. Soon returns: for a
+ * late group that thread is the unit's event thread, which carries faults and keeps every other
+ * deadline. May call back into the library, but not destroy its own interface. */
 typedef void (*ciommu_page_handler)(void *context, const struct ciommu_page_answer *answer);
 
 /* -------------------------------------------------------------------------------------------- */

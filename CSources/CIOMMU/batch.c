@@ -121,15 +121,17 @@ static void span(struct ciommu_batch_result *result, uint32_t lowest, uint32_t h
     result->highest = higher ? highest : result->highest;
 }
 
-/* A device did not answer as it must. An entry that was refused is answered for: its device is
- * blocked, so later wait descriptors tell the truth [FORMATS-VTD C4: ICE stops nothing]. */
+/* A device did not answer as it must. An entry that was refused is answered for once its device is
+ * blocked in every section: then later wait descriptors tell the truth [FORMATS-VTD C4: ICE stops
+ * nothing]. */
 static void device_failed(void *context, const struct ciommu_batch_failure *failure) {
     struct batch_run *run = context;
     fail(run, failure);
     span(run->result, failure->index, failure->index);
 }
 
-/* A port's section was open at the deadline of a segment's drain. */
+/* A port's section was open at the deadline of a segment's drain, or of the drain that follows the
+ * block of a device. */
 static void note_late_port(struct batch_run *run, uint32_t last) {
     bool late = run->pending.late_now;
     run->pending.late_now = false;

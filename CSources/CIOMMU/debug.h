@@ -92,6 +92,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_MAP_FREED_EARLY,          /* a memory map is overwritten while it is searched */
     CIOMMU_MUTANT_UNMAP_NO_INVALIDATE,      /* the host unmaps, and nothing is invalidated */
     CIOMMU_MUTANT_TLB_LEFT_UNSEEN, /* PASIDs fall to a parent's device-TLB, and ports keep theirs */
+    CIOMMU_MUTANT_TLB_PAID_EARLY,  /* what a late drain owes is paid before the devices are asked */
+    CIOMMU_MUTANT_TLB_BLOCK_MISTAKEN, /* a device's newer block is taken for the one that settled */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -127,6 +129,7 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_MESSAGE_NOTED,   /* noted in a masked entry, its control not read again */
     CIOMMU_YIELD_ENTRY_READ,      /* an entry of several words read, not yet once more */
     CIOMMU_YIELD_STRIPE_BUSY,     /* waits for an inserter; comes again and again */
+    CIOMMU_YIELD_BLOCK_SETTLED,   /* a device's block holds for all sections, not yet noted */
     CIOMMU_YIELD_COUNT
 };
 

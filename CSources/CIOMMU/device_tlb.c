@@ -69,8 +69,9 @@ bool ciommu_device_tlb_block(struct ciommu_device_tlb *tlb) {
     return true;
 }
 
-void ciommu_device_tlb_blocked(struct ciommu_device_tlb *tlb) {
-    if (tlb->blocked == TLB_BLOCKING) {
+void ciommu_device_tlb_blocked(struct ciommu_device_tlb *tlb, uint64_t blocks) {
+    bool same = tlb->blocks == blocks || MUTANT(TLB_BLOCK_MISTAKEN);
+    if (same && tlb->blocked == TLB_BLOCKING) {
         store_release(&tlb->blocked, TLB_BLOCKED); /* pairs with tlb_round.c: is_blocked */
     }
 }

@@ -25,7 +25,8 @@
  *                are never cached. So a port remembers a binding again only after its device was
  *                found working, in a section that the next block makes stale. A round that meets
  *                BLOCKING settles itself before it returns, because the blocker's drain may not be
- *                over.
+ *                over. Who has drained marks only the block that it drained for (`blocks`): since
+ *                then the device may have come back and been blocked anew.
  *   Guarantee    when a round returns, each device in it has answered, or is blocked and no section
  *                from before runs: either way it uses nothing from before the change.
  *   Unblocking   retry: drain, then ask for everything; reset: drain. Nothing was given to the
@@ -42,8 +43,10 @@
  *                round holds it (`users`), then frees through call_rcu. Unlinking moves tablegen
  *                too: what is its parent's from then on may be blocked.
  *   Owing        a drain that timed out leaves sections that may still store an answer after their
- *                device was asked. Then `owing` is set, and ciommu_unit_drain asks everybody for
- *                everything once the sections have ended.
+ *                device was asked. Then `owed` moves, and ciommu_unit_drain and wait descriptors
+ *                ask everybody for everything once the sections have ended. Who does so reads
+ *                `owed` before it drains and stores what it read in `paid` after the devices have
+ *                dropped: until then whoever else comes asks too.
  *   Left out     no note of who may hold translations at all: clearing one by a global flush is
  *                sound only if other rounds wait for that flush, which costs more than asking.
  */
@@ -153,7 +156,8 @@ struct device_tlbs {
     /* lock */
     uint64_t events; /* moves whenever a request ends */
     uint64_t last_id;
-    bool owing;
+    uint64_t owed; /* times a drain timed out that devices depended on */
+    uint64_t paid; /* of those, made up for */
     struct tlb_function *functions;
     struct tlb_recent *recent; /* TLB_RECENT; made with the first device-TLB */
 };
@@ -181,8 +185,8 @@ bool ciommu_device_tlb_blocks(const struct device_tlbs *tlbs, uint32_t source, u
 /* Marks it, unless it is blocked or unlinked already. True: it was marked, inside a table change
  * that the caller began. Table lock. */
 bool ciommu_device_tlb_block(struct ciommu_device_tlb *tlb);
-/* The drain after that is over. Table lock. */
-void ciommu_device_tlb_blocked(struct ciommu_device_tlb *tlb);
+/* The drain after that is over, of the block that was number `blocks`. Table lock. */
+void ciommu_device_tlb_blocked(struct ciommu_device_tlb *tlb, uint64_t blocks);
 
 uint64_t ciommu_device_tlb_now(const struct ciommu_device_tlb *tlb);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * events.h - the unit's event thread: carries faults from the ports' rings to their queues and
- * answers page requests whose deadline has passed. It never runs a handler of the host, only the
- * short notifications that something is there to be read.
+ * answers page requests whose deadline has passed. Of the host's it runs what must soon return: the
+ * notifications that something is there to be read, and the handlers of late page requests. While
+ * one of those runs the thread does nothing else.
  *
  * Protocol (sleeping)
  *   Thread       polls; then asleep = 1, full fence, polls again; nothing found: waits for `wake`,

@@ -74,6 +74,9 @@ enum ciommu_status ciommu_message_slot_write(struct ciommu_message_store *store,
         return status;
     }
     bool raised = false;
+    bool controls = offset + length > CIOMMU_SLOT_CONTROL;
+    uint64_t control = offset == CIOMMU_SLOT_CONTROL ? value : value >> 32;
+    bool masks = controls && (control & CIOMMU_SLOT_MASK) != 0;
     struct message_change change = {.armed = true};
     if (offset < CIOMMU_SLOT_DATA) {
         change.address = value << 8 * offset;
@@ -82,13 +85,16 @@ enum ciommu_status ciommu_message_slot_write(struct ciommu_message_store *store,
         change.data = (uint32_t)value;
         change.data_mask = UINT32_MAX;
     }
-    if (offset <= CIOMMU_SLOT_DATA) {
+    /* A mask comes first: so the change exposes nothing, and what is raised meanwhile is noted. */
+    if (masks) {
+        status = write_mask(store, port, index, true, NULL);
+    }
+    if (status == CIOMMU_OK && offset <= CIOMMU_SLOT_DATA) {
         status = ciommu_message_change(store, index, &change, &raised);
     }
-    if (status == CIOMMU_OK && offset + length > CIOMMU_SLOT_CONTROL) {
-        uint32_t control = (uint32_t)(offset == CIOMMU_SLOT_CONTROL ? value : value >> 32);
+    if (status == CIOMMU_OK && controls && !masks) {
         bool again = false;
-        status = write_mask(store, port, index, (control & CIOMMU_SLOT_MASK) != 0, &again);
+        status = write_mask(store, port, index, false, &again);
         raised = raised || again;
     }
     if (pending != NULL) {

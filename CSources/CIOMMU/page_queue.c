@@ -313,11 +313,12 @@ bool ciommu_page_is_open(struct ciommu_page_queue *queue, uint64_t cookie) {
     if (queue == NULL) {
         return false;
     }
-    struct page_work work = {.unit = queue->unit};
     pthread_mutex_lock(&queue->unit->pages.lock);
-    expire(&work, queue);
-    bool open = find_cookie(queue, cookie) != NULL;
-    ciommu_page_work_end(&work);
+    const struct page_group *group = find_cookie(queue, cookie);
+    /* One that is late is left to whoever may call its handler. */
+    bool open = group != NULL &&
+                (group->deadline == UINT64_MAX || group->deadline > ciommu_page_now(queue));
+    pthread_mutex_unlock(&queue->unit->pages.lock);
     return open;
 }
 

@@ -175,6 +175,14 @@ static void apply(struct pending *pending) {
     (void)add_relaxed(&unit->invalidations, pending->count);
 }
 
+static void note_drain(struct pending *pending, enum ciommu_status status, uint32_t port_id) {
+    if (status != CIOMMU_OK) {
+        pending->late = true;
+        pending->late_now = true;
+        pending->port_id = port_id;
+    }
+}
+
 /* ---- Devices ---- */
 
 /* A device failed: notes which entry it was, and passes it on. */
@@ -258,9 +266,8 @@ static void ask_devices(struct pending *pending) {
     }
     ciommu_tlb_round_ask(&round);
     pending->merged += round.merged;
-    if (round.late && !pending->late) {
-        pending->late = true;
-        pending->port_id = round.port_id;
+    if (round.late) {
+        note_drain(pending, CIOMMU_TIMED_OUT, round.port_id);
     }
     if (!pending->segment_late) {
         note_wave(pending);
@@ -301,18 +308,13 @@ static void tell(struct pending *pending) {
     forget(pending);
 }
 
-static void note_drain(struct pending *pending, enum ciommu_status status) {
-    if (status != CIOMMU_OK) {
-        pending->late = true;
-        pending->late_now = true;
-    }
-}
-
 /* Makes room, in the middle of a segment. */
 static void flush(struct pending *pending) {
     ciommu_pending_apply(pending);
     if (pending->changed) {
-        note_drain(pending, ciommu_unit_settle(pending->unit, &pending->port_id));
+        uint32_t port_id = 0;
+        enum ciommu_status status = ciommu_unit_settle(pending->unit, &port_id);
+        note_drain(pending, status, port_id);
     }
     tell(pending);
 }
@@ -324,24 +326,25 @@ static void end_segment(struct pending *pending) {
 
 void ciommu_pending_drained(struct pending *pending, enum ciommu_status status, uint32_t port_id) {
     if (pending->changed) {
-        note_drain(pending, status);
-        pending->port_id = status == CIOMMU_OK ? pending->port_id : port_id;
+        note_drain(pending, status, port_id);
     }
     tell(pending);
     end_segment(pending);
 }
 
 /* What an earlier batch changed may have timed out. */
-static enum ciommu_status make_up(struct pending *pending) {
-    struct ciommu_unit *unit = pending->unit;
-    return ciommu_tlbs_owed(unit) ? ciommu_tlbs_drain(unit, &pending->port_id)
-                                  : ciommu_unit_make_up(unit, &pending->port_id);
+static enum ciommu_status make_up(struct ciommu_unit *unit, uint32_t *port_id) {
+    return ciommu_tlbs_owed(unit) ? ciommu_tlbs_drain(unit, port_id)
+                                  : ciommu_unit_make_up(unit, port_id);
 }
 
 void ciommu_pending_complete(struct pending *pending) {
     ciommu_pending_apply(pending);
-    note_drain(pending, pending->changed ? ciommu_unit_settle(pending->unit, &pending->port_id)
-                                         : make_up(pending));
+    struct ciommu_unit *unit = pending->unit;
+    uint32_t port_id = 0;
+    enum ciommu_status status =
+        pending->changed ? ciommu_unit_settle(unit, &port_id) : make_up(unit, &port_id);
+    note_drain(pending, status, port_id);
     tell(pending);
     end_segment(pending);
 }

@@ -33,7 +33,7 @@ struct pending {
     uint32_t widened; /* targets that became a whole space, since the beginning */
     uint32_t merged;  /* entries that needed no place of their own, since the beginning */
     bool changed;     /* something was applied and not drained */
-    bool late;        /* a drain timed out */
+    bool late;        /* a drain timed out: of a segment, or of the block of a device */
     bool late_now;    /* in this segment; whoever reports it clears it */
     uint32_t port_id;
     struct ciommu_domain *domain; /* of a nested domain's batch: all entries are of its space */

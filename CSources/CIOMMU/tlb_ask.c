@@ -255,18 +255,28 @@ enum ciommu_status ciommu_tlbs_ask(struct ciommu_unit *unit, const struct tlb_ta
 
 void ciommu_tlbs_owe(struct ciommu_unit *unit) {
     pthread_mutex_lock(&unit->tlbs.lock);
-    unit->tlbs.owing = true;
+    unit->tlbs.owed++;
     pthread_mutex_unlock(&unit->tlbs.lock);
 }
 
+/* How often it was said so, and `*paid`: how often it was made up for. */
+static uint64_t debts(struct device_tlbs *tlbs, uint64_t *paid) {
+    pthread_mutex_lock(&tlbs->lock);
+    uint64_t owed = tlbs->owed;
+    *paid = tlbs->paid;
+    pthread_mutex_unlock(&tlbs->lock);
+    return owed;
+}
+
+static void pay(struct device_tlbs *tlbs, uint64_t owed) {
+    pthread_mutex_lock(&tlbs->lock);
+    tlbs->paid = owed > tlbs->paid ? owed : tlbs->paid;
+    pthread_mutex_unlock(&tlbs->lock);
+}
+
 bool ciommu_tlbs_owed(struct ciommu_unit *unit) {
-    if (!tlbs_exist(unit)) {
-        return false;
-    }
-    pthread_mutex_lock(&unit->tlbs.lock);
-    bool owing = unit->tlbs.owing;
-    pthread_mutex_unlock(&unit->tlbs.lock);
-    return owing;
+    uint64_t paid;
+    return tlbs_exist(unit) && debts(&unit->tlbs, &paid) != paid;
 }
 
 enum ciommu_status ciommu_tlbs_settle(struct ciommu_unit *unit, const struct tlb_target *target) {
@@ -292,16 +302,16 @@ enum ciommu_status ciommu_tlbs_drain(struct ciommu_unit *unit, uint32_t *port_id
         return ciommu_unit_settle(unit, port_id);
     }
     const struct tlb_target everybody = {.kind = TLB_OF_UNIT};
-    struct device_tlbs *tlbs = &unit->tlbs;
-    pthread_mutex_lock(&tlbs->lock);
-    bool owing = tlbs->owing;
-    tlbs->owing = false;
-    pthread_mutex_unlock(&tlbs->lock);
+    uint64_t paid;
+    uint64_t owed = debts(&unit->tlbs, &paid);
     enum ciommu_status status = ciommu_unit_settle(unit, port_id);
-    if (status == CIOMMU_OK && owing) {
-        status = ciommu_tlbs_ask(unit, &everybody);
-    } else if (owing) {
-        ciommu_tlbs_owe(unit);
+    if (status != CIOMMU_OK || owed == paid) {
+        return status;
     }
+    if (MUTANT(TLB_PAID_EARLY)) {
+        pay(&unit->tlbs, owed);
+    }
+    status = ciommu_tlbs_ask(unit, &everybody);
+    pay(&unit->tlbs, owed); /* also for who did not drop: it is blocked */
     return status;
 }

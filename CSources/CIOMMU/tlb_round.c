@@ -253,8 +253,10 @@ static void block_failed(struct tlb_round *round) {
     if (failed) {
         ciommu_unit_begin_table_change(unit);
         for (uint32_t index = 0; index < round->count; index++) {
-            if (has_failed(&round->items[index])) {
-                (void)ciommu_device_tlb_block(round->items[index].tlb);
+            struct tlb_item *item = &round->items[index];
+            if (has_failed(item)) {
+                (void)ciommu_device_tlb_block(item->tlb);
+                item->blocks = item->tlb->blocks;
             }
         }
         ciommu_unit_finish_table_change(unit);
@@ -264,10 +266,12 @@ static void block_failed(struct tlb_round *round) {
         round->late = true;
         return;
     }
+    yield_point(CIOMMU_YIELD_BLOCK_SETTLED);
     pthread_mutex_lock(&unit->table_lock);
     for (uint32_t index = 0; index < round->count; index++) {
-        if (has_failed(&round->items[index])) {
-            ciommu_device_tlb_blocked(round->items[index].tlb);
+        const struct tlb_item *item = &round->items[index];
+        if (has_failed(item)) {
+            ciommu_device_tlb_blocked(item->tlb, item->blocks);
         }
     }
     pthread_mutex_unlock(&unit->table_lock);

@@ -49,6 +49,7 @@ struct tlb_item {
     uint64_t deadline; /* UINT64_MAX: not known yet */
     uint64_t ended;    /* of the physical function, when the wait for a slot began */
     uint64_t left;     /* nanoseconds to the deadline, when it was last looked at */
+    uint64_t blocks;   /* of a failed one: which of its blocks this round settles */
 };
 
 /* Hears of each item that failed, outside locks and sections. */

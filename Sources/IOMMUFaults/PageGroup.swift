@@ -39,7 +39,7 @@ public struct PageGroup: Sendable {
         try core.respond(cookie, response)
     }
 
-    /// It is still to be answered.
+    /// It is still to be answered, and not late. Calls no handler.
     public var isOpen: Bool {
         core.isOpen(cookie)
     }

@@ -7,6 +7,9 @@ internal import Synchronization
 
 /// Collects on a queue of Dispatch's, once for all notices that come before it gets to it.
 ///
+/// The engine gives notice when its queue is no longer empty, and again only after somebody has emptied it. So whoever leaves something
+/// there gives the notice himself, and comes again after whatever else waits in the queue of Dispatch's.
+///
 /// Not on the engine's event thread, which gives the notices: whoever holds the unit last ends the engine, and that thread must not.
 final class FaultCollector: Sendable {
     private let link: FrontLink
@@ -22,7 +25,7 @@ final class FaultCollector: Sendable {
         guard !isScheduled.exchange(true, ordering: .acquiringAndReleasing) else { return }
         queue.async { [self] in
             isScheduled.store(false, ordering: .releasing)
-            link.front?.collectFaults()
+            if link.front?.collectPart() == true { notice() }
         }
     }
 }

@@ -23,6 +23,11 @@ struct PageBook {
     /// Implementation: groups that ended otherwise, such as by a detach, are looked for once so many are kept; the engine has 1,024 open
     /// ones at most.
     private static let pruneAt = 2048
+    /// Choice: of those that were moved so many are expected. The last unit had no more of its own; what is older has come through several
+    /// units without its device.
+    private static let movedMost = 1024
+    /// Groups in a snapshot: those that were moved to the unit, and those that it has asked for itself.
+    static let statesMost = 2 * movedMost
 
     // MARK: To the guest
 
@@ -96,13 +101,13 @@ struct PageBook {
             + open.sorted { $0.1.cookie < $1.1.cookie }.map { VirtualVTd.PageGroupState($0.0, $0.1) }
     }
 
-    /// Forgets everything, and expects what another unit has left.
+    /// Forgets everything, and expects what another unit has left, oldest first.
     ///
     /// - Returns: The groups that nobody will answer.
     mutating func restart(_ moved: [VirtualVTd.PageGroupState] = []) -> [PageGroup] {
         let lost = waiting + stored.values.flatMap { $0 }
         self = PageBook()
-        self.moved = moved
+        self.moved = moved.suffix(Self.movedMost)
         return lost
     }
 

@@ -35,7 +35,8 @@ extension VirtualVTd {
         public let invalidationAddress: UInt64
         /// The fault-recording register that the next fault goes to.
         public let nextRecord: Int
-        /// Page requests that the guest has not answered, oldest first.
+        /// Page requests that the guest has not answered, or whose device has not come back for the answer, oldest first: those that
+        /// were moved here, then those of this unit.
         public let pageGroups: [PageGroupState]
     }
 
@@ -134,7 +135,7 @@ extension UnitState {
                 detail: "the next fault record is \(snapshot.nextRecord); the unit has 0 to \(records - 1)")
         }
         for group in snapshot.pageGroups { try group.check() }
-        guard snapshot.pageGroups.count <= (capabilities.pageRequests ? 1024 : 0) else {
+        guard snapshot.pageGroups.count <= (capabilities.pageRequests ? PageBook.statesMost : 0) else {
             throw .invalidArgument.with(detail: "\(snapshot.pageGroups.count) groups of page requests")
         }
         self.bank = bank

@@ -131,10 +131,18 @@ public final class VirtualVTd: Sendable {
     /// Accesses do it by themselves, and with ``Processing/worker`` a thread does soon after a fault. With ``Processing/inline`` a host
     /// calls it after DMA that may have faulted, for a guest that waits for the event.
     public func collectFaults() {
-        // As many as the engine keeps, and no more: devices that fault without end keep nobody here.
+        collectPart()
+    }
+
+    /// The same: as many as the engine keeps, and no more, so that devices that fault without end keep nobody here.
+    ///
+    /// - Returns: There may be more, of which the engine gives no notice.
+    @discardableResult
+    func collectPart() -> Bool {
         for _ in 0..<(UnitEngine.faultQuota / Self.faultsAtOnce) {
-            guard change({ state, actions in record(&state, &actions) }) else { return }
+            guard change({ state, actions in record(&state, &actions) }) else { return false }
         }
+        return true
     }
 
     /// Implementation: faults that an access takes at most.

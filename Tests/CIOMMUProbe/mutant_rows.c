@@ -107,6 +107,8 @@ static const struct probe_mutant_row rows[] = {
     CASE(TLB_LATE_ACCEPTED, "device-TLBs: a late answer ends no newer request"),
     CASE(TLB_PARENT_NOT_ASKED, "device-TLBs: an unmap while a slice takes over"),
     CASE(TLB_LEFT_UNSEEN, "device-TLBs: a slice leaves a blocked parent"),
+    CASE(TLB_PAID_EARLY, "device-TLBs: a wait beside a drain"),
+    CASE(TLB_BLOCK_MISTAKEN, "device-TLBs: blocked anew meanwhile"),
     TRIAL(TOKEN_UNCHECKED, "device-TLBs, tokens"),
     CASE(TOKEN_UNCHECKED, "device-TLBs: tokens die"),
     CASE(TOKEN_UNCHECKED, "device-TLBs: tokens of nested domains"),

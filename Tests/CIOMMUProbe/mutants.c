@@ -130,6 +130,10 @@ static const struct {
                                            "an unmap without an invalidation"},
     [CIOMMU_MUTANT_TLB_LEFT_UNSEEN] = {"TLB_LEFT_UNSEEN",
                                        "bindings kept as a parent's device-TLB gets the PASIDs"},
+    [CIOMMU_MUTANT_TLB_PAID_EARLY] = {"TLB_PAID_EARLY",
+                                      "a late drain made up for before devices are asked"},
+    [CIOMMU_MUTANT_TLB_BLOCK_MISTAKEN] = {"TLB_BLOCK_MISTAKEN",
+                                          "a device's newer block taken for the settled one"},
 };
 
 uint32_t probe_mutant_count(void) {

@@ -96,6 +96,27 @@ static void late_answers_are_refused(struct page_bench *bench) {
     EXPECT(bench, page_counts(DEVICE(0)).causes[CIOMMU_PAGE_BY_DEADLINE] == 1);
 }
 
+/* Whoever only asks may hold a lock that a device's handler takes: asking calls none. */
+static void asking_calls_nobody(struct page_bench *bench) {
+    struct ciommu_page_group first;
+    struct ciommu_page_group second;
+    struct ciommu_page pages[16];
+    EXPECT(bench, page_ask(DEVICE(0), 1, 1, R, LAST) == CIOMMU_OK);
+    EXPECT(bench, NEXT(first, pages) == CIOMMU_OK);
+    pass(bench, 400);
+    EXPECT(bench, page_ask(DEVICE(1), 2, 2, R, LAST) == CIOMMU_OK);
+    EXPECT(bench, NEXT(second, pages) == CIOMMU_OK);
+    EXPECT(bench, ciommu_page_is_open(bench->queue, first.cookie));
+    pass(bench, 600);
+    EXPECT(bench, !ciommu_page_is_open(bench->queue, first.cookie)); /* it is late */
+    EXPECT(bench, ciommu_page_is_open(bench->queue, second.cookie));
+    EXPECT(bench, !ciommu_page_is_open(bench->queue, second.cookie + 1));
+    EXPECT(bench, page_count(DEVICE(0)) == 0);
+    EXPECT(bench, ciommu_unit_poll(bench->unit) == 400);
+    EXPECT(bench, page_heard(DEVICE(0), 1, 1, CIOMMU_PAGE_FAILURE, CIOMMU_PAGE_BY_DEADLINE));
+    EXPECT(bench, page_count(DEVICE(1)) == 0);
+}
+
 /* Nobody is failed before its own time: the follower is delivered when its leader is late. */
 static void a_late_leader_leaves_its_followers_time(struct page_bench *bench) {
     struct ciommu_page_group group;
@@ -333,6 +354,7 @@ const struct page_case page_answer_cases[] = {
     {"cookies that were never given", cookies_that_were_never_given},
     {"by name the oldest is answered", by_name_the_oldest_is_answered},
     {"late answers are refused", late_answers_are_refused},
+    {"asking calls nobody", asking_calls_nobody},
     {"a late leader leaves its followers time", a_late_leader_leaves_its_followers_time},
     {"the event thread keeps deadlines", the_event_thread_keeps_deadlines},
     {"a notice does not hold back a deadline", a_notice_does_not_hold_back_a_deadline},

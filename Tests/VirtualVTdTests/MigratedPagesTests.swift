@@ -114,6 +114,26 @@ import VirtualVTd
         #expect(try await second.value.response == .success)
     }
 
+    /// Devices may never come back for their groups; what a unit says of itself is taken all the same, and what it has asked for itself
+    /// is not lost.
+    @Test func aUnitIsMovedOnAndOn() throws {
+        let device = try Side().device(machine.front.unit)
+        try device.request(request(0x5000, group: 7))
+        let data = try JSONEncoder().encode(machine.front.snapshot())
+        var json = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+        let group = try #require((json["pageGroups"] as? [Any])?.first)
+        json["pageGroups"] = Array(repeating: group, count: 1024)
+        var snapshot = try JSONDecoder().decode(
+            VirtualVTd.Snapshot.self, from: JSONSerialization.data(withJSONObject: json))
+        for number in 0..<4 {
+            try machine.front.restore(snapshot)
+            try device.request(request(0x9000, group: 100 + number))
+            snapshot = machine.front.snapshot()
+            #expect(snapshot.pageGroups.count == 1025)
+            #expect(snapshot.pageGroups.suffix(number + 1).map(\.index) == Array(100...(100 + number)))
+        }
+    }
+
     @Test func groupsThatCannotBeAreRefused() throws {
         let device = try Side().device(machine.front.unit)
         try device.request(request(0x5000, group: 7))
@@ -130,7 +150,7 @@ import VirtualVTd
                 VirtualVTd.Snapshot.self, from: JSONSerialization.data(withJSONObject: json))
             #expect(throws: IOMMUError.invalidArgument, "\(key)") { try machine.front.restore(bad) }
         }
-        json["pageGroups"] = Array(repeating: group, count: 1025)
+        json["pageGroups"] = Array(repeating: group, count: 2049)
         let many = try JSONDecoder().decode(
             VirtualVTd.Snapshot.self, from: JSONSerialization.data(withJSONObject: json))
         #expect(throws: IOMMUError.invalidArgument) { try machine.front.restore(many) }

@@ -313,8 +313,9 @@ CIOMMU_API enum ciommu_status ciommu_message_slot_read(const struct ciommu_messa
  * masked, drained, changed and unmasked. Clearing the mask arms a programmed entry or unmasks
  * it; setting it masks an armed one. Everything else is ignored. `*pending` (may be NULL) as
  * for unmask. CIOMMU_BAD_STATE: the entry is free, or was never programmed and is to be
- * unmasked: the write has no effect. CIOMMU_TIMED_OUT, CIOMMU_IN_USE as above, and then the
- * rest of the write has none. */
+ * unmasked: the write has no effect. A mask is set before the data change and cleared after, so
+ * what is raised meanwhile is kept, or in `*pending`. CIOMMU_TIMED_OUT, CIOMMU_IN_USE as above, and
+ * then the rest of the write has none. */
 CIOMMU_API enum ciommu_status ciommu_message_slot_write(struct ciommu_message_store *store,
                                                         struct ciommu_port *port, uint32_t index,
                                                         uint32_t offset, uint32_t length,

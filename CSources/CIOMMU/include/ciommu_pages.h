@@ -56,8 +56,9 @@ struct ciommu_page_answer {
     uint64_t device;          /* the host's id */
 };
 
-/* Hears of the answer to a group, once. Any thread, outside locks and sections. Soon returns; may
- * call back into the library, but not destroy its own interface. */
+/* Hears of the answer to a group, once. Any thread, outside locks and sections. Soon returns: for a
+ * late group that thread is the unit's event thread, which carries faults and keeps every other
+ * deadline. May call back into the library, but not destroy its own interface. */
 typedef void (*ciommu_page_handler)(void *context, const struct ciommu_page_answer *answer);
 
 /* -------------------------------------------------------------------------------------------- */
@@ -257,7 +258,9 @@ CIOMMU_API enum ciommu_status ciommu_page_respond_by_group(struct ciommu_page_qu
 
 /* Is the group of this cookie still to be answered? For a host that hands groups to threads: a
  * thread that is known to its `retire` and then finds the group open may work on it, because a
- * detach that comes later waits in retire. */
+ * detach that comes later waits in retire. It calls nobody but the queue's clock, so locks may be
+ * held that a handler takes: a group whose deadline has passed is not open, and is answered by the
+ * next poll, read or response. */
 CIOMMU_API bool ciommu_page_is_open(struct ciommu_page_queue *queue, uint64_t cookie);
 
 /* A group found the queue full. Until it is acknowledged every request to this queue is discarded

@@ -89,7 +89,9 @@ int iommu_vtd_reset(struct iommu_vtd *vtd);
 struct ciommu_unit *iommu_vtd_unit(struct iommu_vtd *vtd);
 
 /* The state as text, for live migration, with the guest paused. Writes at most `bytes` and answers
- * how many there are; call it with 0 first. */
+ * how many there are: more than `bytes` means that the text is cut off. Each call takes the state
+ * anew, and devices that fault meanwhile change it: call it with 0 for a first guess, and again
+ * with a longer buffer for as long as the answer is more than the buffer holds. */
 uint64_t iommu_vtd_snapshot(struct iommu_vtd *vtd, char *buffer, uint64_t bytes);
 
 /* Puts a unit into such a state. CIOMMU_UNSUPPORTED, CIOMMU_INVALID_ARGUMENT: nothing changed. */

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#define TRIALS_MOST 160u
+#define TRIALS_MOST 224u
 #define EXPLORE_BOUND 2u
 
 /* How a trial differs from the plain one. */

@@ -17,6 +17,7 @@ struct reading {
     uint32_t page;
     uint32_t spot;
     uint64_t done;
+    uint64_t gaps; /* finished before the section */
     struct ciommu_result result;
     uint64_t seen[LOOKS];
 };
@@ -33,7 +34,8 @@ static void judge(struct poison_world *world, const struct reading *reading) {
     bool moving = started > reading->done;
     const struct ciommu_result *result = &reading->result;
     bool fine = result->outcome == CIOMMU_TRANSLATED_OK && result->host != NULL;
-    if (!fine && moving && poison_may_fault(world)) {
+    bool gone = __atomic_load_n(&world->gaps_started, __ATOMIC_SEQ_CST) > reading->gaps;
+    if (!fine && (moving || gone) && poison_may_fault(world)) {
         return;
     }
     if (!fine) {
@@ -135,6 +137,7 @@ static uint32_t read_section(struct crowd_member *member, struct ciommu_port *po
         uint64_t place = probe_random(&member->random) >> 20;
         readings[index].page = (uint32_t)(place % world->pages);
         readings[index].spot = (uint32_t)(place >> 8) % POISON_SPOTS;
+        readings[index].gaps = __atomic_load_n(&world->gaps_finished, __ATOMIC_SEQ_CST);
         readings[index].done =
             __atomic_load_n(&world->finished[readings[index].page], __ATOMIC_SEQ_CST);
     }

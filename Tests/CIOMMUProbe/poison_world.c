@@ -9,10 +9,9 @@
 #include <sys/mman.h>
 
 #define RAM_BYTES (UINT64_C(4) << 20)
-#define RAM_PAGE_LG2 21u
 #define DATA_BASE (UINT64_C(16) << 30)
 #define GUEST_BASE (UINT64_C(64) << 30)
-#define RW (CIOMMU_READ | CIOMMU_WRITE)
+
 #define HUGE_LG2 30u
 
 static const char *const kind_names[PROBE_POISON_KINDS] = {
@@ -38,7 +37,8 @@ uint64_t poison_output(const struct poison_world *world, uint32_t page, uint32_t
 }
 
 uint64_t poison_guest(const struct poison_world *world, uint32_t page, uint32_t guest_side) {
-    return GUEST_BASE + ((uint64_t)(guest_side * world->pages + page) << world->page_lg2);
+    uint64_t number = guest_side == 2 ? 2 * world->pages : guest_side * world->pages + page;
+    return GUEST_BASE + (number << world->page_lg2);
 }
 
 uint64_t poison_spot(const struct poison_world *world, uint32_t spot) {
@@ -70,8 +70,11 @@ static void fill(const struct poison_world *world, uint32_t page, uint32_t side,
 
 static enum ciommu_status add_range(struct poison_world *world, uint64_t address, uint64_t length,
                                     void *host) {
-    struct ciommu_memory_range range = {
-        .size = sizeof range, .rights = RW, .address = address, .length = length, .host = host};
+    struct ciommu_memory_range range = {.size = sizeof range,
+                                        .rights = POISON_RW,
+                                        .address = address,
+                                        .length = length,
+                                        .host = host};
     return ciommu_memory_add(world->memory, &range);
 }
 
@@ -110,10 +113,15 @@ static void map_pages(struct poison_world *world, const struct guest_tree *tree)
 }
 
 static uint64_t build_nested(struct poison_world *world, uint32_t levels) {
-    world->second = guest_tree_make(&world->ram, levels, SECOND_FLAGS);
-    for (uint64_t address = 0; address < RAM_BYTES; address += UINT64_C(1) << RAM_PAGE_LG2) {
-        guest_map(&world->ram, &world->second, address, address, RAM_PAGE_LG2);
+    struct guest_ram *ram = &world->ram;
+    world->second = guest_tree_make(ram, levels, SECOND_FLAGS);
+    for (uint32_t page = 0; page < WINDOW_PAGES; page++) {
+        guest_map(ram, &world->second, POISON_WINDOW + page * TABLE_PAGE, world->window.pages[page],
+                  12);
     }
+    world->second.page_lg2 = world->page_lg2;
+    guest_map(ram, &world->second, poison_guest(world, 0, 2), poison_output(world, 0, 2),
+              world->page_lg2);
     for (uint32_t page = 0; page < world->pages; page++) {
         guest_map(&world->ram, &world->first, poison_iova(world, page),
                   poison_guest(world, page, 0), world->page_lg2);
@@ -132,6 +140,7 @@ static uint64_t build_guest(struct poison_world *world) {
     uint32_t kind = world->kind;
     if (kind <= PROBE_POISON_LEGACY_5) {
         world->second = guest_tree_make(ram, 3 + kind - PROBE_POISON_LEGACY_3, SECOND_FLAGS);
+        world->second.page_lg2 = world->page_lg2;
         map_pages(world, &world->second);
         return guest_legacy(ram, POISON_SOURCE, POISON_DOMAIN, LEGACY_UNTRANSLATED, &world->second,
                             &world->entry);
@@ -141,74 +150,25 @@ static uint64_t build_guest(struct poison_world *world) {
     }
     if (kind >= PROBE_POISON_SECOND_3 && kind <= PROBE_POISON_SECOND_5) {
         world->second = guest_tree_make(ram, 3 + kind - PROBE_POISON_SECOND_3, SECOND_FLAGS);
+        world->second.page_lg2 = world->page_lg2;
         map_pages(world, &world->second);
         return guest_scalable(ram, POISON_SOURCE, 0, POISON_DOMAIN, SCALABLE_SECOND, NULL,
                               &world->second, &world->entry);
     }
     uint32_t levels = kind == PROBE_POISON_FIRST_5 || kind == PROBE_POISON_NESTED_5 ? 5 : 4;
-    world->first = guest_tree_make(ram, levels, FIRST_FLAGS);
     world->pasid = POISON_PASID;
+    if (poison_is_nested(world)) {
+        guest_window_init(ram, &world->window, POISON_WINDOW);
+    }
+    world->first = guest_tree_behind(ram, poison_is_nested(world) ? &world->window : NULL, levels,
+                                     FIRST_FLAGS);
+    world->first.page_lg2 = world->page_lg2;
     if (poison_is_nested(world)) {
         return build_nested(world, levels);
     }
     map_pages(world, &world->first);
     return guest_scalable(ram, POISON_SOURCE, POISON_PASID, POISON_DOMAIN, SCALABLE_FIRST,
                           &world->first, NULL, &world->entry);
-}
-
-/* ---- The host's domains ---- */
-
-static enum ciommu_status map_host(struct poison_world *world, uint64_t iova, uint64_t output,
-                                   uint64_t length) {
-    struct ciommu_mapping mapping = {
-        .size = sizeof mapping, .rights = RW, .iova = iova, .length = length, .address = output};
-    return ciommu_domain_map(world->parent, &mapping);
-}
-
-/* Where the host's domain has a page: its input address, or the guest's. */
-static uint64_t host_input(const struct poison_world *world, uint32_t page, uint32_t guest_side) {
-    return world->kind == PROBE_POISON_HOST ? poison_iova(world, page)
-                                            : poison_guest(world, page, guest_side);
-}
-
-static enum ciommu_status build_child(struct poison_world *world) {
-    world->first = guest_tree_make(&world->ram, 4, FIRST_FLAGS);
-    enum ciommu_status status = map_host(world, 0, 0, RAM_BYTES);
-    uint64_t size = UINT64_C(1) << world->page_lg2;
-    for (uint32_t page = 0; page < world->pages && status == CIOMMU_OK; page++) {
-        guest_map(&world->ram, &world->first, poison_iova(world, page),
-                  poison_guest(world, page, 0), world->page_lg2);
-        status = map_host(world, poison_guest(world, page, 1), poison_output(world, page, 1), size);
-    }
-    struct ciommu_nested_config config = {
-        .size = sizeof config, .address_width = 48, .pgtbl_addr = world->first.root};
-    status =
-        status != CIOMMU_OK ? status : ciommu_nested_create(world->parent, &config, &world->child);
-    world->pasid = POISON_PASID;
-    return status;
-}
-
-static enum ciommu_status build_host(struct poison_world *world) {
-    struct ciommu_paging_config config;
-    ciommu_paging_config_init(&config);
-    config.flags = CIOMMU_PAGING_NEST_PARENT;
-    config.largest_page_lg2 = world->page_lg2; /* what lies side by side is not merged */
-    struct ciommu_device_config device = {
-        .size = sizeof device, .source = POISON_SOURCE, .id = 1, .share = CIOMMU_SHARE_WHOLE};
-    enum ciommu_status status = ciommu_paging_create(world->unit, &config, &world->parent);
-    for (uint32_t page = 0; page < world->pages && status == CIOMMU_OK; page++) {
-        status = map_host(world, host_input(world, page, 0), poison_output(world, page, 0),
-                          UINT64_C(1) << world->page_lg2);
-    }
-    if (status == CIOMMU_OK && world->kind == PROBE_POISON_NESTED_HOST) {
-        status = build_child(world);
-    }
-    status = status != CIOMMU_OK ? status
-                                 : ciommu_device_create(world->unit, NULL, &device, &world->device);
-    return status != CIOMMU_OK
-               ? status
-               : ciommu_device_attach(world->device, world->pasid,
-                                      world->child != NULL ? world->child : world->parent);
 }
 
 int poison_world_create(struct poison_world *world, struct crowd_run *run) {
@@ -231,10 +191,11 @@ int poison_world_create(struct poison_world *world, struct crowd_run *run) {
         return status;
     }
     if (poison_may_fault(world)) {
-        status = build_host(world);
+        status = poison_build_host(world);
     } else {
         status = ciommu_unit_set_root(world->unit, build_guest(world));
     }
+    poison_make_traps(world);
     return status != CIOMMU_OK ? status : ciommu_unit_set_translation(world->unit, true);
 }
 
@@ -255,38 +216,12 @@ void poison_world_destroy(struct poison_world *world) {
 static enum ciommu_status replace_memory(struct poison_world *world, uint32_t page, uint32_t side) {
     struct ciommu_memory_range range = {
         .size = sizeof range,
-        .rights = RW,
+        .rights = POISON_RW,
         .address = poison_output(world, page, 0),
         .length = UINT64_C(1) << world->page_lg2,
         .host = data_of(world, page, side),
     };
     return ciommu_memory_replace(world->memory, &range);
-}
-
-/* Unmaps a page of the host's domain and maps it to `side`. */
-static enum ciommu_status remap_host(struct poison_world *world, uint32_t page, uint32_t guest_side,
-                                     uint32_t side) {
-    uint64_t size = UINT64_C(1) << world->page_lg2;
-    uint64_t input = host_input(world, page, guest_side);
-    uint64_t unmapped = 0;
-    enum ciommu_status status = ciommu_domain_unmap(world->parent, NULL, input, size, &unmapped);
-    if (status == CIOMMU_OK && unmapped != size) {
-        crowd_report(world->run, "unmap of %llx took %llx bytes away", (unsigned long long)input,
-                     (unsigned long long)unmapped);
-    }
-    return status != CIOMMU_OK ? status
-                               : map_host(world, input, poison_output(world, page, side), size);
-}
-
-/* Over a host's domain: the parent changes, or the guest's first stage after it. */
-static enum ciommu_status change_over_host(struct poison_world *world, uint32_t page, uint32_t side,
-                                           uint64_t random) {
-    uint32_t present = world->guest_side[page];
-    if (random % 2 == 0) {
-        return remap_host(world, page, present, side);
-    }
-    enum ciommu_status status = remap_host(world, page, present ^ 1, side);
-    return status != CIOMMU_OK ? status : poison_lead(world, page, side, random >> 1);
 }
 
 enum ciommu_status poison_change(struct poison_world *world, uint32_t page, uint64_t random) {
@@ -300,10 +235,8 @@ enum ciommu_status poison_change(struct poison_world *world, uint32_t page, uint
         status = replace_memory(world, page, side);
         break;
     case PROBE_POISON_HOST:
-        status = remap_host(world, page, 0, side);
-        break;
     case PROBE_POISON_NESTED_HOST:
-        status = change_over_host(world, page, side, random);
+        status = poison_change_host(world, page, side, random);
         break;
     default:
         status = poison_lead(world, page, side, random);

@@ -34,6 +34,8 @@ static const struct pair pairs[] = {
     {RULE(NO_REVALIDATE), "page remapped, known to the first level"},
     {RULE(ALIVE_ONCE), "binding evicted"},
     {RULE(SIZES_RESET_LATE), "domain invalidated, then a page"},
+    {RULE(PUBLISH_UNCHECKED), "PASID table exchanged, not known"},
+    {RULE(NO_DRAIN), "PASID directory exchanged, known"},
     {RULE(CHILD_KEEPS_WALKGEN), "nested, first-stage table moved by its parent"},
     {RULE(SPLIT_WITH_GAP), "large page of the host split"},
     {RULE(REPLACE_WITH_GAP), "domain of the host replaced"},

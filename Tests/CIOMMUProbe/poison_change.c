@@ -118,7 +118,7 @@ static enum ciommu_status lead(struct poison_world *world, const struct guest_tr
     const struct change change = {world, tree, input, origin, random >> 8};
     uint32_t level = poison_leaf_level(tree);
     uint64_t leaf = guest_leaf(tree, output, tree->page_lg2);
-    if (random % 16 == 0 && world->kind != PROBE_POISON_NESTED_HOST) {
+    if (random % 8 == 0 && world->kind != PROBE_POISON_NESTED_HOST) {
         enum ciommu_status status = poison_exchange(world, tree, change.random);
         if (status != CIOMMU_OK) {
             return status;

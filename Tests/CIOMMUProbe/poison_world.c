@@ -193,7 +193,8 @@ int poison_world_create(struct poison_world *world, struct crowd_run *run) {
     if (poison_may_fault(world)) {
         status = poison_build_host(world);
     } else {
-        status = ciommu_unit_set_root(world->unit, build_guest(world));
+        world->rtaddr = build_guest(world);
+        status = ciommu_unit_set_root(world->unit, world->rtaddr);
     }
     poison_make_traps(world);
     return status != CIOMMU_OK ? status : ciommu_unit_set_translation(world->unit, true);
@@ -232,7 +233,8 @@ enum ciommu_status poison_change(struct poison_world *world, uint32_t page, uint
     enum ciommu_status status;
     switch (world->kind) {
     case PROBE_POISON_IDENTITY:
-        status = replace_memory(world, page, side);
+        status = random % 4 == 0 ? poison_exchange(world, NULL, random >> 2) : CIOMMU_OK;
+        status = status != CIOMMU_OK ? status : replace_memory(world, page, side);
         break;
     case PROBE_POISON_HOST:
     case PROBE_POISON_NESTED_HOST:

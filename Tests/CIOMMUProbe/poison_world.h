@@ -53,7 +53,9 @@ struct poison_world {
     struct guest_tree second;
     struct poison_trap first_trap;
     struct poison_trap second_trap;
-    uint64_t entry;                    /* context entry or PASID-table entry */
+    uint64_t structures_trap[POISON_LEVELS]; /* the same of what leads to roots */
+    uint64_t rtaddr;                         /* 0 = the guest has no tables of contexts */
+    uint64_t entry;                          /* context entry or PASID-table entry */
     uint32_t guest_side[POISON_PAGES]; /* nested: which of its two guest pages a page leads to */
     uint64_t started[POISON_PAGES];
     uint64_t finished[POISON_PAGES];
@@ -108,7 +110,8 @@ enum ciommu_status poison_send(struct poison_world *world, uint64_t low, uint64_
 /* ---- poison_structures.c: what leads to paging structures ---- */
 
 void poison_make_traps(struct poison_world *world);
-/* Exchanges a root, or a table above, for a copy, and invalidates. */
+/* Exchanges the root of a tree (NULL = there is none), and perhaps what leads to it, for copies,
+ * and invalidates. */
 enum ciommu_status poison_exchange(struct poison_world *world, const struct guest_tree *tree,
                                    uint64_t random);
 

@@ -58,11 +58,39 @@ static unsigned char *data_of(const struct poison_world *world, uint32_t page, u
     return world->data + (poison_output(world, page, side) - DATA_BASE);
 }
 
-static void fill(const struct poison_world *world, uint32_t page, uint32_t side, bool poison) {
+static uint64_t *word_of(const struct poison_world *world, uint32_t page, uint32_t side,
+                         uint64_t offset) {
+    return (uint64_t *)(void *)(data_of(world, page, side) + offset);
+}
+
+/* The place is ready to be led to. */
+static void stamp(const struct poison_world *world, uint32_t page, uint32_t side) {
     for (uint32_t spot = 0; spot < POISON_SPOTS; spot++) {
-        uint64_t *word =
-            (uint64_t *)(void *)(data_of(world, page, side) + poison_spot(world, spot));
-        *word = poison ? POISON_VALUE : poison_stamp(page, side, spot);
+        *word_of(world, page, side, poison_spot(world, spot)) = poison_stamp(page, side, spot);
+    }
+}
+
+/* Nobody may use it any more. */
+static void poison(const struct poison_world *world, uint32_t page, uint32_t side) {
+    for (uint32_t spot = 0; spot < POISON_SPOTS; spot++) {
+        *word_of(world, page, side, poison_spot(world, spot)) = POISON_VALUE;
+    }
+    for (uint32_t own = 0; own < world->writers; own++) {
+        *word_of(world, page, side, poison_word(own)) = POISON_VALUE;
+    }
+}
+
+/* Has anybody written there since? */
+static void expect_poison(const struct poison_world *world, uint32_t page, uint32_t side) {
+    for (uint32_t at = 0; at < POISON_SPOTS + world->writers; at++) {
+        uint64_t offset =
+            at < POISON_SPOTS ? poison_spot(world, at) : poison_word(at - POISON_SPOTS);
+        uint64_t found = *word_of(world, page, side, offset);
+        if (found != POISON_VALUE) {
+            crowd_report(world->run, "written late: page %u, side %u, offset %llx holds %llx", page,
+                         side, (unsigned long long)offset, (unsigned long long)found);
+            return;
+        }
     }
 }
 
@@ -178,10 +206,15 @@ int poison_world_create(struct poison_world *world, struct crowd_run *run) {
     world->page_lg2 = run->settings->page_lg2;
     world->pages = world->page_lg2 == HUGE_LG2 ? 2 : POISON_PAGES;
     world->pasid = CIOMMU_NO_PASID;
+    world->writers = crowd_size(run);
     enum ciommu_status status = make_memory(world);
+    if (status == CIOMMU_OK) {
+        poison(world, 0, 2);
+    }
     for (uint32_t page = 0; page < world->pages && status == CIOMMU_OK; page++) {
-        fill(world, page, 0, false);
-        fill(world, page, 1, world->kind != PROBE_POISON_IDENTITY);
+        poison(world, page, 0);
+        poison(world, page, 1);
+        stamp(world, page, 0);
     }
     struct ciommu_unit_config config;
     crowd_unit_config(run, &config);
@@ -228,7 +261,9 @@ static enum ciommu_status replace_memory(struct poison_world *world, uint32_t pa
 enum ciommu_status poison_change(struct poison_world *world, uint32_t page, uint64_t random) {
     uint64_t next = world->started[page] + 1;
     uint32_t side = (uint32_t)(next & 1);
-    fill(world, page, side, false);
+    expect_poison(world, page, side);
+    expect_poison(world, 0, 2);
+    stamp(world, page, side);
     __atomic_store_n(&world->started[page], next, __ATOMIC_SEQ_CST);
     enum ciommu_status status;
     switch (world->kind) {
@@ -245,7 +280,7 @@ enum ciommu_status poison_change(struct poison_world *world, uint32_t page, uint
     }
     __atomic_store_n(&world->finished[page], next, __ATOMIC_SEQ_CST);
     if (status == CIOMMU_OK) {
-        fill(world, page, side ^ 1, true);
+        poison(world, page, side ^ 1);
     }
     return status;
 }

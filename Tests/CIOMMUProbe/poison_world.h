@@ -3,6 +3,8 @@
  * poison_world.h - one address space of any kind, whose pages lead to one of two places each. A
  * change leads a page to its other place, invalidates, and overwrites the place that it led to.
  *
+ * Readers also write, each to a word of its own; nothing may be written to a place that is gone.
+ *
  * A place holds a stamp at a few addresses all over the page. A reader notes how many changes of
  * the page were finished before its section and how many had begun after its last look; what it
  * read must have held in between (promise 1).
@@ -17,6 +19,8 @@
 #include "ciommu_domains.h"
 #include "poison_tables.h"
 
+#include <assert.h>
+
 #define POISON_PAGES 8u
 #define POISON_SPOTS 4u /* places in a page that hold a stamp */
 #define POISON_LEVELS 5u
@@ -25,6 +29,7 @@
 #define POISON_DOMAIN 3u
 #define POISON_IOVA (UINT64_C(8) << 30)
 #define POISON_VALUE UINT64_C(0xdeadbeefdeadbeef)
+static_assert(1024 + CROWD_MOST * sizeof(uint64_t) <= 4096, "a word for each reader");
 #define POISON_RW (CIOMMU_READ | CIOMMU_WRITE)
 #define POISON_WINDOW (UINT64_C(48) << 30) /* nested: guest-physical addresses of tables */
 
@@ -39,7 +44,8 @@ struct poison_world {
     uint32_t kind;
     uint32_t page_lg2;
     uint32_t pages;
-    uint32_t pasid; /* of the requests, or CIOMMU_NO_PASID */
+    uint32_t writers; /* as many words of a page are written */
+    uint32_t pasid;   /* of the requests, or CIOMMU_NO_PASID */
     struct ciommu_memory *memory;
     struct ciommu_unit *unit;
     struct ciommu_device *device;
@@ -71,6 +77,10 @@ uint64_t poison_iova(const struct poison_world *world, uint32_t page);
 /* Where in a page a stamp stands, and which one. */
 uint64_t poison_spot(const struct poison_world *world, uint32_t spot);
 uint64_t poison_stamp(uint32_t page, uint32_t side, uint32_t spot);
+/* Where in a page's first 4 KiB the word stands that only reader `own` writes. */
+static inline uint64_t poison_word(uint32_t own) {
+    return UINT64_C(1024) + own * sizeof(uint64_t);
+}
 /* May there be a fault while a change is under way? */
 bool poison_may_fault(const struct poison_world *world);
 

@@ -39,7 +39,11 @@ static bool is_first_stage(const struct change *change) {
 static uint64_t address_and_mask(const struct change *change, bool all) {
     const struct poison_world *world = change->world;
     uint32_t mask_lg2 = change->tree->page_lg2 - 12;
-    mask_lg2 += all ? (uint32_t)__builtin_ctz(world->pages) : 0;
+    if (all) {
+        mask_lg2 = world->stride_lg2 - 12 + (uint32_t)__builtin_ctz(world->pages);
+    } else if ((change->random >> 12 & 3) == 0) {
+        return poison_align(change->input, 12); /* a part of a page takes all of it along */
+    }
     mask_lg2 += change->random >> 8 & 1;
     uint64_t size = UINT64_C(1) << (mask_lg2 + 12);
     return ((all ? change->origin : change->input) & ~(size - 1)) | mask_lg2;

@@ -5,13 +5,14 @@
  */
 #include "poison_world.h"
 
+/* A page of this length around each address. */
 static enum ciommu_status map_host(struct poison_world *world, uint64_t iova, uint64_t output,
                                    uint64_t length) {
     struct ciommu_mapping mapping = {.size = sizeof mapping,
                                      .rights = POISON_RW,
-                                     .iova = iova,
+                                     .iova = iova & ~(length - 1),
                                      .length = length,
-                                     .address = output};
+                                     .address = output & ~(length - 1)};
     return ciommu_domain_map(world->parent, &mapping);
 }
 
@@ -22,10 +23,10 @@ static uint64_t host_input(const struct poison_world *world, uint32_t page, uint
 }
 
 static enum ciommu_status build_child(struct poison_world *world) {
-    uint64_t size = UINT64_C(1) << world->page_lg2;
+    uint64_t size = UINT64_C(1) << world->second_lg2;
     guest_window_init(&world->ram, &world->window, POISON_WINDOW);
     world->first = guest_tree_behind(&world->ram, &world->window, 4, FIRST_FLAGS);
-    world->first.page_lg2 = world->page_lg2;
+    world->first.page_lg2 = world->first_lg2;
     enum ciommu_status status =
         map_host(world, poison_guest(world, 0, 2), poison_output(world, 0, 2), size);
     for (uint32_t page = 0; page < WINDOW_PAGES && status == CIOMMU_OK; page++) {
@@ -34,7 +35,7 @@ static enum ciommu_status build_child(struct poison_world *world) {
     }
     for (uint32_t page = 0; page < world->pages && status == CIOMMU_OK; page++) {
         guest_map(&world->ram, &world->first, poison_iova(world, page),
-                  poison_guest(world, page, 0), world->page_lg2);
+                  poison_guest(world, page, 0), world->first_lg2);
         status = map_host(world, poison_guest(world, page, 1), poison_output(world, page, 1), size);
     }
     struct ciommu_nested_config config = {
@@ -49,13 +50,19 @@ enum ciommu_status poison_build_host(struct poison_world *world) {
     struct ciommu_paging_config config;
     ciommu_paging_config_init(&config);
     config.flags = CIOMMU_PAGING_NEST_PARENT;
-    config.largest_page_lg2 = world->page_lg2; /* what lies side by side is not merged */
+    config.largest_page_lg2 = world->second_lg2; /* what lies side by side is not merged */
     struct ciommu_device_config device = {
         .size = sizeof device, .source = POISON_SOURCE, .id = 1, .share = CIOMMU_SHARE_WHOLE};
+    if (world->kind == PROBE_POISON_HOST_PASS) {
+        enum ciommu_status made = ciommu_device_create(world->unit, NULL, &device, &world->device);
+        return made != CIOMMU_OK ? made
+                                 : ciommu_device_attach(world->device, world->pasid,
+                                                        ciommu_domain_identity(world->unit));
+    }
     enum ciommu_status status = ciommu_paging_create(world->unit, &config, &world->parent);
     for (uint32_t page = 0; page < world->pages && status == CIOMMU_OK; page++) {
         status = map_host(world, host_input(world, page, 0), poison_output(world, page, 0),
-                          UINT64_C(1) << world->page_lg2);
+                          UINT64_C(1) << world->second_lg2);
     }
     if (status == CIOMMU_OK && world->kind == PROBE_POISON_NESTED_HOST) {
         status = build_child(world);
@@ -72,7 +79,8 @@ enum ciommu_status poison_build_host(struct poison_world *world) {
 
 static enum ciommu_status unmap_host(struct poison_world *world, uint64_t input, uint64_t size) {
     uint64_t unmapped = 0;
-    enum ciommu_status status = ciommu_domain_unmap(world->parent, NULL, input, size, &unmapped);
+    enum ciommu_status status =
+        ciommu_domain_unmap(world->parent, NULL, input & ~(size - 1), size, &unmapped);
     if (status == CIOMMU_OK && unmapped != size) {
         crowd_report(world->run, "unmap of %llx took %llx bytes away", (unsigned long long)input,
                      (unsigned long long)unmapped);
@@ -83,7 +91,7 @@ static enum ciommu_status unmap_host(struct poison_world *world, uint64_t input,
 /* Unmaps a page of the host's domain and maps it to `side`. */
 static enum ciommu_status remap_host(struct poison_world *world, uint32_t page, uint32_t guest_side,
                                      uint32_t side) {
-    uint64_t size = UINT64_C(1) << world->page_lg2;
+    uint64_t size = UINT64_C(1) << world->second_lg2;
     uint64_t input = host_input(world, page, guest_side);
     enum ciommu_status status = unmap_host(world, input, size);
     return status != CIOMMU_OK ? status

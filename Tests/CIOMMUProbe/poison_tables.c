@@ -159,7 +159,7 @@ uint64_t guest_slot(struct guest_ram *ram, const struct guest_tree *tree, uint64
 }
 
 uint64_t guest_leaf(const struct guest_tree *tree, uint64_t output, uint32_t page_lg2) {
-    return output | tree->flags | (page_lg2 > 12 ? LARGE : 0);
+    return (output & ~((UINT64_C(1) << page_lg2) - 1)) | tree->flags | (page_lg2 > 12 ? LARGE : 0);
 }
 
 void guest_map(struct guest_ram *ram, const struct guest_tree *tree, uint64_t address,

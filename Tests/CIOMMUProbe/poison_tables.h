@@ -72,7 +72,7 @@ uint64_t guest_tree_place(const struct guest_tree *tree, uint64_t table);
 /* Where the entry of `address` at `level` stands; tables on the way are made. */
 uint64_t guest_slot(struct guest_ram *ram, const struct guest_tree *tree, uint64_t address,
                     uint32_t level);
-/* A leaf entry. */
+/* A leaf entry that leads to the page of this size around `output`. */
 uint64_t guest_leaf(const struct guest_tree *tree, uint64_t output, uint32_t page_lg2);
 void guest_map(struct guest_ram *ram, const struct guest_tree *tree, uint64_t address,
                uint64_t output, uint32_t page_lg2);
@@ -86,6 +86,7 @@ void guest_fill(struct guest_ram *ram, uint64_t table, uint64_t value);
 #define SCALABLE_FIRST UINT64_C(1)
 #define SCALABLE_SECOND UINT64_C(2)
 #define SCALABLE_NESTED UINT64_C(3)
+#define SCALABLE_PASS UINT64_C(4)
 
 /* Root and context tables for one source id on bus 0. Returns what goes into RTADDR; `*entry` is
  * where the word with the second-stage root stands. */

@@ -224,7 +224,11 @@ static uint32_t read_section(struct crowd_member *member, struct ciommu_port *po
                          : kind < 4 ? AS_A_RANGE
                          : kind < 9 ? ONE_BY_ONE
                                     : IN_A_BATCH;
-    uint32_t most = manner == AS_A_RANGE && world->pages < TOGETHER ? world->pages : TOGETHER;
+    uint32_t most = TOGETHER;
+    if (manner == AS_A_RANGE) {
+        bool adjacent = world->page_lg2 == world->stride_lg2;
+        most = !adjacent ? 1 : world->pages < TOGETHER ? world->pages : TOGETHER;
+    }
     uint32_t count = manner == BY_COPY ? 1 : 1 + (uint32_t)(choice >> 16) % most;
     choose(member, readings, count, manner);
     if (manner == BY_COPY) {

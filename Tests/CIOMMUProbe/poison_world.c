@@ -19,7 +19,7 @@ static const char *const kind_names[PROBE_POISON_KINDS] = {
     "first stage, 4 levels",  "first stage, 5 levels",  "second stage, 3 levels",
     "second stage, 4 levels", "second stage, 5 levels", "nested, 4 levels",
     "nested, 5 levels",       "host's paging domain",   "nested over a host's domain",
-    "pass-through",
+    "pass-through",           "scalable pass-through",  "host's identity domain",
 };
 
 const char *probe_poison_name(uint32_t kind) {
@@ -27,18 +27,19 @@ const char *probe_poison_name(uint32_t kind) {
 }
 
 uint64_t poison_iova(const struct poison_world *world, uint32_t page) {
-    return world->kind == PROBE_POISON_IDENTITY ? poison_output(world, page, 0)
-                                                : POISON_IOVA + ((uint64_t)page << world->page_lg2);
+    return poison_passes(world)
+               ? poison_output(world, page, 0)
+               : POISON_IOVA + ((uint64_t)page << world->stride_lg2) + world->offset;
 }
 
 uint64_t poison_output(const struct poison_world *world, uint32_t page, uint32_t side) {
     uint64_t number = side == 2 ? 2 * world->pages : side * world->pages + page;
-    return DATA_BASE + (number << world->page_lg2);
+    return DATA_BASE + (number << world->stride_lg2) + world->offset;
 }
 
 uint64_t poison_guest(const struct poison_world *world, uint32_t page, uint32_t guest_side) {
     uint64_t number = guest_side == 2 ? 2 * world->pages : guest_side * world->pages + page;
-    return GUEST_BASE + (number << world->page_lg2);
+    return GUEST_BASE + (number << world->stride_lg2) + world->offset;
 }
 
 uint64_t poison_spot(const struct poison_world *world, uint32_t spot) {
@@ -108,7 +109,7 @@ static enum ciommu_status add_range(struct poison_world *world, uint64_t address
 
 /* In a pass-through world every page is a range of its own. */
 static enum ciommu_status make_memory(struct poison_world *world) {
-    world->data_bytes = (UINT64_C(2) * world->pages + 1) << world->page_lg2;
+    world->data_bytes = (UINT64_C(2) * world->pages + 1) << world->stride_lg2;
     world->data = mmap(NULL, world->data_bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (world->data == MAP_FAILED) {
@@ -120,7 +121,7 @@ static enum ciommu_status make_memory(struct poison_world *world) {
     }
     enum ciommu_status status = ciommu_memory_create(&world->memory);
     status = status != CIOMMU_OK ? status : add_range(world, 0, RAM_BYTES, world->ram.host);
-    if (world->kind != PROBE_POISON_IDENTITY) {
+    if (!poison_passes(world)) {
         return status != CIOMMU_OK ? status
                                    : add_range(world, DATA_BASE, world->data_bytes, world->data);
     }
@@ -136,7 +137,7 @@ static enum ciommu_status make_memory(struct poison_world *world) {
 static void map_pages(struct poison_world *world, const struct guest_tree *tree) {
     for (uint32_t page = 0; page < world->pages; page++) {
         guest_map(&world->ram, tree, poison_iova(world, page), poison_output(world, page, 0),
-                  world->page_lg2);
+                  tree->page_lg2);
     }
 }
 
@@ -147,16 +148,16 @@ static uint64_t build_nested(struct poison_world *world, uint32_t levels) {
         guest_map(ram, &world->second, POISON_WINDOW + page * TABLE_PAGE, world->window.pages[page],
                   12);
     }
-    world->second.page_lg2 = world->page_lg2;
+    world->second.page_lg2 = world->second_lg2;
     guest_map(ram, &world->second, poison_guest(world, 0, 2), poison_output(world, 0, 2),
-              world->page_lg2);
+              world->second_lg2);
     for (uint32_t page = 0; page < world->pages; page++) {
-        guest_map(&world->ram, &world->first, poison_iova(world, page),
-                  poison_guest(world, page, 0), world->page_lg2);
-        guest_map(&world->ram, &world->second, poison_guest(world, page, 0),
-                  poison_output(world, page, 0), world->page_lg2);
-        guest_map(&world->ram, &world->second, poison_guest(world, page, 1),
-                  poison_output(world, page, 1), world->page_lg2);
+        guest_map(ram, &world->first, poison_iova(world, page), poison_guest(world, page, 0),
+                  world->first_lg2);
+        for (uint32_t side = 0; side < 2; side++) {
+            guest_map(ram, &world->second, poison_guest(world, page, side),
+                      poison_output(world, page, side), world->second_lg2);
+        }
     }
     return guest_scalable(&world->ram, POISON_SOURCE, POISON_PASID, POISON_DOMAIN, SCALABLE_NESTED,
                           &world->first, &world->second, &world->entry);
@@ -168,7 +169,7 @@ static uint64_t build_guest(struct poison_world *world) {
     uint32_t kind = world->kind;
     if (kind <= PROBE_POISON_LEGACY_5) {
         world->second = guest_tree_make(ram, 3 + kind - PROBE_POISON_LEGACY_3, SECOND_FLAGS);
-        world->second.page_lg2 = world->page_lg2;
+        world->second.page_lg2 = world->second_lg2;
         map_pages(world, &world->second);
         return guest_legacy(ram, POISON_SOURCE, POISON_DOMAIN, LEGACY_UNTRANSLATED, &world->second,
                             &world->entry);
@@ -176,9 +177,14 @@ static uint64_t build_guest(struct poison_world *world) {
     if (kind == PROBE_POISON_IDENTITY) {
         return guest_legacy(ram, POISON_SOURCE, POISON_DOMAIN, LEGACY_PASS, NULL, &world->entry);
     }
+    if (kind == PROBE_POISON_PASS) {
+        world->pasid = POISON_PASID;
+        return guest_scalable(ram, POISON_SOURCE, POISON_PASID, POISON_DOMAIN, SCALABLE_PASS, NULL,
+                              NULL, &world->entry);
+    }
     if (kind >= PROBE_POISON_SECOND_3 && kind <= PROBE_POISON_SECOND_5) {
         world->second = guest_tree_make(ram, 3 + kind - PROBE_POISON_SECOND_3, SECOND_FLAGS);
-        world->second.page_lg2 = world->page_lg2;
+        world->second.page_lg2 = world->second_lg2;
         map_pages(world, &world->second);
         return guest_scalable(ram, POISON_SOURCE, 0, POISON_DOMAIN, SCALABLE_SECOND, NULL,
                               &world->second, &world->entry);
@@ -190,7 +196,7 @@ static uint64_t build_guest(struct poison_world *world) {
     }
     world->first = guest_tree_behind(ram, poison_is_nested(world) ? &world->window : NULL, levels,
                                      FIRST_FLAGS);
-    world->first.page_lg2 = world->page_lg2;
+    world->first.page_lg2 = world->first_lg2;
     if (poison_is_nested(world)) {
         return build_nested(world, levels);
     }
@@ -199,12 +205,26 @@ static uint64_t build_guest(struct poison_world *world) {
                           &world->first, NULL, &world->entry);
 }
 
+static bool is_host(const struct poison_world *world) {
+    return poison_may_fault(world) || world->kind == PROBE_POISON_HOST_PASS;
+}
+
+static void choose_sizes(struct poison_world *world, const struct probe_stress_settings *settings) {
+    uint32_t first = settings->page_lg2;
+    uint32_t second = settings->second_lg2 == 0 ? first : settings->second_lg2;
+    world->first_lg2 = first;
+    world->second_lg2 = second;
+    world->page_lg2 = first < second ? first : second;
+    world->stride_lg2 = first < second ? second : first;
+    world->offset = first == second ? 0 : UINT64_C(5) << world->page_lg2;
+}
+
 int poison_world_create(struct poison_world *world, struct crowd_run *run) {
     memset(world, 0, sizeof *world);
     world->run = run;
     world->kind = run->settings->kind;
-    world->page_lg2 = run->settings->page_lg2;
-    world->pages = world->page_lg2 == HUGE_LG2 ? 2 : POISON_PAGES;
+    choose_sizes(world, run->settings);
+    world->pages = world->stride_lg2 == HUGE_LG2 ? 2 : POISON_PAGES;
     world->pasid = CIOMMU_NO_PASID;
     world->writers = crowd_size(run);
     enum ciommu_status status = make_memory(world);
@@ -223,7 +243,7 @@ int poison_world_create(struct poison_world *world, struct crowd_run *run) {
     if (status != CIOMMU_OK) {
         return status;
     }
-    if (poison_may_fault(world)) {
+    if (is_host(world)) {
         status = poison_build_host(world);
     } else {
         world->rtaddr = build_guest(world);
@@ -268,7 +288,10 @@ enum ciommu_status poison_change(struct poison_world *world, uint32_t page, uint
     enum ciommu_status status;
     switch (world->kind) {
     case PROBE_POISON_IDENTITY:
-        status = random % 4 == 0 ? poison_exchange(world, NULL, random >> 2) : CIOMMU_OK;
+    case PROBE_POISON_PASS:
+    case PROBE_POISON_HOST_PASS:
+        status = random % 4 == 0 && !is_host(world) ? poison_exchange(world, NULL, random >> 2)
+                                                    : CIOMMU_OK;
         status = status != CIOMMU_OK ? status : replace_memory(world, page, side);
         break;
     case PROBE_POISON_HOST:

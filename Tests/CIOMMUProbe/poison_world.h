@@ -42,7 +42,11 @@ struct poison_trap {
 struct poison_world {
     struct crowd_run *run;
     uint32_t kind;
-    uint32_t page_lg2;
+    uint32_t page_lg2; /* the smaller one of its stages */
+    uint32_t first_lg2;
+    uint32_t second_lg2; /* nested: of the second stage's pages */
+    uint32_t stride_lg2; /* the larger one: from page to page */
+    uint64_t offset;     /* where in the larger page the smaller one is */
     uint32_t pages;
     uint32_t writers; /* as many words of a page are written */
     uint32_t pasid;   /* of the requests, or CIOMMU_NO_PASID */
@@ -136,7 +140,17 @@ static inline bool poison_is_nested(const struct poison_world *world) {
 }
 
 static inline bool poison_is_scalable(const struct poison_world *world) {
-    return world->kind > PROBE_POISON_LEGACY_5 && world->kind < PROBE_POISON_HOST;
+    return (world->kind > PROBE_POISON_LEGACY_5 && world->kind < PROBE_POISON_HOST) ||
+           world->kind == PROBE_POISON_PASS;
+}
+
+static inline bool poison_passes(const struct poison_world *world) {
+    return world->kind == PROBE_POISON_IDENTITY || world->kind == PROBE_POISON_PASS ||
+           world->kind == PROBE_POISON_HOST_PASS;
+}
+
+static inline uint64_t poison_align(uint64_t address, uint32_t page_lg2) {
+    return address & ~((UINT64_C(1) << page_lg2) - 1);
 }
 
 static inline uint32_t poison_leaf_level(const struct guest_tree *tree) {

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#define TRIALS_MOST 160u
+#define TRIALS_MOST 224u
 #define EXPLORE_BOUND 2u
 
 /* How a trial differs from the plain one. */
@@ -48,7 +48,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct probe_trial trials[TRIALS_MOST];
 static struct probe_stress_settings settings[TRIALS_MOST];
 static struct probe_explore_settings explore_settings[TRIALS_MOST];
-static char names[TRIALS_MOST][96];
+static char names[TRIALS_MOST][128];
 static uint32_t count;
 
 static void add(const char *name, const struct variant *variant, runner run, uint32_t kind,
@@ -61,13 +61,40 @@ static void add(const char *name, const struct variant *variant, runner run, uin
     count++;
 }
 
-static void add_poison(uint32_t kind, uint32_t page_lg2, const struct variant *variant) {
-    char name[64];
-    (void)snprintf(name, sizeof name, "poison, %s, pages of %s", probe_poison_name(kind),
-                   page_lg2 == 12   ? "4 KiB"
-                   : page_lg2 == 21 ? "2 MiB"
-                                    : "1 GiB");
-    add(name, variant, probe_poison_trial, kind, page_lg2);
+static const char *size_name(uint32_t page_lg2) {
+    return page_lg2 == 12 ? "4 KiB" : page_lg2 == 21 ? "2 MiB" : "1 GiB";
+}
+
+/* `second_lg2` 0 = both stages have the same. */
+static void add_poison(uint32_t kind, uint32_t page_lg2, uint32_t second_lg2,
+                       const struct variant *variant) {
+    char name[96];
+    (void)snprintf(name, sizeof name, "poison, %s, pages of %s%s%s", probe_poison_name(kind),
+                   size_name(page_lg2), second_lg2 == 0 ? "" : " over ",
+                   second_lg2 == 0 ? "" : size_name(second_lg2));
+    struct variant mixed = *variant;
+    mixed.settings.second_lg2 = second_lg2;
+    add(name, &mixed, probe_poison_trial, kind, page_lg2);
+}
+
+/* Stages with pages of different sizes. */
+static void add_mixed(void) {
+    static const struct {
+        uint32_t kind;
+        uint32_t first_lg2;
+        uint32_t second_lg2;
+    } mixes[] = {
+        {PROBE_POISON_NESTED_4, 12, 21},    {PROBE_POISON_NESTED_4, 21, 12},
+        {PROBE_POISON_NESTED_4, 21, 30},    {PROBE_POISON_NESTED_5, 12, 30},
+        {PROBE_POISON_NESTED_5, 30, 21},    {PROBE_POISON_NESTED_HOST, 12, 21},
+        {PROBE_POISON_NESTED_HOST, 21, 12},
+    };
+    for (uint32_t mix = 0; mix < sizeof mixes / sizeof *mixes; mix++) {
+        add_poison(mixes[mix].kind, mixes[mix].first_lg2, mixes[mix].second_lg2, &variants[0]);
+        if (mixes[mix].kind != PROBE_POISON_NESTED_5) {
+            add_poison(mixes[mix].kind, mixes[mix].first_lg2, mixes[mix].second_lg2, &variants[1]);
+        }
+    }
 }
 
 static void add_explorations(void) {
@@ -84,15 +111,17 @@ static void add_explorations(void) {
 static void fill(void) {
     static const uint32_t sizes[] = {12, 21, 30};
     static const uint32_t varied[] = {PROBE_POISON_LEGACY_4, PROBE_POISON_FIRST_4,
-                                      PROBE_POISON_NESTED_4, PROBE_POISON_NESTED_HOST};
+                                      PROBE_POISON_NESTED_4, PROBE_POISON_NESTED_HOST,
+                                      PROBE_POISON_HOST,     PROBE_POISON_SECOND_4};
     for (uint32_t kind = 0; kind < PROBE_POISON_KINDS; kind++) {
         for (uint32_t size = 0; size < sizeof sizes / sizeof *sizes; size++) {
-            add_poison(kind, sizes[size], &variants[0]);
+            add_poison(kind, sizes[size], 0, &variants[0]);
         }
     }
+    add_mixed();
     for (uint32_t variant = 0; variant < VARIANTS; variant++) {
         for (uint32_t kind = 0; kind < sizeof varied / sizeof *varied && variant != 0; kind++) {
-            add_poison(varied[kind], 12, &variants[variant]);
+            add_poison(varied[kind], 12, 0, &variants[variant]);
         }
         add("memory unmapped", &variants[variant], probe_unmapped_trial, 0, 0);
         add("ports made and destroyed", &variants[variant], probe_ports_trial, 0, 0);

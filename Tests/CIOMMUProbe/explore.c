@@ -40,6 +40,11 @@ const struct explore_scenario *explore_scenario(uint32_t number) {
             return at;
         }
     }
+    for (at = explore_table_scenarios; at->name != NULL; at++) {
+        if (number-- == 0) {
+            return at;
+        }
+    }
     for (at = explore_host_scenarios; at->name != NULL; at++) {
         if (number-- == 0) {
             return at;

@@ -75,8 +75,9 @@ struct explore_scenario {
     bool no_first_level;
 };
 
-/* explore_guests.c, explore_hosts.c; each ends with one that has no name. */
+/* explore_guests.c, explore_tables.c, explore_hosts.c; each ends with one that has no name. */
 extern const struct explore_scenario explore_guest_scenarios[];
+extern const struct explore_scenario explore_table_scenarios[];
 extern const struct explore_scenario explore_host_scenarios[];
 
 /* The n-th of all, or NULL. */

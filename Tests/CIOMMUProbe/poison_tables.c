@@ -49,9 +49,7 @@ uint64_t guest_table(struct guest_ram *ram) {
     uint64_t table = ram->next;
     if (ram->spare_count != 0) {
         table = ram->spare[--ram->spare_count];
-        for (uint64_t offset = 0; offset < TABLE_PAGE; offset += sizeof(uint64_t)) {
-            guest_write(ram, table + offset, 0);
-        }
+        guest_fill(ram, table, 0);
     } else {
         ram->next += TABLE_PAGE;
     }
@@ -65,8 +63,82 @@ void guest_table_back(struct guest_ram *ram, uint64_t table) {
     ram->spare[ram->spare_count++] = table;
 }
 
+void guest_copy(struct guest_ram *ram, uint64_t to, uint64_t from) {
+    for (uint64_t offset = 0; offset < TABLE_PAGE; offset += sizeof(uint64_t)) {
+        guest_write(ram, to + offset, guest_load(ram, from + offset));
+    }
+}
+
+void guest_fill(struct guest_ram *ram, uint64_t table, uint64_t value) {
+    for (uint64_t offset = 0; offset < TABLE_PAGE; offset += sizeof value) {
+        guest_write(ram, table + offset, value);
+    }
+}
+
+/* ---- Windows ---- */
+
+void guest_window_init(struct guest_ram *ram, struct guest_window *window, uint64_t base) {
+    window->base = base;
+    window->spare_count = WINDOW_PAGES;
+    for (uint32_t page = 0; page < WINDOW_PAGES; page++) {
+        window->pages[page] = guest_table(ram);
+        window->spare[page] = page;
+    }
+}
+
+static uint64_t *window_page(struct guest_window *window, uint64_t address) {
+    uint64_t page = (address - window->base) / TABLE_PAGE;
+    if (page >= WINDOW_PAGES) {
+        abort();
+    }
+    return &window->pages[page];
+}
+
+uint64_t guest_window_move(struct guest_ram *ram, struct guest_window *window, uint64_t address) {
+    uint64_t *page = window_page(window, address);
+    uint64_t old = *page;
+    *page = guest_table(ram);
+    guest_copy(ram, *page, old);
+    return old;
+}
+
+/* ---- Trees ---- */
+
+uint64_t guest_tree_place(const struct guest_tree *tree, uint64_t table) {
+    return tree->window == NULL ? table : *window_page(tree->window, table);
+}
+
+uint64_t guest_tree_table(struct guest_ram *ram, const struct guest_tree *tree) {
+    struct guest_window *window = tree->window;
+    if (window == NULL) {
+        return guest_table(ram);
+    }
+    if (window->spare_count == 0) {
+        abort();
+    }
+    uint32_t page = window->spare[--window->spare_count];
+    guest_fill(ram, window->pages[page], 0);
+    return window->base + page * TABLE_PAGE;
+}
+
+void guest_tree_back(struct guest_ram *ram, const struct guest_tree *tree, uint64_t table) {
+    struct guest_window *window = tree->window;
+    if (window == NULL) {
+        guest_table_back(ram, table);
+        return;
+    }
+    window->spare[window->spare_count++] = (uint32_t)((table - window->base) / TABLE_PAGE);
+}
+
+struct guest_tree guest_tree_behind(struct guest_ram *ram, struct guest_window *window,
+                                    uint32_t levels, uint64_t flags) {
+    struct guest_tree tree = {.levels = levels, .page_lg2 = 12, .flags = flags, .window = window};
+    tree.root = guest_tree_table(ram, &tree);
+    return tree;
+}
+
 struct guest_tree guest_tree_make(struct guest_ram *ram, uint32_t levels, uint64_t flags) {
-    return (struct guest_tree){guest_table(ram), levels, flags};
+    return guest_tree_behind(ram, NULL, levels, flags);
 }
 
 static uint64_t slot_in(uint64_t table, uint64_t address, uint32_t level) {
@@ -75,33 +147,25 @@ static uint64_t slot_in(uint64_t table, uint64_t address, uint32_t level) {
 
 uint64_t guest_slot(struct guest_ram *ram, const struct guest_tree *tree, uint64_t address,
                     uint32_t level) {
-    uint64_t table = tree->root;
+    uint64_t table = guest_tree_place(tree, tree->root);
     for (uint32_t at = tree->levels - 1; at > level; at--) {
         uint64_t slot = slot_in(table, address, at);
         if (guest_load(ram, slot) == 0) {
-            guest_write(ram, slot, guest_table(ram) | tree->flags);
+            guest_write(ram, slot, guest_tree_table(ram, tree) | tree->flags);
         }
-        table = guest_load(ram, slot) & ENTRY_ADDRESS;
+        table = guest_tree_place(tree, guest_load(ram, slot) & ENTRY_ADDRESS);
     }
     return slot_in(table, address, level);
 }
 
 uint64_t guest_leaf(const struct guest_tree *tree, uint64_t output, uint32_t page_lg2) {
-    return output | tree->flags | (page_lg2 > 12 ? LARGE : 0);
+    return (output & ~((UINT64_C(1) << page_lg2) - 1)) | tree->flags | (page_lg2 > 12 ? LARGE : 0);
 }
 
 void guest_map(struct guest_ram *ram, const struct guest_tree *tree, uint64_t address,
                uint64_t output, uint32_t page_lg2) {
     guest_write(ram, guest_slot(ram, tree, address, (page_lg2 - 12) / 9),
                 guest_leaf(tree, output, page_lg2));
-}
-
-uint64_t guest_copy(struct guest_ram *ram, uint64_t table) {
-    uint64_t copy = guest_table(ram);
-    for (uint64_t offset = 0; offset < TABLE_PAGE; offset += sizeof(uint64_t)) {
-        guest_write(ram, copy + offset, guest_load(ram, table + offset));
-    }
-    return copy;
 }
 
 /* AW of a second stage: 1 is 39 bits, 2 is 48, 3 is 57. */

@@ -10,10 +10,9 @@
 #include <sys/mman.h>
 
 #define RAM_BYTES (UINT64_C(4) << 20)
-#define RAM_PAGE_LG2 21u
 #define DATA_BASE (UINT64_C(16) << 30)
 #define GUEST_BASE (UINT64_C(64) << 30)
-#define RW (CIOMMU_READ | CIOMMU_WRITE)
+
 #define HUGE_LG2 30u
 
 static const char *const kind_names[PROBE_POISON_KINDS] = {
@@ -21,7 +20,7 @@ static const char *const kind_names[PROBE_POISON_KINDS] = {
     "first stage, 4 levels",  "first stage, 5 levels",  "second stage, 3 levels",
     "second stage, 4 levels", "second stage, 5 levels", "nested, 4 levels",
     "nested, 5 levels",       "host's paging domain",   "nested over a host's domain",
-    "pass-through",
+    "pass-through",           "scalable pass-through",  "host's identity domain",
 };
 
 const char *probe_poison_name(uint32_t kind) {
@@ -29,17 +28,19 @@ const char *probe_poison_name(uint32_t kind) {
 }
 
 uint64_t poison_iova(const struct poison_world *world, uint32_t page) {
-    return world->kind == PROBE_POISON_IDENTITY ? poison_output(world, page, 0)
-                                                : POISON_IOVA + ((uint64_t)page << world->page_lg2);
+    return poison_passes(world)
+               ? poison_output(world, page, 0)
+               : POISON_IOVA + ((uint64_t)page << world->stride_lg2) + world->offset;
 }
 
 uint64_t poison_output(const struct poison_world *world, uint32_t page, uint32_t side) {
     uint64_t number = side == 2 ? 2 * world->pages : side * world->pages + page;
-    return DATA_BASE + (number << world->page_lg2);
+    return DATA_BASE + (number << world->stride_lg2) + world->offset;
 }
 
 uint64_t poison_guest(const struct poison_world *world, uint32_t page, uint32_t guest_side) {
-    return GUEST_BASE + ((uint64_t)(guest_side * world->pages + page) << world->page_lg2);
+    uint64_t number = guest_side == 2 ? 2 * world->pages : guest_side * world->pages + page;
+    return GUEST_BASE + (number << world->stride_lg2) + world->offset;
 }
 
 uint64_t poison_spot(const struct poison_world *world, uint32_t spot) {
@@ -59,11 +60,39 @@ static unsigned char *data_of(const struct poison_world *world, uint32_t page, u
     return world->data + (poison_output(world, page, side) - DATA_BASE);
 }
 
-static void fill(const struct poison_world *world, uint32_t page, uint32_t side, bool poison) {
+static uint64_t *word_of(const struct poison_world *world, uint32_t page, uint32_t side,
+                         uint64_t offset) {
+    return (uint64_t *)(void *)(data_of(world, page, side) + offset);
+}
+
+/* The place is ready to be led to. */
+static void stamp(const struct poison_world *world, uint32_t page, uint32_t side) {
     for (uint32_t spot = 0; spot < POISON_SPOTS; spot++) {
-        uint64_t *word =
-            (uint64_t *)(void *)(data_of(world, page, side) + poison_spot(world, spot));
-        *word = poison ? POISON_VALUE : poison_stamp(page, side, spot);
+        *word_of(world, page, side, poison_spot(world, spot)) = poison_stamp(page, side, spot);
+    }
+}
+
+/* Nobody may use it any more. */
+static void poison(const struct poison_world *world, uint32_t page, uint32_t side) {
+    for (uint32_t spot = 0; spot < POISON_SPOTS; spot++) {
+        *word_of(world, page, side, poison_spot(world, spot)) = POISON_VALUE;
+    }
+    for (uint32_t own = 0; own < world->writers; own++) {
+        *word_of(world, page, side, poison_word(own)) = POISON_VALUE;
+    }
+}
+
+/* Has anybody written there since? */
+static void expect_poison(const struct poison_world *world, uint32_t page, uint32_t side) {
+    for (uint32_t at = 0; at < POISON_SPOTS + world->writers; at++) {
+        uint64_t offset =
+            at < POISON_SPOTS ? poison_spot(world, at) : poison_word(at - POISON_SPOTS);
+        uint64_t found = *word_of(world, page, side, offset);
+        if (found != POISON_VALUE) {
+            crowd_report(world->run, "written late: page %u, side %u, offset %llx holds %llx", page,
+                         side, (unsigned long long)offset, (unsigned long long)found);
+            return;
+        }
     }
 }
 
@@ -71,14 +100,17 @@ static void fill(const struct poison_world *world, uint32_t page, uint32_t side,
 
 static enum ciommu_status add_range(struct poison_world *world, uint64_t address, uint64_t length,
                                     void *host) {
-    struct ciommu_memory_range range = {
-        .size = sizeof range, .rights = RW, .address = address, .length = length, .host = host};
+    struct ciommu_memory_range range = {.size = sizeof range,
+                                        .rights = POISON_RW,
+                                        .address = address,
+                                        .length = length,
+                                        .host = host};
     return ciommu_memory_add(world->memory, &range);
 }
 
 /* In a pass-through world every page is a range of its own. */
 static enum ciommu_status make_memory(struct poison_world *world) {
-    world->data_bytes = (UINT64_C(2) * world->pages + 1) << world->page_lg2;
+    world->data_bytes = (UINT64_C(2) * world->pages + 1) << world->stride_lg2;
     world->data = mmap(NULL, world->data_bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (world->data == MAP_FAILED) {
@@ -90,7 +122,7 @@ static enum ciommu_status make_memory(struct poison_world *world) {
     }
     enum ciommu_status status = ciommu_memory_create(&world->memory);
     status = status != CIOMMU_OK ? status : add_range(world, 0, RAM_BYTES, world->ram.host);
-    if (world->kind != PROBE_POISON_IDENTITY) {
+    if (!poison_passes(world)) {
         return status != CIOMMU_OK ? status
                                    : add_range(world, DATA_BASE, world->data_bytes, world->data);
     }
@@ -106,22 +138,27 @@ static enum ciommu_status make_memory(struct poison_world *world) {
 static void map_pages(struct poison_world *world, const struct guest_tree *tree) {
     for (uint32_t page = 0; page < world->pages; page++) {
         guest_map(&world->ram, tree, poison_iova(world, page), poison_output(world, page, 0),
-                  world->page_lg2);
+                  tree->page_lg2);
     }
 }
 
 static uint64_t build_nested(struct poison_world *world, uint32_t levels) {
-    world->second = guest_tree_make(&world->ram, levels, SECOND_FLAGS);
-    for (uint64_t address = 0; address < RAM_BYTES; address += UINT64_C(1) << RAM_PAGE_LG2) {
-        guest_map(&world->ram, &world->second, address, address, RAM_PAGE_LG2);
+    struct guest_ram *ram = &world->ram;
+    world->second = guest_tree_make(ram, levels, SECOND_FLAGS);
+    for (uint32_t page = 0; page < WINDOW_PAGES; page++) {
+        guest_map(ram, &world->second, POISON_WINDOW + page * TABLE_PAGE, world->window.pages[page],
+                  12);
     }
+    world->second.page_lg2 = world->second_lg2;
+    guest_map(ram, &world->second, poison_guest(world, 0, 2), poison_output(world, 0, 2),
+              world->second_lg2);
     for (uint32_t page = 0; page < world->pages; page++) {
-        guest_map(&world->ram, &world->first, poison_iova(world, page),
-                  poison_guest(world, page, 0), world->page_lg2);
-        guest_map(&world->ram, &world->second, poison_guest(world, page, 0),
-                  poison_output(world, page, 0), world->page_lg2);
-        guest_map(&world->ram, &world->second, poison_guest(world, page, 1),
-                  poison_output(world, page, 1), world->page_lg2);
+        guest_map(ram, &world->first, poison_iova(world, page), poison_guest(world, page, 0),
+                  world->first_lg2);
+        for (uint32_t side = 0; side < 2; side++) {
+            guest_map(ram, &world->second, poison_guest(world, page, side),
+                      poison_output(world, page, side), world->second_lg2);
+        }
     }
     return guest_scalable(&world->ram, POISON_SOURCE, POISON_PASID, POISON_DOMAIN, SCALABLE_NESTED,
                           &world->first, &world->second, &world->entry);
@@ -133,6 +170,7 @@ static uint64_t build_guest(struct poison_world *world) {
     uint32_t kind = world->kind;
     if (kind <= PROBE_POISON_LEGACY_5) {
         world->second = guest_tree_make(ram, 3 + kind - PROBE_POISON_LEGACY_3, SECOND_FLAGS);
+        world->second.page_lg2 = world->second_lg2;
         map_pages(world, &world->second);
         return guest_legacy(ram, POISON_SOURCE, POISON_DOMAIN, LEGACY_UNTRANSLATED, &world->second,
                             &world->entry);
@@ -140,15 +178,26 @@ static uint64_t build_guest(struct poison_world *world) {
     if (kind == PROBE_POISON_IDENTITY) {
         return guest_legacy(ram, POISON_SOURCE, POISON_DOMAIN, LEGACY_PASS, NULL, &world->entry);
     }
+    if (kind == PROBE_POISON_PASS) {
+        world->pasid = POISON_PASID;
+        return guest_scalable(ram, POISON_SOURCE, POISON_PASID, POISON_DOMAIN, SCALABLE_PASS, NULL,
+                              NULL, &world->entry);
+    }
     if (kind >= PROBE_POISON_SECOND_3 && kind <= PROBE_POISON_SECOND_5) {
         world->second = guest_tree_make(ram, 3 + kind - PROBE_POISON_SECOND_3, SECOND_FLAGS);
+        world->second.page_lg2 = world->second_lg2;
         map_pages(world, &world->second);
         return guest_scalable(ram, POISON_SOURCE, 0, POISON_DOMAIN, SCALABLE_SECOND, NULL,
                               &world->second, &world->entry);
     }
     uint32_t levels = kind == PROBE_POISON_FIRST_5 || kind == PROBE_POISON_NESTED_5 ? 5 : 4;
-    world->first = guest_tree_make(ram, levels, FIRST_FLAGS);
     world->pasid = POISON_PASID;
+    if (poison_is_nested(world)) {
+        guest_window_init(ram, &world->window, POISON_WINDOW);
+    }
+    world->first = guest_tree_behind(ram, poison_is_nested(world) ? &world->window : NULL, levels,
+                                     FIRST_FLAGS);
+    world->first.page_lg2 = world->first_lg2;
     if (poison_is_nested(world)) {
         return build_nested(world, levels);
     }
@@ -157,72 +206,36 @@ static uint64_t build_guest(struct poison_world *world) {
                           &world->first, NULL, &world->entry);
 }
 
-/* ---- The host's domains ---- */
-
-static enum ciommu_status map_host(struct poison_world *world, uint64_t iova, uint64_t output,
-                                   uint64_t length) {
-    struct ciommu_mapping mapping = {
-        .size = sizeof mapping, .rights = RW, .iova = iova, .length = length, .address = output};
-    return ciommu_domain_map(world->parent, &mapping);
+static bool is_host(const struct poison_world *world) {
+    return poison_may_fault(world) || world->kind == PROBE_POISON_HOST_PASS;
 }
 
-/* Where the host's domain has a page: its input address, or the guest's. */
-static uint64_t host_input(const struct poison_world *world, uint32_t page, uint32_t guest_side) {
-    return world->kind == PROBE_POISON_HOST ? poison_iova(world, page)
-                                            : poison_guest(world, page, guest_side);
-}
-
-static enum ciommu_status build_child(struct poison_world *world) {
-    world->first = guest_tree_make(&world->ram, 4, FIRST_FLAGS);
-    enum ciommu_status status = map_host(world, 0, 0, RAM_BYTES);
-    uint64_t size = UINT64_C(1) << world->page_lg2;
-    for (uint32_t page = 0; page < world->pages && status == CIOMMU_OK; page++) {
-        guest_map(&world->ram, &world->first, poison_iova(world, page),
-                  poison_guest(world, page, 0), world->page_lg2);
-        status = map_host(world, poison_guest(world, page, 1), poison_output(world, page, 1), size);
-    }
-    struct ciommu_nested_config config = {
-        .size = sizeof config, .address_width = 48, .pgtbl_addr = world->first.root};
-    status =
-        status != CIOMMU_OK ? status : ciommu_nested_create(world->parent, &config, &world->child);
-    world->pasid = POISON_PASID;
-    return status;
-}
-
-static enum ciommu_status build_host(struct poison_world *world) {
-    struct ciommu_paging_config config;
-    ciommu_paging_config_init(&config);
-    config.flags = CIOMMU_PAGING_NEST_PARENT;
-    config.largest_page_lg2 = world->page_lg2; /* what lies side by side is not merged */
-    struct ciommu_device_config device = {
-        .size = sizeof device, .source = POISON_SOURCE, .id = 1, .share = CIOMMU_SHARE_WHOLE};
-    enum ciommu_status status = ciommu_paging_create(world->unit, &config, &world->parent);
-    for (uint32_t page = 0; page < world->pages && status == CIOMMU_OK; page++) {
-        status = map_host(world, host_input(world, page, 0), poison_output(world, page, 0),
-                          UINT64_C(1) << world->page_lg2);
-    }
-    if (status == CIOMMU_OK && world->kind == PROBE_POISON_NESTED_HOST) {
-        status = build_child(world);
-    }
-    status = status != CIOMMU_OK ? status
-                                 : ciommu_device_create(world->unit, NULL, &device, &world->device);
-    return status != CIOMMU_OK
-               ? status
-               : ciommu_device_attach(world->device, world->pasid,
-                                      world->child != NULL ? world->child : world->parent);
+static void choose_sizes(struct poison_world *world, const struct probe_stress_settings *settings) {
+    uint32_t first = settings->page_lg2;
+    uint32_t second = settings->second_lg2 == 0 ? first : settings->second_lg2;
+    world->first_lg2 = first;
+    world->second_lg2 = second;
+    world->page_lg2 = first < second ? first : second;
+    world->stride_lg2 = first < second ? second : first;
+    world->offset = first == second ? 0 : UINT64_C(5) << world->page_lg2;
 }
 
 int poison_world_create(struct poison_world *world, struct crowd_run *run) {
     memset(world, 0, sizeof *world);
     world->run = run;
     world->kind = run->settings->kind;
-    world->page_lg2 = run->settings->page_lg2;
-    world->pages = world->page_lg2 == HUGE_LG2 ? 2 : POISON_PAGES;
+    choose_sizes(world, run->settings);
+    world->pages = world->stride_lg2 == HUGE_LG2 ? 2 : POISON_PAGES;
     world->pasid = CIOMMU_NO_PASID;
+    world->writers = crowd_size(run);
     enum ciommu_status status = make_memory(world);
+    if (status == CIOMMU_OK) {
+        poison(world, 0, 2);
+    }
     for (uint32_t page = 0; page < world->pages && status == CIOMMU_OK; page++) {
-        fill(world, page, 0, false);
-        fill(world, page, 1, world->kind != PROBE_POISON_IDENTITY);
+        poison(world, page, 0);
+        poison(world, page, 1);
+        stamp(world, page, 0);
     }
     struct ciommu_unit_config config;
     crowd_unit_config(run, &config);
@@ -231,11 +244,13 @@ int poison_world_create(struct poison_world *world, struct crowd_run *run) {
     if (status != CIOMMU_OK) {
         return status;
     }
-    if (poison_may_fault(world)) {
-        status = build_host(world);
+    if (is_host(world)) {
+        status = poison_build_host(world);
     } else {
-        status = ciommu_unit_set_root(world->unit, build_guest(world));
+        world->rtaddr = build_guest(world);
+        status = ciommu_unit_set_root(world->unit, world->rtaddr);
     }
+    poison_make_traps(world);
     return status != CIOMMU_OK ? status : ciommu_unit_set_translation(world->unit, true);
 }
 
@@ -257,7 +272,7 @@ void poison_world_destroy(struct poison_world *world) {
 static enum ciommu_status replace_memory(struct poison_world *world, uint32_t page, uint32_t side) {
     struct ciommu_memory_range range = {
         .size = sizeof range,
-        .rights = RW,
+        .rights = POISON_RW,
         .address = poison_output(world, page, 0),
         .length = UINT64_C(1) << world->page_lg2,
         .host = data_of(world, page, side),
@@ -265,54 +280,32 @@ static enum ciommu_status replace_memory(struct poison_world *world, uint32_t pa
     return ciommu_memory_replace(world->memory, &range);
 }
 
-/* Unmaps a page of the host's domain and maps it to `side`. */
-static enum ciommu_status remap_host(struct poison_world *world, uint32_t page, uint32_t guest_side,
-                                     uint32_t side) {
-    uint64_t size = UINT64_C(1) << world->page_lg2;
-    uint64_t input = host_input(world, page, guest_side);
-    uint64_t unmapped = 0;
-    enum ciommu_status status = ciommu_domain_unmap(world->parent, NULL, input, size, &unmapped);
-    if (status == CIOMMU_OK && unmapped != size) {
-        crowd_report(world->run, "unmap of %llx took %llx bytes away", (unsigned long long)input,
-                     (unsigned long long)unmapped);
-    }
-    return status != CIOMMU_OK ? status
-                               : map_host(world, input, poison_output(world, page, side), size);
-}
-
-/* Over a host's domain: the parent changes, or the guest's first stage after it. */
-static enum ciommu_status change_over_host(struct poison_world *world, uint32_t page, uint32_t side,
-                                           uint64_t random) {
-    uint32_t present = world->guest_side[page];
-    if (random % 2 == 0) {
-        return remap_host(world, page, present, side);
-    }
-    enum ciommu_status status = remap_host(world, page, present ^ 1, side);
-    return status != CIOMMU_OK ? status : poison_lead(world, page, side, random >> 1);
-}
-
 enum ciommu_status poison_change(struct poison_world *world, uint32_t page, uint64_t random) {
     uint64_t next = world->started[page] + 1;
     uint32_t side = (uint32_t)(next & 1);
-    fill(world, page, side, false);
+    expect_poison(world, page, side);
+    expect_poison(world, 0, 2);
+    stamp(world, page, side);
     __atomic_store_n(&world->started[page], next, __ATOMIC_SEQ_CST);
     enum ciommu_status status;
     switch (world->kind) {
     case PROBE_POISON_IDENTITY:
-        status = replace_memory(world, page, side);
+    case PROBE_POISON_PASS:
+    case PROBE_POISON_HOST_PASS:
+        status = random % 4 == 0 && !is_host(world) ? poison_exchange(world, NULL, random >> 2)
+                                                    : CIOMMU_OK;
+        status = status != CIOMMU_OK ? status : replace_memory(world, page, side);
         break;
     case PROBE_POISON_HOST:
-        status = remap_host(world, page, 0, side);
-        break;
     case PROBE_POISON_NESTED_HOST:
-        status = change_over_host(world, page, side, random);
+        status = poison_change_host(world, page, side, random);
         break;
     default:
         status = poison_lead(world, page, side, random);
     }
     __atomic_store_n(&world->finished[page], next, __ATOMIC_SEQ_CST);
     if (status == CIOMMU_OK) {
-        fill(world, page, side ^ 1, true);
+        poison(world, page, side ^ 1);
     }
     return status;
 }

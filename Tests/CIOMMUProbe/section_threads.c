@@ -37,6 +37,10 @@ static void exited_outside(struct section_world *world) {
     nobody_waits(world, SECTION_EXITED);
 }
 
+static void busy_outside(struct section_world *world) {
+    nobody_waits(world, SECTION_BUSY);
+}
+
 static void cancelled_outside(struct section_world *world) {
     nobody_waits(world, SECTION_CANCELLED);
 }
@@ -139,6 +143,7 @@ static void nothing_is_destroyed(struct section_world *world) {
 const struct section_named_case section_thread_cases[] = {
     {"a thread asleep outside a section delays nobody", asleep_outside},
     {"a thread that exited outside a section delays nobody", exited_outside},
+    {"a thread that computes outside a section delays nobody", busy_outside},
     {"a thread cancelled outside a section delays nobody", cancelled_outside},
     {"a thread asleep inside a section is named", asleep_inside},
     {"a thread that exited inside a section is named", exited_inside},

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STAMP UINT64_C(0x5eed5eed5eed5eed)
 #define TIMEOUT UINT64_C(5000000) /* a section that is open stays so, however long this takes */
 
 void section_expect(struct probe_section_result *result, bool fine, const char *what,
@@ -41,7 +40,10 @@ static enum ciommu_status add_range(struct section_world *world, uint64_t addres
 static enum ciommu_status build_guest(struct section_world *world) {
     uint64_t entry;
     world->tree = guest_tree_make(&world->ram, 3, SECOND_FLAGS);
-    guest_map(&world->ram, &world->tree, SECTION_IOVA, SECTION_DATA, 12);
+    for (uint64_t page = 0; page < 2; page++) {
+        guest_map(&world->ram, &world->tree, SECTION_IOVA + page * TABLE_PAGE,
+                  SECTION_DATA + page * TABLE_PAGE, 12);
+    }
     uint64_t rtaddr = guest_legacy(&world->ram, SECTION_SOURCE, SECTION_DOMAIN, LEGACY_UNTRANSLATED,
                                    &world->tree, &entry);
     enum ciommu_status status = ciommu_unit_set_root(world->unit, rtaddr);
@@ -83,7 +85,8 @@ bool section_world_create(struct section_world *world, uint64_t drain_timeout) {
         return false;
     }
     memset(world->data, 0, SECTION_DATA_BYTES);
-    *(uint64_t *)(void *)world->data = STAMP;
+    *(uint64_t *)(void *)world->data = SECTION_STAMP;
+    section_mark_foreign(world);
     struct ciommu_unit_config config;
     ciommu_unit_config_init(&config);
     config.iotlb_entries = 64;
@@ -102,6 +105,7 @@ bool section_world_create(struct section_world *world, uint64_t drain_timeout) {
 }
 
 void section_world_destroy(struct section_world *world) {
+    section_give_back(world);
     EXPECT(world, ciommu_device_destroy(world->device, NULL) == CIOMMU_OK);
     EXPECT(world, ciommu_domain_destroy(world->domain) == CIOMMU_OK);
     EXPECT(world, ciommu_domain_destroy(world->other) == CIOMMU_OK);
@@ -175,10 +179,6 @@ void section_release(struct section_world *world) {
     world->inside = false;
 }
 
-bool section_holds(const struct section_world *world) {
-    return world->found.host != NULL && *(uint64_t *)(void *)world->found.host == STAMP;
-}
-
 /* ---- For the cases ---- */
 
 enum ciommu_status section_invalidate(struct section_world *world,
@@ -199,8 +199,8 @@ uint64_t section_waits(struct section_world *world) {
 }
 
 static const struct section_named_case *case_at(uint32_t number) {
-    static const struct section_named_case *const lists[] = {section_thread_cases,
-                                                             section_call_cases};
+    static const struct section_named_case *const lists[] = {
+        section_thread_cases, section_call_cases, section_reuse_cases};
     for (uint32_t list = 0; list < sizeof lists / sizeof *lists; list++) {
         for (const struct section_named_case *at = lists[list]; at->name != NULL; at++) {
             if (number-- == 0) {

@@ -25,6 +25,8 @@
 #define SECTION_TABLES UINT64_C(0x40000) /* bytes of guest memory for tables, from address 0 on */
 #define SECTION_DATA (UINT64_C(1) << 24) /* output addresses of the data; a range of its own */
 #define SECTION_DATA_BYTES UINT64_C(0x4000)
+#define SECTION_STAMP UINT64_C(0x5eed5eed5eed5eed)
+#define SECTION_LATE 4u                              /* domains that come while a section is open */
 #define SECTION_STATUS (SECTION_TABLES - TABLE_PAGE) /* where wait descriptors store */
 
 /* Where and how the thread stops. */
@@ -46,7 +48,10 @@ struct section_world {
     struct ciommu_domain *domain; /* maps SECTION_IOVA to the data */
     struct ciommu_domain *other;  /* empty */
     struct ciommu_device *device; /* has `domain` without PASID and at SECTION_PASID */
-    struct ciommu_port *caller;   /* of the case's own thread */
+    struct ciommu_device *late_devices[SECTION_LATE];
+    struct ciommu_domain *late_domains[SECTION_LATE];
+    uint32_t late_count;
+    struct ciommu_port *caller; /* of the case's own thread */
 
     /* The thread. */
     struct ciommu_port *port;
@@ -81,16 +86,20 @@ enum ciommu_status section_invalidate(struct section_world *world,
 /* Drains that found a section open. */
 uint64_t section_waits(struct section_world *world);
 
-/* Does the thread still read through its pointer what was there? */
-bool section_holds(const struct section_world *world);
+/* section_reuse.c: does the section still read through its pointer what was there, and meet nothing
+ * of those who take over whatever nobody has any more? Not beside the section's thread. */
+bool section_holds(struct section_world *world);
+void section_mark_foreign(struct section_world *world);
+void section_give_back(struct section_world *world);
 
 typedef void (*section_case)(struct section_world *world);
 struct section_named_case {
     const char *name;
     section_case run;
 };
-/* section_threads.c, section_calls.c */
+/* section_threads.c, section_calls.c, section_reuse.c */
 extern const struct section_named_case section_thread_cases[];
 extern const struct section_named_case section_call_cases[];
+extern const struct section_named_case section_reuse_cases[];
 
 #endif

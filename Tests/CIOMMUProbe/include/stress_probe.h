@@ -11,13 +11,14 @@
 
 /* What every trial here may be set to. */
 struct probe_stress_settings {
-    uint32_t kind;     /* enum probe_poison_kind; of poison worlds */
-    uint32_t page_lg2; /* 12, 21 or 30; of poison worlds */
-    uint32_t readers;  /* threads; 0 = as many as there are processors */
-    uint32_t crowding; /* 0, or threads for each processor: instead of `readers` */
-    bool pinned;       /* each reader stays on one processor */
-    bool portable;     /* the IOTLB without 16-byte loads */
-    bool widen;        /* yield and sleep at the yield points */
+    uint32_t kind;       /* enum probe_poison_kind; of poison worlds */
+    uint32_t page_lg2;   /* 12, 21 or 30; of poison worlds */
+    uint32_t second_lg2; /* of a nested world's second stage; 0 = the same */
+    uint32_t readers;    /* threads; 0 = as many as there are processors */
+    uint32_t crowding;   /* 0, or threads for each processor: instead of `readers` */
+    bool pinned;         /* each reader stays on one processor */
+    bool portable;       /* the IOTLB without 16-byte loads */
+    bool widen;          /* yield and sleep at the yield points */
     uint32_t iotlb_entries;
     uint32_t first_level_entries;
     uint32_t walk_cache_entries;
@@ -40,6 +41,8 @@ enum probe_poison_kind {
     PROBE_POISON_HOST,        /* the host's paging domain */
     PROBE_POISON_NESTED_HOST, /* a guest's first stage over it, either changes */
     PROBE_POISON_IDENTITY,    /* pass-through; the memory map changes */
+    PROBE_POISON_PASS,        /* the same in scalable mode, of a PASID */
+    PROBE_POISON_HOST_PASS,   /* the same by the host's identity domain */
     PROBE_POISON_KINDS
 };
 

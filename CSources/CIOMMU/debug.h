@@ -92,6 +92,7 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_MAP_FREED_EARLY,          /* a memory map is overwritten while it is searched */
     CIOMMU_MUTANT_UNMAP_NO_INVALIDATE,      /* the host unmaps, and nothing is invalidated */
     CIOMMU_MUTANT_TLB_LEFT_UNSEEN, /* PASIDs fall to a parent's device-TLB, and ports keep theirs */
+    CIOMMU_MUTANT_MARK_ELSEWHERE,  /* A is set where the table was found, not where it is */
     CIOMMU_MUTANT_COUNT
 };
 

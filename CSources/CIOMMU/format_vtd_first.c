@@ -132,18 +132,23 @@ static bool finish_nested(struct walker *walker, const struct stage_shape *stage
 }
 
 static always_inline bool may_mark_alone(struct walker *walker, const struct table *table,
-                                         uint64_t offset) {
+                                         uint64_t offset, uint64_t *address) {
     (void)walker;
-    (void)table;
-    (void)offset;
+    *address = table->address + offset;
     return true;
 }
 
-/* The update is a write on the second stage, and is marked there as one. */
-static bool may_mark_nested(struct walker *walker, const struct table *table, uint64_t offset) {
+/* The update is a write on the second stage, and is marked there as one. The leaf that lets the
+ * table be written need not be the one through which it was found. */
+static bool may_mark_nested(struct walker *walker, const struct table *table, uint64_t offset,
+                            uint64_t *address) {
     struct leaf leaf;
-    return translate_own_access(walker, table->guest + offset, CIOMMU_WRITE, VTD_FS_SS_WRITE,
-                                &leaf);
+    if (!translate_own_access(walker, table->guest + offset, CIOMMU_WRITE, VTD_FS_SS_WRITE,
+                              &leaf)) {
+        return false;
+    }
+    *address = leaf_output(leaf, table->guest + offset);
+    return true;
 }
 
 static const struct walk_format alone = {

@@ -17,5 +17,6 @@ extern const struct case_table cases_of_rights;
 extern const struct case_table cases_of_caches;
 extern const struct case_table cases_of_schedules;
 extern const struct case_table cases_of_reports;
+extern const struct case_table cases_of_marks;
 
 #endif

@@ -77,6 +77,8 @@ static const struct probe_mutant_row rows[] = {
     CASE(BATCH_MIXES_REQUESTERS, "rights: a batch answers each request for itself"),
     CASE(BATCH_MIXES_ACCESSES, "rights: a batch answers each request for itself"),
     CASE(MARK_PLAIN, "rights: a mark does not bring an entry back"),
+    CASE(MARK_ELSEWHERE, "marks: a known table has moved"),
+    CASE(MARK_ELSEWHERE, "marks: a table moves while it is walked"),
     CASE(DIRTY_LOG_SILENT, "reports: the dirty log hears of A and D"),
 
     /* What a host sets up. */

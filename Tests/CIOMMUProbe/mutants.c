@@ -130,6 +130,7 @@ static const struct {
                                            "an unmap without an invalidation"},
     [CIOMMU_MUTANT_TLB_LEFT_UNSEEN] = {"TLB_LEFT_UNSEEN",
                                        "bindings kept as a parent's device-TLB gets the PASIDs"},
+    [CIOMMU_MUTANT_MARK_ELSEWHERE] = {"MARK_ELSEWHERE", "A set in a page that the table has left"},
 };
 
 uint32_t probe_mutant_count(void) {

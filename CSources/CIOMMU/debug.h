@@ -93,6 +93,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_UNMAP_NO_INVALIDATE,      /* the host unmaps, and nothing is invalidated */
     CIOMMU_MUTANT_TLB_LEFT_UNSEEN, /* PASIDs fall to a parent's device-TLB, and ports keep theirs */
     CIOMMU_MUTANT_MARK_ELSEWHERE,  /* A is set where the table was found, not where it is */
+    CIOMMU_MUTANT_CUTS_FORGOTTEN,  /* nobody notes that the IOTLB holds parts of large leaves */
+    CIOMMU_MUTANT_CUTS_LATE,       /* or only after the part is stored */
     CIOMMU_MUTANT_COUNT
 };
 

@@ -124,6 +124,7 @@ static bool finish_nested(struct walker *walker, const struct stage_shape *stage
     }
     walker->fault.stage = CIOMMU_STAGE_FIRST;
     uint64_t output = second.address | (guest & ((UINT64_C(1) << second.page_lg2) - 1));
+    out->cut = leaf_cut(out->page_lg2, second.page_lg2);
     out->page_lg2 = second.page_lg2 < out->page_lg2 ? second.page_lg2 : out->page_lg2;
     out->address = output & ~((UINT64_C(1) << out->page_lg2) - 1);
     out->rights &= second.rights;

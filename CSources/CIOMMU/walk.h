@@ -273,6 +273,7 @@ static always_inline bool take_leaf(struct walker *walker, const struct walk_for
                                     uint32_t rights, uint64_t input, bool judge, struct leaf *out) {
     uint64_t size = UINT64_C(1) << level_shift(level);
     out->page_lg2 = level_shift(level);
+    out->cut = 0;
     out->address = entry & stage->address_mask & ~(size - 1);
     out->rights = rights;
     out->attributes = (entry & stage->snoop) != 0 ? CIOMMU_ATTRIBUTE_SNOOP : 0;

@@ -18,5 +18,6 @@ extern const struct case_table cases_of_caches;
 extern const struct case_table cases_of_schedules;
 extern const struct case_table cases_of_reports;
 extern const struct case_table cases_of_marks;
+extern const struct case_table cases_of_cuts;
 
 #endif

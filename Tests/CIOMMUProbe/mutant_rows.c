@@ -50,6 +50,8 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(SUPERPAGE_MISSED, "superpages, no walk cache, small first level"),
     CASE(SUPERPAGE_MISSED, "caches: what was invalidated is read anew"),
     CASE(RANGE_FORGOTTEN, "caches: every range of a batch is dropped"),
+    CASE(CUTS_FORGOTTEN, "cut leaves: a page takes all parts of its leaf"),
+    CASE(CUTS_LATE, "cut leaves: a part is kept while another is invalidated"),
     TRIAL(KEEP_WALKGEN, "tables"),
     TRIAL(KEEP_WALKGEN, "superpages"),
     TRIAL(KNOWN_TABLE_UNCHECKED, "tables"),

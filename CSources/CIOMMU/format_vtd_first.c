@@ -124,6 +124,7 @@ static bool finish_nested(struct walker *walker, const struct stage_shape *stage
     }
     walker->fault.stage = CIOMMU_STAGE_FIRST;
     uint64_t output = second.address | (guest & ((UINT64_C(1) << second.page_lg2) - 1));
+    out->cut = leaf_cut(out->page_lg2, second.page_lg2);
     out->page_lg2 = second.page_lg2 < out->page_lg2 ? second.page_lg2 : out->page_lg2;
     out->address = output & ~((UINT64_C(1) << out->page_lg2) - 1);
     out->rights &= second.rights;
@@ -132,18 +133,23 @@ static bool finish_nested(struct walker *walker, const struct stage_shape *stage
 }
 
 static always_inline bool may_mark_alone(struct walker *walker, const struct table *table,
-                                         uint64_t offset) {
+                                         uint64_t offset, uint64_t *address) {
     (void)walker;
-    (void)table;
-    (void)offset;
+    *address = table->address + offset;
     return true;
 }
 
-/* The update is a write on the second stage, and is marked there as one. */
-static bool may_mark_nested(struct walker *walker, const struct table *table, uint64_t offset) {
+/* The update is a write on the second stage, and is marked there as one. The leaf that lets the
+ * table be written need not be the one through which it was found. */
+static bool may_mark_nested(struct walker *walker, const struct table *table, uint64_t offset,
+                            uint64_t *address) {
     struct leaf leaf;
-    return translate_own_access(walker, table->guest + offset, CIOMMU_WRITE, VTD_FS_SS_WRITE,
-                                &leaf);
+    if (!translate_own_access(walker, table->guest + offset, CIOMMU_WRITE, VTD_FS_SS_WRITE,
+                              &leaf)) {
+        return false;
+    }
+    *address = leaf_output(leaf, table->guest + offset);
+    return true;
 }
 
 static const struct walk_format alone = {

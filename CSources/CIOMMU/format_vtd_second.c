@@ -84,10 +84,9 @@ static always_inline bool finish(struct walker *walker, const struct stage_shape
 }
 
 static always_inline bool may_mark(struct walker *walker, const struct table *table,
-                                   uint64_t offset) {
+                                   uint64_t offset, uint64_t *address) {
     (void)walker;
-    (void)table;
-    (void)offset;
+    *address = table->address + offset;
     return true;
 }
 

@@ -26,12 +26,15 @@
 #define RIGHTS_BOTH(rights) ((rights) | (rights) << 3)
 #define RIGHTS_ALL 63u
 
-/* `address` is the output address of the page's first byte. Without rights it is none. */
+/* `address` is the output address of the page's first byte. Without rights it is none. `cut` is the
+ * size of the first-stage leaf of which this is a part, where the second stage's page is smaller;
+ * 0 = it is all of it, or it comes from a cache. */
 struct leaf {
     uint64_t address;
     uint32_t rights;
     uint32_t page_lg2;
     uint32_t attributes;
+    uint32_t cut;
 };
 
 #define NO_LEAF ((struct leaf){.page_lg2 = 12})
@@ -57,7 +60,8 @@ static inline struct leaf leaf_copy(const struct leaf *leaf) {
     return (struct leaf){.address = leaf->address,
                          .rights = leaf->rights,
                          .page_lg2 = leaf->page_lg2,
-                         .attributes = leaf->attributes};
+                         .attributes = leaf->attributes,
+                         .cut = leaf->cut};
 }
 
 static inline bool leaf_exists(struct leaf leaf) {
@@ -67,6 +71,11 @@ static inline bool leaf_exists(struct leaf leaf) {
 /* Page size - 1. */
 static inline uint64_t leaf_mask(struct leaf leaf) {
     return (UINT64_C(1) << leaf.page_lg2) - 1;
+}
+
+/* What `cut` is of the part of a first-stage leaf in a page of the second stage. */
+static inline uint32_t leaf_cut(uint32_t first_lg2, uint32_t second_lg2) {
+    return second_lg2 < first_lg2 ? 1u << first_lg2 : 0;
 }
 
 /* The output address of `input`. */

@@ -68,17 +68,18 @@ void ciommu_iotlb_fill(struct ciommu_port *port, const struct way *way, uint64_t
         covers_interrupts(leaf.address, leaf_mask(leaf))) {
         return;
     }
-    uint64_t size = UINT64_C(1) << leaf.page_lg2;
-    /* The bit is there (seq_cst, whoever set it) before the generation is checked; pairs with
+    uint64_t cut = MUTANT(CUTS_FORGOTTEN) ? 0 : (uint64_t)leaf.cut << SPACE_CUTS_SHIFT;
+    uint64_t sizes = UINT64_C(1) << leaf.page_lg2 | (MUTANT(CUTS_LATE) ? 0 : cut);
+    /* The bits are there (seq_cst, whoever set them) before the generation is checked; pairs with
      * space.c: invalidate_ranges. */
-    if (!MUTANT(SIZES_LATE) && (load_seq_cst(&space->sizes) & size) == 0) {
-        (void)or_seq_cst(&space->sizes, size);
+    if (!MUTANT(SIZES_LATE) && (~load_seq_cst(&space->sizes) & sizes) != 0) {
+        (void)or_seq_cst(&space->sizes, sizes);
     }
     port->random = port->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
     ciommu_iotlb_insert(iotlb, way->tag, iova, leaf, &space->generation, way->generation,
                         port->random >> 60);
-    if (MUTANT(SIZES_LATE)) {
+    if (MUTANT(SIZES_LATE) || MUTANT(CUTS_LATE)) {
         yield_point(CIOMMU_YIELD_INSERTING);
-        (void)or_seq_cst(&space->sizes, size);
+        (void)or_seq_cst(&space->sizes, sizes | cut);
     }
 }

@@ -286,6 +286,7 @@ static always_inline struct leaf quick_finish(const struct quick_stage *walk, en
             second = leaf_copy(&walked);
         }
         output = leaf_output(second, output);
+        leaf.cut = leaf_cut(leaf.page_lg2, second.page_lg2);
         leaf.page_lg2 = second.page_lg2 < leaf.page_lg2 ? second.page_lg2 : leaf.page_lg2;
         leaf.address = output & ~leaf_mask(leaf);
         leaf.rights &= second.rights; /* none, if there is no second leaf */

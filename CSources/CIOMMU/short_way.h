@@ -136,7 +136,7 @@ uint64_t ciommu_iotlb_larger(const struct iotlb *iotlb, uint32_t tag, uint64_t s
 static always_inline struct leaf iotlb_leaf(struct ciommu_port *port, const struct way *way,
                                             uint64_t iova, uint32_t needed) {
     const struct iotlb *iotlb = &port->unit->iotlb;
-    uint64_t sizes = load_acquire(&way->space->sizes);
+    uint64_t sizes = page_sizes(load_acquire(&way->space->sizes));
     if (iotlb->entries == NULL || way->tag == 0 || sizes == 0) {
         return NO_LEAF;
     }

@@ -297,11 +297,45 @@ static bool canonical_range(const struct ciommu_space *space, uint64_t *first, u
     return *last >= *first && *last == end;
 }
 
+/* Size - 1 of the largest first-stage leaf that the IOTLB may hold parts of; 0 = of none. */
+static uint64_t largest_cut(uint64_t sizes) {
+    uint64_t cuts = sizes >> SPACE_CUTS_SHIFT;
+    return cuts == 0 ? 0 : (UINT64_C(1) << (63 - __builtin_clzll(cuts))) - 1;
+}
+
+static bool is_large(uint64_t first, uint64_t last) {
+    return (last - first) >> 12 >= RANGE_PAGES_MOST; /* the difference is one short of the size */
+}
+
+/* Clears the ways of all ranges of a set. False: they reach into leaves of which there are too many
+ * parts. */
+static bool clear_ranges(struct spaces *spaces, struct ciommu_space *space, uint64_t sizes,
+                         const struct ciommu_invalidation *set, uint32_t count) {
+    uint64_t cut = largest_cut(sizes);
+    uint64_t before[2] = {1, 0};
+    for (uint32_t index = MUTANT(RANGE_FORGOTTEN) && count > 1; index < count; index++) {
+        uint64_t first = set[index].first;
+        uint64_t last = set[index].last;
+        (void)canonical_range(space, &first, &last); /* it is: needs_whole */
+        first &= ~cut;
+        last |= cut;
+        if (cut != 0 && is_large(first, last)) {
+            return false;
+        }
+        /* Else it is another page of the same leaf. */
+        if (first != before[0] || last != before[1]) {
+            clear_range(spaces->iotlb, space->tag, page_sizes(sizes), first, last);
+        }
+        before[0] = first;
+        before[1] = last;
+    }
+    return true;
+}
+
 /* All ranges of a set, between one pair of bumps. */
 static void invalidate_ranges(struct spaces *spaces, struct ciommu_space *space,
                               const struct ciommu_invalidation *set, uint32_t count,
                               bool leaf_only) {
-    struct iotlb *iotlb = spaces->iotlb;
     if (!leaf_only && !MUTANT(KEEP_WALKGEN)) {
         bump(&space->walk_generation);
     }
@@ -310,13 +344,10 @@ static void invalidate_ranges(struct spaces *spaces, struct ciommu_space *space,
         (void)add_seq_cst(&space->generation, 1);
     }
     yield_point(CIOMMU_YIELD_BUMPED);
-    uint64_t sizes = iotlb->entries == NULL ? 0 : load_seq_cst(&space->sizes);
-    for (uint32_t index = MUTANT(RANGE_FORGOTTEN) && count > 1; index < count && sizes != 0;
-         index++) {
-        uint64_t first = set[index].first;
-        uint64_t last = set[index].last;
-        (void)canonical_range(space, &first, &last); /* it is: needs_whole */
-        clear_range(iotlb, space->tag, sizes, first, last);
+    uint64_t sizes = spaces->iotlb->entries == NULL ? 0 : load_seq_cst(&space->sizes);
+    if (sizes != 0 && !clear_ranges(spaces, space, sizes, set, count)) {
+        invalidate_whole(spaces, space);
+        return;
     }
     yield_point(CIOMMU_YIELD_CLEARED);
     if (!MUTANT(ONE_BUMP)) {
@@ -339,9 +370,8 @@ static bool needs_whole(const struct spaces *spaces, const struct ciommu_space *
     if ((what->stages & CIOMMU_STAGES_SECOND) != 0 && space->shape.kind != SPACE_SECOND) {
         return true; /* a parent address selects no address of this space */
     }
-    /* The difference is one short of the size. */
-    bool large = (last - first) >> 12 >= RANGE_PAGES_MOST;
-    return (large && spaces->iotlb->entries != NULL) || !canonical_range(space, &first, &last);
+    bool large = is_large(first, last) && spaces->iotlb->entries != NULL;
+    return large || !canonical_range(space, &first, &last);
 }
 
 void ciommu_space_invalidate(struct spaces *spaces, struct ciommu_space *space,

@@ -22,6 +22,12 @@
  *                either its bit is seen here, or the bump there; no fence is needed besides. An
  *                inserter that saw no bump holds the stripe from then on, or had it before the
  *                clearing did.
+ *   Cut leaves   a large first-stage leaf over smaller pages of the second stage is in the IOTLB in
+ *                parts, and one page that the guest invalidates takes all of it. Which sizes were
+ *                cut stands in the same word as `sizes`, set by the same step of the inserter and
+ *                seen by the same load, so what holds of a size bit holds of these. Ranges are
+ *                widened to the largest of them, and make the space go whole where that is too
+ *                much. Observers and devices hear of the range as it was given.
  *   Children     of a parent only after all that: walk_generation++, fresh tag, generation++.
  *   Sections     see all of it through ugen, which moves (seq_cst) after it (unit.h).
  *   Removal      `birth`++ and `generation`++ and the slot goes to call_rcu. Slots live in a fixed
@@ -48,6 +54,14 @@ enum space_kind {
     SPACE_SECOND,       /* second stage alone */
     SPACE_NESTED        /* first stage over a second stage */
 };
+
+/* Page sizes are below 2^32, so both masks fit into one word. */
+#define SPACE_CUTS_SHIFT 32u
+
+/* The half of ciommu_space.sizes that says which sizes to look for. */
+static inline uint64_t page_sizes(uint64_t sizes) {
+    return (uint32_t)sizes;
+}
 
 /* Native codes of the conditions that a second-stage walk meets: legacy and scalable mode differ.
  */
@@ -108,7 +122,8 @@ struct ciommu_space {
      * inserters. */
     uint64_t generation;
     uint64_t walk_generation;
-    uint64_t sizes; /* bit n: a leaf of 2^n bytes may be in the IOTLB */
+    uint64_t sizes; /* bit n: a leaf of 2^n bytes may be in the IOTLB; bit n + SPACE_CUTS_SHIFT: a
+                       part of a first-stage leaf of that size */
     uint64_t birth; /* moves when the slot is retired */
     uint32_t tag;
     uint32_t index;              /* constant: position in the pool */

@@ -6,8 +6,11 @@
  *
  * The guest may change its tables at any moment. Every entry is loaded once, by one 8-byte load,
  * and everything about it is judged from that value; an accessed or dirty update compares against
- * it, and judges anew when the guest was faster. A walk has at most five levels a stage and retries
- * a bounded number of times, so it ends whatever the guest does.
+ * it, and judges anew when the guest was faster. A nested first stage's table is found once and may
+ * be elsewhere by the time an entry of it is marked: only where the second stage lets it be written
+ * now is it written, and if that is another page, the walk begins anew without known tables. A walk
+ * has at most five levels a stage and retries a bounded number of times, so it ends whatever the
+ * guest does.
  */
 #ifndef CIOMMU_WALK_H
 #define CIOMMU_WALK_H
@@ -118,8 +121,9 @@ struct walk_format {
      * holds the stage's own leaf. */
     bool (*finish)(struct walker *walker, const struct stage_shape *stage, uint64_t input,
                    bool judge, struct leaf *out);
-    /* Before an entry is written: may its table be written? */
-    bool (*may_mark)(struct walker *walker, const struct table *table, uint64_t offset);
+    /* Before an entry is written: may its table be written, and where is the entry now? */
+    bool (*may_mark)(struct walker *walker, const struct table *table, uint64_t offset,
+                     uint64_t *address);
 };
 
 #define always_inline inline __attribute__((always_inline))
@@ -222,7 +226,12 @@ static always_inline bool deepest_known(const struct walker *walker,
     return false;
 }
 
-enum mark_result { MARKED, MARK_LOST, MARK_FAILED };
+enum mark_result {
+    MARKED,
+    MARK_LOST,
+    MARK_MOVED, /* the table has another place */
+    MARK_FAILED
+};
 
 /* Sets `missing` in the entry that was judged as `*entry`. */
 static always_inline enum mark_result mark(struct walker *walker, const struct walk_format *format,
@@ -233,8 +242,12 @@ static always_inline enum mark_result mark(struct walker *walker, const struct w
         walker->fault.code = format->ad_snoop != 0 ? format->ad_snoop : stage->codes->ad_snoop;
         return MARK_FAILED;
     }
-    if (!format->may_mark(walker, table, offset)) {
+    uint64_t address;
+    if (!format->may_mark(walker, table, offset, &address)) {
         return MARK_FAILED;
+    }
+    if (unlikely(address != table->address + offset) && !MUTANT(MARK_ELSEWHERE)) {
+        return MARK_MOVED;
     }
     if ((table->host_rights & CIOMMU_WRITE) == 0) {
         walker->fault.code = format->ad_failed != 0 ? format->ad_failed : stage->codes->ad_failed;
@@ -260,6 +273,7 @@ static always_inline bool take_leaf(struct walker *walker, const struct walk_for
                                     uint32_t rights, uint64_t input, bool judge, struct leaf *out) {
     uint64_t size = UINT64_C(1) << level_shift(level);
     out->page_lg2 = level_shift(level);
+    out->cut = 0;
     out->address = entry & stage->address_mask & ~(size - 1);
     out->rights = rights;
     out->attributes = (entry & stage->snoop) != 0 ? CIOMMU_ATTRIBUTE_SNOOP : 0;
@@ -276,6 +290,7 @@ struct judged {
 enum visit {
     VISITED,
     VISIT_AGAIN, /* the guest changed the entry before it could be marked */
+    VISIT_ANEW,  /* the table is no longer where it was found: known ones may be older still */
     VISIT_FAILED
 };
 
@@ -338,6 +353,8 @@ static always_inline enum visit visit_entry(struct walker *walker, const struct 
         return VISITED;
     case MARK_LOST:
         return VISIT_AGAIN;
+    case MARK_MOVED:
+        return VISIT_ANEW;
     default:
         return VISIT_FAILED;
     }
@@ -392,7 +409,8 @@ static always_inline enum visit walk_once(struct walker *walker, const struct wa
 }
 
 /* The generic walker. `space` NULL: no walk cache. An entry that the guest changes before it is
- * marked is judged anew by another walk, which finds the entries above marked. */
+ * marked is judged anew by another walk, which finds the entries above marked. A walk that came
+ * through a table which has moved leaves the walk cache alone from then on, in both stages. */
 static always_inline bool walk_stage(struct walker *walker, const struct walk_format *format,
                                      const struct stage_shape *stage,
                                      const struct ciommu_space *space, uint64_t walk_generation,
@@ -402,8 +420,12 @@ static always_inline bool walk_stage(struct walker *walker, const struct walk_fo
     for (uint32_t attempt = 0; attempt < UPDATE_ATTEMPTS; attempt++) {
         enum visit visit =
             walk_once(walker, format, stage, space, walk_generation, input, access, judge, out);
-        if (likely(visit != VISIT_AGAIN)) {
+        if (likely(visit != VISIT_AGAIN && visit != VISIT_ANEW)) {
             return visit == VISITED;
+        }
+        if (visit == VISIT_ANEW) {
+            space = NULL;
+            walker->parent = NULL;
         }
         walker->fault.stage = stage_at; /* a nested walk may have moved it */
     }

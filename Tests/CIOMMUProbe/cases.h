@@ -17,5 +17,7 @@ extern const struct case_table cases_of_rights;
 extern const struct case_table cases_of_caches;
 extern const struct case_table cases_of_schedules;
 extern const struct case_table cases_of_reports;
+extern const struct case_table cases_of_marks;
+extern const struct case_table cases_of_cuts;
 
 #endif

@@ -50,6 +50,8 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(SUPERPAGE_MISSED, "superpages, no walk cache, small first level"),
     CASE(SUPERPAGE_MISSED, "caches: what was invalidated is read anew"),
     CASE(RANGE_FORGOTTEN, "caches: every range of a batch is dropped"),
+    CASE(CUTS_FORGOTTEN, "cut leaves: a page takes all parts of its leaf"),
+    CASE(CUTS_LATE, "cut leaves: a part is kept while another is invalidated"),
     TRIAL(KEEP_WALKGEN, "tables"),
     TRIAL(KEEP_WALKGEN, "superpages"),
     TRIAL(KNOWN_TABLE_UNCHECKED, "tables"),
@@ -77,6 +79,8 @@ static const struct probe_mutant_row rows[] = {
     CASE(BATCH_MIXES_REQUESTERS, "rights: a batch answers each request for itself"),
     CASE(BATCH_MIXES_ACCESSES, "rights: a batch answers each request for itself"),
     CASE(MARK_PLAIN, "rights: a mark does not bring an entry back"),
+    CASE(MARK_ELSEWHERE, "marks: a known table has moved"),
+    CASE(MARK_ELSEWHERE, "marks: a table moves while it is walked"),
     CASE(DIRTY_LOG_SILENT, "reports: the dirty log hears of A and D"),
 
     /* What a host sets up. */

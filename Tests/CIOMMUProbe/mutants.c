@@ -134,6 +134,9 @@ static const struct {
                                       "a late drain made up for before devices are asked"},
     [CIOMMU_MUTANT_TLB_BLOCK_MISTAKEN] = {"TLB_BLOCK_MISTAKEN",
                                           "a device's newer block taken for the settled one"},
+    [CIOMMU_MUTANT_MARK_ELSEWHERE] = {"MARK_ELSEWHERE", "A set in a page that the table has left"},
+    [CIOMMU_MUTANT_CUTS_FORGOTTEN] = {"CUTS_FORGOTTEN", "parts of large leaves kept unnoted"},
+    [CIOMMU_MUTANT_CUTS_LATE] = {"CUTS_LATE", "parts of large leaves noted after they are kept"},
 };
 
 uint32_t probe_mutant_count(void) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // Large pages: 4 KiB edited inside a cached 2 MiB or 1 GiB page and the other way round, splits and merges, the smaller page of two
-// stages, and a large page over the interrupt range. A leaf is cached at its own size, so one invalidated page takes the whole
-// leaf with it.
+// stages, and a large page over the interrupt range. A leaf is cached at its own size, or in parts of the second stage's size,
+// and one invalidated page takes the whole leaf with it.
 
 import IOMMU
 import IOMMUTestSupport
@@ -86,6 +86,34 @@ import Testing
         edited.map(0, level: level, isOther: true)
         try edited.invalidate(0x5000)
         for offset in [0, 0x5000, size / 2, size - 1] { try edited.check(offset, isOther: true) }
+    }
+
+    /// The second stage's pages are smaller than the first stage's leaf, so it is cached in parts.
+    @Test(arguments: modes.filter(\.isNested), [[1, 0], [2, 0], [2, 1]])
+    func onePageInvalidatedInsideACutLeafDropsAllItsParts(mode: TableMode, levels: [Int]) throws {
+        let tables = ModeTables(mode)
+        let part = UInt64(1) << UInt64(12 + 9 * levels[1])
+        let moved = Self.place + 1 << 30
+        for offset in (0..<8).map({ $0 * part }) {
+            tables.second?.map(Self.place + offset, to: Self.output + offset, level: levels[1])
+            tables.second?.map(moved + offset, to: Self.other + offset, level: levels[1])
+        }
+        tables.first?.map(Self.input, to: Self.place, level: levels[0], flags: 0x67)
+        let bench = try tables.bench()
+        for output in [Self.output, Self.other] {
+            if output == Self.other {
+                tables.first?.map(Self.input, to: moved, level: levels[0], flags: 0x67)
+                try bench.invalidate(
+                    .pasidIOTLBPages(
+                        ModeTables.domain, pasid: ModeTables.pasid, at: Self.input + 5 * part, mask: 0, isLeafOnly: true))
+            }
+            for offset in (0..<8).map({ $0 * part }) {
+                let request = tables.request(Self.input + offset, [.read])
+                let answer = try bench.answer(request)
+                #expect(answer == bench.expected(request))
+                #expect(answer.mapped?.address == output + offset)
+            }
+        }
     }
 
     @Test(arguments: modes, [1, 2])

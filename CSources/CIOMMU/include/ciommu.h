@@ -671,14 +671,14 @@ struct ciommu_invalidation {
 
 /* Applies one inner invalidation. When it answers CIOMMU_OK promise 1 holds: nothing covered is
  * cached, and no section that began before can still use it. `port` is the caller's port, or NULL;
- * inside a section of it the call is refused (CIOMMU_IN_SECTION). With NULL, debug builds
- * (CIOMMU_INTERNAL_CHECKS) find out whether the thread itself is inside a section of the unit that
- * was opened by ciommu_port_enter, and refuse too: this call would wait for its own caller.
- * CIOMMU_TIMED_OUT: applied, but a
- * section still runs (see ciommu_unit_drain). Cannot fail for lack of memory. The guest's own table
- * writes must happen before the call. Observers hear of it after it took effect. Devices (ATS) are
- * asked by kind DEVICE_TLB alone: after the others they may still hold what was covered, and a
- * guest asks them with entries of their own. */
+ * inside a section of it the call is refused (CIOMMU_IN_SECTION). A range that reaches into a large
+ * leaf covers all of it, also where a nested translation is cached in smaller parts. With NULL,
+ * debug builds (CIOMMU_INTERNAL_CHECKS) find out whether the thread itself is inside a section of
+ * the unit that was opened by ciommu_port_enter, and refuse too: this call would wait for its own
+ * caller. CIOMMU_TIMED_OUT: applied, but a section still runs (see ciommu_unit_drain). Cannot fail
+ * for lack of memory. The guest's own table writes must happen before the call. Observers hear of
+ * it after it took effect. Devices (ATS) are asked by kind DEVICE_TLB alone: after the others they
+ * may still hold what was covered, and a guest asks them with entries of their own. */
 CIOMMU_API enum ciommu_status ciommu_invalidate(struct ciommu_unit *unit, struct ciommu_port *port,
                                                 const struct ciommu_invalidation *invalidation);
 

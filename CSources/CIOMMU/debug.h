@@ -94,9 +94,9 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_TLB_LEFT_UNSEEN, /* PASIDs fall to a parent's device-TLB, and ports keep theirs */
     CIOMMU_MUTANT_TLB_PAID_EARLY,  /* what a late drain owes is paid before the devices are asked */
     CIOMMU_MUTANT_TLB_BLOCK_MISTAKEN, /* a device's newer block is taken for the one that settled */
-    CIOMMU_MUTANT_MARK_ELSEWHERE,  /* A is set where the table was found, not where it is */
-    CIOMMU_MUTANT_CUTS_FORGOTTEN,  /* nobody notes that the IOTLB holds parts of large leaves */
-    CIOMMU_MUTANT_CUTS_LATE,       /* or only after the part is stored */
+    CIOMMU_MUTANT_MARK_ELSEWHERE,     /* A is set where the table was found, not where it is */
+    CIOMMU_MUTANT_CUTS_FORGOTTEN,     /* nobody notes that the IOTLB holds parts of large leaves */
+    CIOMMU_MUTANT_CUTS_LATE,          /* or only after the part is stored */
     CIOMMU_MUTANT_COUNT
 };
 

@@ -129,7 +129,8 @@ void history_read(struct history_thread *thread) {
     }
     translate(thread, &asking);
     note_all(thread, &asking, begin, inside);
-    if (inside && (random >> 4) % 4 == 0) {
+    bool again = !thread->run->settings->pairs && (random >> 4) % 4 == 0; /* see history_pair.h */
+    if (inside && again) {
         if (!thread->run->settings->calm && (random >> 6) % 16 == 0) {
             probe_nap(20000);
         }

@@ -97,27 +97,44 @@ static enum ciommu_status add_devices(struct history_run *run, uint64_t seed) {
     return status;
 }
 
+static enum ciommu_status add_changer(struct history_run *run, uint64_t seed,
+                                      void (*what)(struct history_changer *),
+                                      struct history_pair *pair, bool follows) {
+    struct history_thread *thread = add_thread(run, seed, change);
+    if (thread == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    thread->change = what;
+    thread->changer.pair = follows ? NULL : pair;
+    thread->changer.follows = follows ? pair : NULL;
+    return CIOMMU_OK;
+}
+
 static enum ciommu_status add_changers(struct history_run *run, uint64_t seed) {
     static const struct {
         uint32_t mix;
         void (*change)(struct history_changer *);
-    } kinds[] = {
-        {PROBE_HISTORY_MAPPINGS, history_change_mappings},
-        {PROBE_HISTORY_ATTACHMENTS, history_change_attachments},
-        {PROBE_HISTORY_GUEST, history_change_guest},
-        {PROBE_HISTORY_PARENTS, history_change_parents},
-        {PROBE_HISTORY_MEMORY, history_change_memory},
+        void (*second)(struct history_changer *);
+    } kinds[HISTORY_KINDS] = {
+        {PROBE_HISTORY_MAPPINGS, history_change_mappings, history_follow},
+        {PROBE_HISTORY_ATTACHMENTS, history_change_attachments, history_follow},
+        {PROBE_HISTORY_GUEST, history_change_guest, history_invalidate_guest},
+        {PROBE_HISTORY_PARENTS, history_change_parents, history_follow},
+        {PROBE_HISTORY_MEMORY, history_change_memory, history_follow},
     };
-    for (uint32_t at = 0; at < sizeof kinds / sizeof kinds[0]; at++) {
+    enum ciommu_status status = CIOMMU_OK;
+    for (uint32_t at = 0; at < HISTORY_KINDS && status == CIOMMU_OK; at++) {
         if ((run->settings->mixes & kinds[at].mix) != 0) {
-            struct history_thread *thread = add_thread(run, seed, change);
-            if (thread == NULL) {
-                return CIOMMU_NO_MEMORY;
-            }
-            thread->change = kinds[at].change;
+            bool pairs = run->settings->pairs;
+            struct history_pair *pair = pairs ? &run->pairs[at] : NULL;
+            run->pairs[at].pause = &run->pause;
+            status = add_changer(run, seed, kinds[at].change, pair, false);
+            status = status != CIOMMU_OK || !pairs
+                         ? status
+                         : add_changer(run, seed, kinds[at].second, pair, true);
         }
     }
-    return CIOMMU_OK;
+    return status;
 }
 
 /* ---- The run ---- */
@@ -286,6 +303,17 @@ static const struct probe_history_settings large = {.mixes = PROBE_HISTORY_EVERY
                                                     .walk_cache_entries = 256,
                                                     .calm = true};
 
+static const struct probe_history_settings mappers = {
+    .mixes = PROBE_HISTORY_MAPPINGS, .pairs = true, TABLES};
+static const struct probe_history_settings attachers = {
+    .mixes = PROBE_HISTORY_ATTACHMENTS, .pairs = true, TABLES};
+static const struct probe_history_settings guests = {
+    .mixes = PROBE_HISTORY_GUEST, .pairs = true, TABLES};
+static const struct probe_history_settings owners = {
+    .mixes = PROBE_HISTORY_PARENTS | PROBE_HISTORY_MEMORY, .pairs = true, NO_TABLES};
+static const struct probe_history_settings everybody = {
+    .mixes = PROBE_HISTORY_EVERYTHING, .pairs = true, TABLES};
+
 const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS] = {
     {"history: mappings", probe_history_trial, &mappings},
     {"history: mappings, tiny caches", probe_history_trial, &mappings_tiny},
@@ -302,4 +330,9 @@ const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS] = {
     {"history: everything, portable", probe_history_trial, &portable},
     {"history: everything, no caches", probe_history_trial, &bare},
     {"history: everything, large caches, calm", probe_history_trial, &large},
+    {"history: mappings, two changers", probe_history_trial, &mappers},
+    {"history: attachments, two changers", probe_history_trial, &attachers},
+    {"history: guest tables, two changers", probe_history_trial, &guests},
+    {"history: parents and memory, two changers", probe_history_trial, &owners},
+    {"history: everything, two changers of each kind", probe_history_trial, &everybody},
 };

@@ -138,6 +138,8 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(IGNORE_MAPGEN, "history: memory map"),
     TRIAL(DETACH_NO_TABLEGEN, "history: attachments"),
     TRIAL(TLB_NOT_BLOCKED, "history: devices that do not answer"),
+    TRIAL(UGEN_OUTSIDE_LOCK, "history: mappings, two changers"),
+    TRIAL(UGEN_OUTSIDE_LOCK, "history: attachments, two changers"),
     TRIAL(IGNORE_TABLEGEN, "isolation, one unit"),
     TRIAL(DETACH_NO_TABLEGEN, "isolation, one unit"),
     TRIAL(PASID_REUSED_EARLY, "isolation, one unit"),

@@ -106,7 +106,6 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_SPACE_REUSED_EARLY, /* a space's slot is free before sections that found it end */
     CIOMMU_MUTANT_BINDING_REUSED_EARLY, /* and a binding's */
     CIOMMU_MUTANT_EARLY_UGEN,           /* ugen moves before the generations do */
-    CIOMMU_MUTANT_TABLEGEN_ONCE,        /* tablegen moves at the beginning of a change alone */
     CIOMMU_MUTANT_TABLEGEN_LATE,        /* tablegen is loaded after the guest's tables were read */
     CIOMMU_MUTANT_COUNT
 };

@@ -47,12 +47,11 @@ enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_i
 }
 
 void ciommu_unit_begin_table_change(struct ciommu_unit *unit) {
-    /* Odd: no resolver publishes. */
-    store_seq_cst(&unit->tablegen, unit->tablegen + (MUTANT(TABLEGEN_ONCE) ? 2 : 1));
+    store_seq_cst(&unit->tablegen, unit->tablegen + 1); /* odd: no resolver publishes */
 }
 
 void ciommu_unit_finish_table_change(struct ciommu_unit *unit) {
-    store_seq_cst(&unit->tablegen, unit->tablegen + (MUTANT(TABLEGEN_ONCE) ? 0 : 1));
+    store_seq_cst(&unit->tablegen, unit->tablegen + 1);
     /* Still under the lock: whoever finds the change made (an attach where this detached, a destroy
      * of the domain) may promise something to sections that begin later. */
     (void)add_seq_cst(&unit->ugen, MUTANT(UGEN_OUTSIDE_LOCK) ? 0 : 1);
@@ -96,6 +95,7 @@ enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_por
     tracepoint_invalidate(what);
     if (MUTANT(EARLY_UGEN)) {
         (void)add_seq_cst(&unit->ugen, 1);
+        yield_point(CIOMMU_YIELD_BEFORE_DRAIN);
     }
     if (what->kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
         pthread_mutex_lock(&unit->table_lock);

@@ -59,6 +59,15 @@ static const struct probe_mutant_row rows[] = {
     CASE(CHILD_KEEPS_TAG, "caches: a parent's change reaches its child"),
     TRIAL(NO_REVALIDATE, "pages"),
     TRIAL(ALIVE_ONCE, "evictions"),
+    TRIAL(WALKGEN_EARLY, "tables"),
+    TRIAL(PARENT_WALKGEN_EARLY, "nested tables"),
+    TRIAL(BIRTH_KEPT, "evictions"),
+    TRIAL(DEATH_UNBUMPED, "evictions"),
+    TRIAL(EARLY_UGEN, "pages"),
+    TRIAL(TABLEGEN_LATE, "bindings"),
+    CASE(WHOLE_KEEPS_GENERATION, "caches: what was invalidated is read anew"),
+    TRIAL(CHILD_KEEPS_GENERATION, "nested"),
+    TRIAL(CHILD_KEEPS_GENERATION, "history: parents"),
     CASE(RESONATING_HASH, "mechanisms: strided pages spread over the sets"),
 
     /* What an entry may say, and what the short way must check. */
@@ -175,6 +184,20 @@ static const struct probe_mutant_row rows[] = {
     EXPLORED(REPLACE_WITH_GAP, "domain of the host replaced"),
     EXPLORED(MERGE_KEEPS_WALKGEN, "large page of the host merged"),
     EXPLORED(DETACH_NO_TABLEGEN, "domain of the host detached"),
+    EXPLORED(RENEWAL_KEEPS_ENTRIES, "tags renewed"),
+    EXPLORED(RENEWAL_UNBUMPED, "tags renewed, and another gets the reader's"),
+    EXPLORED(WHOLE_KEEPS_WALKGEN, "leaf table exchanged, domain invalidated"),
+    EXPLORED(WHOLE_KEEPS_GENERATION, "domain invalidated"),
+    EXPLORED(CHILD_KEEPS_GENERATION, "nested, second stage remapped"),
+    EXPLORED(WALKGEN_EARLY, "leaf table exchanged, nearly known"),
+    EXPLORED(PARENT_WALKGEN_EARLY, "nested, second-stage table exchanged, nearly known"),
+    EXPLORED(BIRTH_UNCHECKED, "binding evicted long ago, its space another's"),
+    EXPLORED(BIRTH_KEPT, "binding evicted"),
+    EXPLORED(DEATH_UNBUMPED, "binding evicted"),
+    EXPLORED(SPACE_REUSED_EARLY, "binding evicted, and another takes its place"),
+    EXPLORED(BINDING_REUSED_EARLY, "binding evicted, and another takes its place"),
+    EXPLORED(EARLY_UGEN, "page remapped, known to the first level"),
+    EXPLORED(TABLEGEN_LATE, "context entry changed, not known"),
 };
 
 const struct mutant_table mutant_rows = {rows, sizeof rows / sizeof *rows};

@@ -152,7 +152,6 @@ static const struct {
     [CIOMMU_MUTANT_BINDING_REUSED_EARLY] = {"BINDING_REUSED_EARLY",
                                             "a binding's slot reused early"},
     [CIOMMU_MUTANT_EARLY_UGEN] = {"EARLY_UGEN", "ugen moved before the generations"},
-    [CIOMMU_MUTANT_TABLEGEN_ONCE] = {"TABLEGEN_ONCE", "tablegen moved once"},
     [CIOMMU_MUTANT_TABLEGEN_LATE] = {"TABLEGEN_LATE", "tablegen loaded late"},
 };
 

@@ -33,7 +33,6 @@ struct history_thread {
     struct history_changer changer;
     void (*change)(struct history_changer *changer);
     struct history_device *device;
-    uint64_t faults; /* answers that were refusals */
 };
 
 /* What a device keeps of a page; rights 0: nothing. */
@@ -62,6 +61,7 @@ struct history_run {
     struct history_thread threads[HISTORY_THREADS];
     uint32_t count;
     struct history_log base;
+    uint64_t seen[HISTORY_FORMS]; /* answers that were judged */
     struct history_device devices[HISTORY_DEVICE_COUNT];
     uint32_t asked[HISTORY_TARGETS]; /* targets that readers ask */
     uint32_t asked_count;

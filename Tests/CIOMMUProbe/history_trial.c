@@ -197,11 +197,41 @@ static void count_up(struct history_run *run, struct probe_trial_result *result)
     }
 }
 
-/* The time is over, and there was something to judge; a slow machine gets more time for that. */
-static bool is_over(uint64_t end, const struct probe_trial_result *result) {
+/* What the trial should have shown and has not, or NULL. */
+static const char *missing(const struct history_run *run) {
+    static const char *const forms[HISTORY_FORMS] = {
+        [HISTORY_MAPPED] = "nothing was translated",
+        [HISTORY_FAULT] = "nothing was refused",
+        [HISTORY_NO_HOST] = "no memory was missing",
+        [HISTORY_UNLOOKED] = "nothing was asked outside of a section",
+        [HISTORY_DEVICE_USE] = "no device used what it had stored",
+    };
+    const uint32_t refusing = PROBE_HISTORY_MAPPINGS | PROBE_HISTORY_ATTACHMENTS |
+                              PROBE_HISTORY_GUEST | PROBE_HISTORY_PARENTS;
+    const uint32_t mixes[HISTORY_FORMS] = {
+        [HISTORY_MAPPED] = UINT32_MAX,
+        [HISTORY_FAULT] = refusing,
+        [HISTORY_NO_HOST] = PROBE_HISTORY_MEMORY,
+        [HISTORY_UNLOOKED] = UINT32_MAX,
+        [HISTORY_DEVICE_USE] = PROBE_HISTORY_DEVICES,
+    };
+    for (uint32_t form = 0; form < HISTORY_FORMS; form++) {
+        if ((run->settings->mixes & mixes[form]) != 0 && run->seen[form] == 0) {
+            return forms[form];
+        }
+    }
+    for (uint32_t at = 0; at < run->count; at++) {
+        if (run->threads[at].change != NULL && run->threads[at].changer.changes == 0) {
+            return "a changer changed nothing";
+        }
+    }
+    return NULL;
+}
+
+/* The time is over, and all was seen; a slow machine gets more time for that. */
+static bool is_over(const struct history_run *run, uint64_t end) {
     uint64_t now = probe_now();
-    bool judged = result->operations != 0 && result->changes != 0;
-    return now >= end && (judged || now >= end + PATIENCE_MILLISECONDS);
+    return now >= end && (missing(run) == NULL || now >= end + PATIENCE_MILLISECONDS);
 }
 
 /* Ends a round; the next one begins unless the run is over. */
@@ -211,7 +241,7 @@ static void judge_round(struct history_run *run, uint64_t end, struct probe_tria
     result->violations +=
         history_judge_round(run, &result->operations, result->first, sizeof result->first);
     count_up(run, result);
-    if (result->violations != 0 || is_over(end, result)) {
+    if (result->violations != 0 || is_over(run, end)) {
         set(&run->stop, 1);
     } else {
         set(&run->pause, 0);
@@ -229,8 +259,10 @@ static void race(struct history_run *run, const struct probe_trial_options *opti
         pthread_create(&run->threads[at].thread, NULL, work, &run->threads[at]);
     }
     while (!is_set(&run->stop)) {
-        uint64_t until = probe_now() + ROUND_MILLISECONDS;
-        while (!is_set(&run->pause) && probe_now() < until && !is_over(end, result)) {
+        uint64_t now = probe_now();
+        uint64_t until =
+            now < end && end - now < ROUND_MILLISECONDS ? end : now + ROUND_MILLISECONDS;
+        while (!is_set(&run->pause) && probe_now() < until) {
             probe_nap(1000000);
         }
         judge_round(run, end, result);
@@ -257,10 +289,10 @@ int probe_history_trial(const struct probe_trial *trial, const struct probe_tria
     if (status == CIOMMU_OK) {
         race(run, options, result);
     }
-    if (status == CIOMMU_OK && result->violations == 0 &&
-        (result->operations == 0 || result->changes == 0)) {
+    const char *unseen = missing(run);
+    if (status == CIOMMU_OK && result->violations == 0 && unseen != NULL) {
         result->violations = 1;
-        (void)snprintf(result->first, sizeof result->first, "nothing was asked or changed");
+        (void)snprintf(result->first, sizeof result->first, "%s", unseen);
     }
     destroy(run);
     free(run);
@@ -303,6 +335,17 @@ static const struct probe_history_settings large = {.mixes = PROBE_HISTORY_EVERY
                                                     .walk_cache_entries = 256,
                                                     .calm = true};
 
+static const struct probe_history_settings attachments_iotlb = {.mixes = PROBE_HISTORY_ATTACHMENTS,
+                                                                NO_TABLES};
+static const struct probe_history_settings memory_iotlb = {.mixes = PROBE_HISTORY_MEMORY,
+                                                           NO_TABLES};
+static const struct probe_history_settings devices_iotlb = {
+    .mixes = PROBE_HISTORY_DEVICES | PROBE_HISTORY_MAPPINGS | PROBE_HISTORY_PARENTS |
+             PROBE_HISTORY_GUEST,
+    NO_TABLES};
+static const struct probe_history_settings everything_iotlb = {.mixes = PROBE_HISTORY_EVERYTHING,
+                                                               NO_TABLES};
+
 static const struct probe_history_settings mappers = {
     .mixes = PROBE_HISTORY_MAPPINGS, .pairs = true, TABLES};
 static const struct probe_history_settings attachers = {
@@ -330,6 +373,10 @@ const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS] = {
     {"history: everything, portable", probe_history_trial, &portable},
     {"history: everything, no caches", probe_history_trial, &bare},
     {"history: everything, large caches, calm", probe_history_trial, &large},
+    {"history: attachments, no walk cache", probe_history_trial, &attachments_iotlb},
+    {"history: memory map, no walk cache", probe_history_trial, &memory_iotlb},
+    {"history: devices with ATS, no walk cache", probe_history_trial, &devices_iotlb},
+    {"history: everything, no walk cache", probe_history_trial, &everything_iotlb},
     {"history: mappings, two changers", probe_history_trial, &mappers},
     {"history: attachments, two changers", probe_history_trial, &attachers},
     {"history: guest tables, two changers", probe_history_trial, &guests},

@@ -158,10 +158,11 @@ const char *history_element_name(void *world, uint32_t element);
 /* What came of a question. */
 enum history_form {
     HISTORY_MAPPED = 0,
-    HISTORY_FAULT,     /* refused */
-    HISTORY_NO_HOST,   /* mapped, and no memory there */
-    HISTORY_UNLOOKED,  /* mapped, outside of a section: no memory to look at */
-    HISTORY_DEVICE_USE /* of what a device had stored */
+    HISTORY_FAULT,      /* refused */
+    HISTORY_NO_HOST,    /* mapped, and no memory there */
+    HISTORY_UNLOOKED,   /* mapped, outside of a section: no memory to look at */
+    HISTORY_DEVICE_USE, /* of what a device had stored */
+    HISTORY_FORMS
 };
 
 /* An answer's record: `first` is the target, `last` the page and the access, `value` the output

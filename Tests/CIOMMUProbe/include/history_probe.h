@@ -37,7 +37,7 @@ int probe_history_trial(const struct probe_trial *trial, const struct probe_tria
                         struct probe_trial_result *result);
 
 /* The trials of this kind, for the table of all of them. */
-#define PROBE_HISTORY_TRIALS 20u
+#define PROBE_HISTORY_TRIALS 24u
 extern const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS];
 
 /* The rule on histories written by hand. The number of wrong verdicts; `*checked` are all. */

@@ -56,8 +56,16 @@ bool ciommu_bindings_find(const struct bindings *bindings, uint64_t requester,
     if (binding == NULL) {
         return false;
     }
+    yield_point(CIOMMU_YIELD_BINDING_FOUND);
     *out = binding->resolved;
     return true;
+}
+
+/* Under the lock. */
+static void give_slot_back(struct bindings *bindings, struct binding *binding) {
+    binding->newer = bindings->free;
+    bindings->free = binding;
+    bindings->used--;
 }
 
 static void slot_returns(struct rcu_head *head) {
@@ -65,9 +73,7 @@ static void slot_returns(struct rcu_head *head) {
     struct binding *binding = caa_container_of(head, struct binding, rcu);
     struct bindings *bindings = binding->owner;
     pthread_mutex_lock(bindings->lock);
-    binding->newer = bindings->free;
-    bindings->free = binding;
-    bindings->used--;
+    give_slot_back(bindings, binding);
     pthread_mutex_unlock(bindings->lock);
     ciommu_rcu_callback_ends(&bindings->deferrals);
 }
@@ -82,7 +88,11 @@ static void unlink_binding(struct bindings *bindings, struct binding *binding) {
     *(binding->newer != NULL ? &binding->newer->older : &bindings->newest) = binding->older;
     *(binding->older != NULL ? &binding->older->newer : &bindings->oldest) = binding->newer;
     ciommu_spaces_release(bindings->spaces, binding->resolved.space);
-    ciommu_rcu_defer(&bindings->deferrals, &binding->rcu, slot_returns);
+    if (MUTANT(BINDING_REUSED_EARLY)) {
+        give_slot_back(bindings, binding);
+    } else {
+        ciommu_rcu_defer(&bindings->deferrals, &binding->rcu, slot_returns);
+    }
 }
 
 /* On liburcu's thread: the worker that makes room. */

@@ -97,6 +97,21 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_MARK_ELSEWHERE,     /* A is set where the table was found, not where it is */
     CIOMMU_MUTANT_CUTS_FORGOTTEN,     /* nobody notes that the IOTLB holds parts of large leaves */
     CIOMMU_MUTANT_CUTS_LATE,          /* or only after the part is stored */
+    CIOMMU_MUTANT_UGEN_OUTSIDE_LOCK,  /* ugen moves only after the lock of a change was let go */
+    CIOMMU_MUTANT_RENEWAL_KEEPS_ENTRIES, /* tags are dealt out anew over a full IOTLB */
+    CIOMMU_MUTANT_RENEWAL_UNBUMPED,      /* and generations stay where they were */
+    CIOMMU_MUTANT_WHOLE_KEEPS_WALKGEN, /* a whole space is invalidated, and its known tables stay */
+    CIOMMU_MUTANT_WHOLE_KEEPS_GENERATION, /* and its generation */
+    CIOMMU_MUTANT_CHILD_KEEPS_GENERATION, /* a parent's change leaves its children's generations */
+    CIOMMU_MUTANT_WALKGEN_EARLY,          /* walk_generation is loaded before the generation */
+    CIOMMU_MUTANT_PARENT_WALKGEN_EARLY,   /* and the parent's */
+    CIOMMU_MUTANT_BIRTH_UNCHECKED,        /* a binding's space may be dead */
+    CIOMMU_MUTANT_BIRTH_KEPT,             /* a space that dies keeps its birth */
+    CIOMMU_MUTANT_DEATH_UNBUMPED,         /* and its generation */
+    CIOMMU_MUTANT_SPACE_REUSED_EARLY, /* a space's slot is free before sections that found it end */
+    CIOMMU_MUTANT_BINDING_REUSED_EARLY, /* and a binding's */
+    CIOMMU_MUTANT_EARLY_UGEN,           /* ugen moves before the generations do */
+    CIOMMU_MUTANT_TABLEGEN_LATE,        /* tablegen is loaded after the guest's tables were read */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -133,6 +148,7 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_ENTRY_READ,      /* an entry of several words read, not yet once more */
     CIOMMU_YIELD_STRIPE_BUSY,     /* waits for an inserter; comes again and again */
     CIOMMU_YIELD_BLOCK_SETTLED,   /* a device's block holds for all sections, not yet noted */
+    CIOMMU_YIELD_BINDING_FOUND,   /* a cached binding found, not copied */
     CIOMMU_YIELD_COUNT
 };
 

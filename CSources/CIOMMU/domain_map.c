@@ -53,7 +53,8 @@ enum ciommu_status ciommu_domain_end_edit(struct ciommu_domain *domain, struct p
         if (!MUTANT(UNMAP_NO_INVALIDATE)) {
             ciommu_space_invalidate(&unit->spaces, domain->space, &what, 1);
         }
-        (void)add_seq_cst(&unit->ugen, 1); /* under the domain lock: later edits rest on it */
+        /* Under the domain lock: later edits rest on it. */
+        (void)add_seq_cst(&unit->ugen, MUTANT(UGEN_OUTSIDE_LOCK) ? 0 : 1);
     } else if (edit->retired != NULL && !MUTANT(MERGE_KEEPS_WALKGEN)) {
         ciommu_space_forget_walks(domain->space);
     }

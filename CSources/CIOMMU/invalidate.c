@@ -34,7 +34,11 @@ enum ciommu_status ciommu_unit_wait(struct ciommu_unit *unit) {
 }
 
 enum ciommu_status ciommu_unit_settle(struct ciommu_unit *unit, uint32_t *port_id) {
-    (void)add_seq_cst(&unit->ugen, MUTANT(UGEN_KEPT) ? 0 : 1); /* pairs with enter */
+    if (MUTANT(UGEN_OUTSIDE_LOCK)) {
+        yield_point(CIOMMU_YIELD_TABLE_CHANGED);
+    }
+    bool kept = MUTANT(UGEN_KEPT) || MUTANT(EARLY_UGEN);
+    (void)add_seq_cst(&unit->ugen, kept ? 0 : 1); /* pairs with enter */
     yield_point(CIOMMU_YIELD_BEFORE_DRAIN);
     if (MUTANT(NO_DRAIN)) {
         return CIOMMU_OK;
@@ -50,7 +54,7 @@ void ciommu_unit_finish_table_change(struct ciommu_unit *unit) {
     store_seq_cst(&unit->tablegen, unit->tablegen + 1);
     /* Still under the lock: whoever finds the change made (an attach where this detached, a destroy
      * of the domain) may promise something to sections that begin later. */
-    (void)add_seq_cst(&unit->ugen, 1);
+    (void)add_seq_cst(&unit->ugen, MUTANT(UGEN_OUTSIDE_LOCK) ? 0 : 1);
 }
 
 void ciommu_unit_forget_source(struct ciommu_unit *unit, uint32_t source) {
@@ -89,6 +93,10 @@ enum ciommu_status ciommu_unit_apply(struct ciommu_unit *unit, struct ciommu_por
     enum ciommu_status status = CIOMMU_OK;
     (void)add_relaxed(&unit->invalidations, 1);
     tracepoint_invalidate(what);
+    if (MUTANT(EARLY_UGEN)) {
+        (void)add_seq_cst(&unit->ugen, 1);
+        yield_point(CIOMMU_YIELD_BEFORE_DRAIN);
+    }
     if (what->kind != CIOMMU_INVALIDATE_DEVICE_TLB) {
         pthread_mutex_lock(&unit->table_lock);
         if (what->kind == CIOMMU_INVALIDATE_TRANSLATIONS) {

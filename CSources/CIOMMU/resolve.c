@@ -5,8 +5,8 @@
 #include "resolve.h"
 
 static bool is_alive(const struct resolved *resolved) {
-    return load_acquire(&resolved->space->birth) ==
-           resolved->birth; /* pairs with ciommu_spaces_release */
+    return load_acquire(&resolved->space->birth) == resolved->birth ||
+           MUTANT(BIRTH_UNCHECKED); /* pairs with ciommu_spaces_release */
 }
 
 /* Revision 4 has no execute right; an entry of this binding never grants what the binding
@@ -133,6 +133,9 @@ static bool walk_binding(struct ciommu_port *port, const struct lookup *lookup, 
     path->shape = &path->uncached_shape;
     path->resolved.attributes = path->shape->attributes;
     yield_point(CIOMMU_YIELD_TABLES_READ);
+    if (MUTANT(TABLEGEN_LATE)) {
+        tablegen = load_seq_cst(&unit->tablegen);
+    }
     if (cache && !path->resolved.unstable && (tablegen & 1) == 0 && unit->bindings.count != 0 &&
         pthread_mutex_trylock(&unit->table_lock) == 0) {
         bool unchanged = load_relaxed(&unit->tablegen) == tablegen || MUTANT(PUBLISH_UNCHECKED);

@@ -91,9 +91,17 @@ static always_inline bool is_plain(uint32_t access, uint32_t flags) {
            access != 0;
 }
 
+/* What a mutant loads before the generation. */
+static always_inline uint64_t early_walk_generation(const struct ciommu_space *space, bool wanted) {
+    return wanted && space != NULL ? load_acquire(&space->walk_generation) : 0;
+}
+
 /* Loads what stands between a binding and its leaves. */
 static always_inline void way_load(const struct grant *grant, struct way *way) {
     struct ciommu_space *space = grant->space;
+    const uint64_t walk_early = early_walk_generation(space, MUTANT(WALKGEN_EARLY));
+    const uint64_t parent_early =
+        early_walk_generation(space->parent, MUTANT(PARENT_WALKGEN_EARLY));
     yield_point(CIOMMU_YIELD_RESOLVED);
     way->grant = grant;
     way->generation = load_acquire(&space->generation);
@@ -102,6 +110,11 @@ static always_inline void way_load(const struct grant *grant, struct way *way) {
     way->walk_generation = load_acquire(&space->walk_generation);
     way->parent_walk_generation =
         space->parent == NULL ? 0 : load_acquire(&space->parent->walk_generation);
+    if (MUTANT(WALKGEN_EARLY)) {
+        way->walk_generation = walk_early;
+    } else if (MUTANT(PARENT_WALKGEN_EARLY)) {
+        way->parent_walk_generation = parent_early;
+    }
     /* Retired meanwhile: the generation may be the one that its retirement left, which no
      * invalidation will ever move. Nothing of this answer may be kept. */
     bool alive = load_acquire(&space->birth) == grant->birth || MUTANT(ALIVE_ONCE);

@@ -57,16 +57,18 @@ static struct ciommu_space **bucket_of(struct spaces *spaces, uint32_t domain) {
 static void renew_tags(struct spaces *spaces) {
     for (uint32_t index = 1; index < spaces->top; index++) {
         store_seq_cst(&spaces->pool[index].tag, 0);
-        (void)add_seq_cst(&spaces->pool[index].generation, 1);
+        (void)add_seq_cst(&spaces->pool[index].generation, MUTANT(RENEWAL_UNBUMPED) ? 0 : 1);
     }
-    ciommu_iotlb_clear(spaces->iotlb);
+    if (!MUTANT(RENEWAL_KEEPS_ENTRIES)) {
+        ciommu_iotlb_clear(spaces->iotlb);
+    }
     spaces->next_tag = 1;
     for (uint32_t index = 1; index < spaces->top; index++) {
         struct ciommu_space *space = &spaces->pool[index];
         if (space->alive) {
             store_release(&space->tag, spaces->next_tag++); /* sizes were forgotten before */
         }
-        (void)add_seq_cst(&space->generation, 1);
+        (void)add_seq_cst(&space->generation, MUTANT(RENEWAL_UNBUMPED) ? 0 : 1);
     }
 }
 
@@ -186,14 +188,19 @@ struct ciommu_space *ciommu_spaces_make(struct spaces *spaces, const struct spac
     return space;
 }
 
+/* Under the lock. */
+static void give_slot_back(struct spaces *spaces, struct ciommu_space *space) {
+    space->free_next = spaces->free;
+    spaces->free = space;
+    --*(is_host_made(&space->shape) ? &spaces->host_used : &spaces->used);
+}
+
 static void slot_returns(struct rcu_head *head) {
     ciommu_rcu_callback_begins();
     struct ciommu_space *space = caa_container_of(head, struct ciommu_space, rcu);
     struct spaces *spaces = space->owner;
     pthread_mutex_lock(spaces->lock);
-    space->free_next = spaces->free;
-    spaces->free = space;
-    --*(is_host_made(&space->shape) ? &spaces->host_used : &spaces->used);
+    give_slot_back(spaces, space);
     pthread_mutex_unlock(spaces->lock);
     ciommu_rcu_callback_ends(&spaces->deferrals);
 }
@@ -215,10 +222,15 @@ void ciommu_spaces_release(struct spaces *spaces, struct ciommu_space *space) {
         unlink_from(&parent->children, space, true);
     }
     space->alive = false;
-    (void)add_seq_cst(&space->birth,
-                      1); /* pairs with resolve.h: a binding that names the old life is dead */
-    (void)add_seq_cst(&space->generation, 1); /* and so is every first-level entry */
-    ciommu_rcu_defer(&spaces->deferrals, &space->rcu, slot_returns);
+    /* Pairs with resolve.h: a binding that names the old life is dead, and so is every first-level
+     * entry. */
+    (void)add_seq_cst(&space->birth, MUTANT(BIRTH_KEPT) ? 0 : 1);
+    (void)add_seq_cst(&space->generation, MUTANT(DEATH_UNBUMPED) ? 0 : 1);
+    if (MUTANT(SPACE_REUSED_EARLY)) {
+        give_slot_back(spaces, space);
+    } else {
+        ciommu_rcu_defer(&spaces->deferrals, &space->rcu, slot_returns);
+    }
     if (parent != NULL) {
         ciommu_spaces_release(spaces, parent);
     }
@@ -233,7 +245,9 @@ static void bump(uint64_t *generation) {
 /* Nothing here is seq_cst, because nothing has to be read back: whatever an old walk inserts from
  * now on carries the old tag, which nobody looks for once the sections from before have ended. */
 static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) {
-    bump(&space->walk_generation);
+    if (!MUTANT(WHOLE_KEEPS_WALKGEN)) {
+        bump(&space->walk_generation);
+    }
     /* Before the tag: who has seen the new tag adds its size after this store. */
     if (!MUTANT(SIZES_RESET_LATE)) {
         store_relaxed(&space->sizes, 0);
@@ -246,7 +260,9 @@ static void invalidate_whole(struct spaces *spaces, struct ciommu_space *space) 
         store_relaxed(&space->sizes, 0);
     }
     yield_point(CIOMMU_YIELD_RETAGGED);
-    bump(&space->generation);
+    if (!MUTANT(WHOLE_KEEPS_GENERATION)) {
+        bump(&space->generation);
+    }
 }
 
 /* Everything that rests on this space's second stage: a parent address selects no child address, so
@@ -264,7 +280,9 @@ static void invalidate_children(struct spaces *spaces, struct ciommu_space *pare
             fresh_tag(spaces, child);
         }
         yield_point(CIOMMU_YIELD_RETAGGED);
-        bump(&child->generation);
+        if (!MUTANT(CHILD_KEEPS_GENERATION)) {
+            bump(&child->generation);
+        }
     }
 }
 

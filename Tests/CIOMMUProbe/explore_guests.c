@@ -100,10 +100,21 @@ static enum ciommu_status build_large(struct explore_world *world) {
     return status;
 }
 
-static enum ciommu_status lead_table(struct explore_world *world, uint32_t page, uint32_t side) {
-    (void)page;
+static void store_table(struct explore_world *world, uint32_t side) {
     store(world, guest_slot(&world->shared->ram, &world->second, EXPLORE_IOVA, 1),
           world->tables[side]);
+}
+
+static enum ciommu_status lead_table_domain(struct explore_world *world, uint32_t page,
+                                            uint32_t side) {
+    (void)page;
+    store_table(world, side);
+    return send(world, 2 | 2 << 4 | DOMAIN_BITS, 0);
+}
+
+static enum ciommu_status lead_table(struct explore_world *world, uint32_t page, uint32_t side) {
+    (void)page;
+    store_table(world, side);
     return send(world, 2 | 3 << 4 | DOMAIN_BITS, EXPLORE_IOVA | 9);
 }
 
@@ -111,7 +122,7 @@ static enum ciommu_status lead_table(struct explore_world *world, uint32_t page,
 
 /* Two more devices hold the spaces of both domains, so that a binding that should be gone still
  * finds its space alive. */
-static enum ciommu_status build_contexts(struct explore_world *world) {
+static enum ciommu_status build_contexts_unknown(struct explore_world *world) {
     struct guest_ram *ram = &world->shared->ram;
     world->second = guest_tree_make(ram, 3, SECOND_FLAGS);
     world->other = guest_tree_make(ram, 3, SECOND_FLAGS);
@@ -121,14 +132,23 @@ static enum ciommu_status build_contexts(struct explore_world *world) {
                                    &world->second, &world->entry);
     (void)guest_legacy_more(ram, rtaddr, EXPLORE_SOURCE + 8, EXPLORE_DOMAIN, LEGACY_UNTRANSLATED,
                             &world->second);
-    (void)guest_legacy_more(ram, rtaddr, EXPLORE_SOURCE + 16, EXPLORE_DOMAIN, LEGACY_UNTRANSLATED,
-                            &world->other);
-    enum ciommu_status status = ciommu_unit_set_root(world->unit, rtaddr);
+    (void)guest_legacy_more(ram, rtaddr, EXPLORE_SOURCE + 16, EXPLORE_OTHER_DOMAIN,
+                            LEGACY_UNTRANSLATED, &world->other);
+    return ciommu_unit_set_root(world->unit, rtaddr);
+}
+
+/* What the n-th device beside the reader's does. */
+static enum ciommu_status ask_beside(struct explore_world *world, uint32_t device) {
+    struct ciommu_result result = {.size = sizeof result};
+    return ciommu_translate(world->unit, world->ports[EXPLORE_THREADS - 1],
+                            EXPLORE_SOURCE + 8 * device, CIOMMU_NO_PASID, EXPLORE_IOVA, CIOMMU_READ,
+                            0, &result);
+}
+
+static enum ciommu_status build_contexts(struct explore_world *world) {
+    enum ciommu_status status = build_contexts_unknown(world);
     for (uint32_t device = 1; device <= 2 && status == CIOMMU_OK; device++) {
-        struct ciommu_result result = {.size = sizeof result};
-        status = ciommu_translate(world->unit, world->ports[EXPLORE_THREADS - 1],
-                                  EXPLORE_SOURCE + 8 * device, CIOMMU_NO_PASID, EXPLORE_IOVA,
-                                  CIOMMU_READ, 0, &result);
+        status = ask_beside(world, device);
     }
     return status;
 }
@@ -233,6 +253,54 @@ static void evict(struct explore_world *world) {
     pthread_mutex_unlock(&world->unit->table_lock);
 }
 
+/* The reader's port has asked, the binding and its space are gone, and another domain has got the
+ * space's place. */
+static enum ciommu_status build_taken(struct explore_world *world) {
+    enum ciommu_status status = build_contexts_unknown(world);
+    if (status == CIOMMU_OK) {
+        explore_look(world, world->ports[0], 0);
+        evict(world);
+        ciommu_rcu_barrier();
+        status = ask_beside(world, 2);
+    }
+    return status;
+}
+
+static void look_beside(struct explore_world *world) {
+    (void)ask_beside(world, 2);
+}
+
+/* The reader's tag is what the other domain gets when tags are dealt out anew: in order. */
+static enum ciommu_status build_tags(struct explore_world *world) {
+    enum ciommu_status status = build_contexts_unknown(world);
+    world->unit->spaces.next_tag = 5;
+    status = status != CIOMMU_OK ? status : ask_beside(world, 2);
+    world->unit->spaces.next_tag = 1;
+    return status;
+}
+
+static void renew_for_another(struct explore_world *world) {
+    struct ciommu_result result = {.size = sizeof result};
+    pthread_mutex_lock(&world->unit->table_lock);
+    world->unit->spaces.next_tag = IOTLB_TAG_MAX + 1;
+    pthread_mutex_unlock(&world->unit->table_lock);
+    (void)send(world, 2 | 2 << 4 | (uint64_t)EXPLORE_OTHER_DOMAIN << 16, 0);
+    for (uint32_t page = EXPLORE_PAGES; page-- > 0;) { /* the second one's size is seen again */
+        (void)ciommu_translate(world->unit, world->ports[EXPLORE_THREADS - 1], EXPLORE_SOURCE + 16,
+                               CIOMMU_NO_PASID, explore_iova(page), CIOMMU_READ, 0, &result);
+        if (result.address != explore_output(page, 1)) {
+            explore_fail(world, "another domain's page led to %llx",
+                         (unsigned long long)result.address);
+        }
+    }
+}
+
+/* And another device, of the other domain, gets one. */
+static void evict_for_another(struct explore_world *world) {
+    evict(world);
+    (void)ask_beside(world, 2);
+}
+
 const struct explore_scenario explore_guest_scenarios[] = {
     {.name = "page remapped, known to the first level",
      .build = build_legacy,
@@ -333,6 +401,40 @@ const struct explore_scenario explore_guest_scenarios[] = {
      .lead = lead_page,
      .act = evict,
      .warmth = EXPLORE_OTHER_WARM},
+    {.name = "binding evicted, and another takes its place",
+     .build = build_contexts_unknown,
+     .lead = lead_context,
+     .act = evict_for_another,
+     .warmth = EXPLORE_OTHER_WARM,
+     .whole = true},
+    {.name = "binding evicted long ago, its space another's",
+     .build = build_taken,
+     .lead = lead_context,
+     .act = look_beside,
+     .whole = true},
+    {.name = "tags renewed, and another gets the reader's",
+     .build = build_tags,
+     .lead = lead_page,
+     .act = renew_for_another,
+     .warmth = EXPLORE_BOUND},
+    {.name = "leaf table exchanged, nearly known",
+     .build = build_tables,
+     .lead = lead_table,
+     .warmth = EXPLORE_NEAR,
+     .walk_cache = 4,
+     .whole = true},
+    {.name = "leaf table exchanged, domain invalidated",
+     .build = build_tables,
+     .lead = lead_table_domain,
+     .warmth = EXPLORE_NEAR,
+     .walk_cache = 4,
+     .whole = true},
+    {.name = "nested, second-stage table exchanged, nearly known",
+     .build = build_nested,
+     .lead = lead_second_table,
+     .warmth = EXPLORE_NEAR,
+     .walk_cache = 16,
+     .whole = true},
     {.name = "page remapped beside two readers",
      .build = build_legacy,
      .lead = lead_page,

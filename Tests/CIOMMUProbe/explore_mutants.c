@@ -41,6 +41,20 @@ static const struct pair pairs[] = {
     {RULE(REPLACE_WITH_GAP), "domain of the host replaced"},
     {RULE(MERGE_KEEPS_WALKGEN), "large page of the host merged"},
     {RULE(DETACH_NO_TABLEGEN), "domain of the host detached"},
+    {RULE(RENEWAL_KEEPS_ENTRIES), "tags renewed"},
+    {RULE(RENEWAL_UNBUMPED), "tags renewed, and another gets the reader's"},
+    {RULE(WHOLE_KEEPS_WALKGEN), "leaf table exchanged, domain invalidated"},
+    {RULE(WHOLE_KEEPS_GENERATION), "domain invalidated"},
+    {RULE(CHILD_KEEPS_GENERATION), "nested, second stage remapped"},
+    {RULE(WALKGEN_EARLY), "leaf table exchanged, nearly known"},
+    {RULE(PARENT_WALKGEN_EARLY), "nested, second-stage table exchanged, nearly known"},
+    {RULE(BIRTH_UNCHECKED), "binding evicted long ago, its space another's"},
+    {RULE(BIRTH_KEPT), "binding evicted"},
+    {RULE(DEATH_UNBUMPED), "binding evicted"},
+    {RULE(SPACE_REUSED_EARLY), "binding evicted, and another takes its place"},
+    {RULE(BINDING_REUSED_EARLY), "binding evicted, and another takes its place"},
+    {RULE(EARLY_UGEN), "page remapped, known to the first level"},
+    {RULE(TABLEGEN_LATE), "context entry changed, not known"},
 };
 
 uint32_t probe_explore_mutant_count(void) {

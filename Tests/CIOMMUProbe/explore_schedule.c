@@ -108,6 +108,7 @@ static uint32_t choose(struct explore_schedule *schedule, uint32_t count, bool p
     uint32_t taken = 0;
     uint32_t number = schedule->decision_count;
     if (number == PROBE_SCHEDULE_CHOICES) {
+        schedule->astray = true; /* no schedule beyond this choice is ever tried */
         return 0;
     }
     if (number < schedule->choice_count) {

@@ -109,10 +109,12 @@ static void warm(struct explore_world *world) {
         return;
     }
     uint32_t readers = scenario->readers == 0 ? 1 : scenario->readers;
-    uint32_t first = scenario->warmth == EXPLORE_WARM ? 0 : OTHER;
-    uint32_t end = scenario->warmth == EXPLORE_WARM ? readers : EXPLORE_THREADS;
+    bool own = scenario->warmth == EXPLORE_WARM || scenario->warmth == EXPLORE_NEAR;
+    bool near = scenario->warmth == EXPLORE_BOUND || scenario->warmth == EXPLORE_NEAR;
+    uint32_t first = own ? 0 : OTHER;
+    uint32_t end = own ? readers : EXPLORE_THREADS;
     for (uint32_t port = first; port < end; port++) {
-        for (uint32_t page = scenario->warmth == EXPLORE_BOUND; page < EXPLORE_PAGES; page++) {
+        for (uint32_t page = near ? 1 : 0; page < EXPLORE_PAGES; page++) {
             explore_look(world, world->ports[port], page);
         }
     }

@@ -26,7 +26,8 @@ enum explore_warmth {
     EXPLORE_COLD = 0,
     EXPLORE_WARM,       /* the reader's port has translated the pages */
     EXPLORE_OTHER_WARM, /* another one has: they are in the IOTLB, and their binding is known */
-    EXPLORE_BOUND       /* another one has translated the second page alone */
+    EXPLORE_BOUND,      /* another one has translated the second page alone */
+    EXPLORE_NEAR        /* the reader's port has translated the second page alone */
 };
 
 /* Memory that worlds share, one after the other. */

@@ -151,6 +151,12 @@ static void sort_element(struct history *history, struct element *element) {
         states[index].replaced =
             index + 1 < element->state_count ? states[index + 1].replaced : UINT64_MAX;
     }
+    /* A write that is over has overwritten all before it, though their own calls may go on. */
+    for (uint32_t index = element->state_count; index-- > 1;) {
+        if (states[index - 1].replaced > states[index].replaced) {
+            states[index - 1].replaced = states[index].replaced;
+        }
+    }
     for (uint32_t scope = 0; scope < 2; scope++) {
         struct cover *covers = &history->covers[scope][element->covers[scope]];
         uint32_t count = element->cover_count[scope];

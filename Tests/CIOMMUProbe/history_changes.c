@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * history_changes.c - what a host changes in a history: mappings, attachments, parents, the memory
- * map. Each kind has one thread, which writes down when. What a guest changes is in
- * history_guest.c.
+ * map. Each kind has one thread, which writes down when, or two (history_pair.h). What a guest
+ * changes is in history_guest.c.
  */
-#include "history_world.h"
+#include "history_pair.h"
 #include "harness.h"
 
 /* ---- Writing it down ---- */
@@ -41,10 +41,8 @@ uint64_t history_call_begins(struct history_changer *changer) {
     return history_tick(&changer->world->clock);
 }
 
-/* The call is both: what it changes, and the invalidation that covers it. */
-void history_call_ends(struct history_changer *changer, uint64_t begin, uint32_t first,
-                       uint32_t count, uint32_t side, uint32_t rights) {
-    uint64_t end = history_tick(&changer->world->clock);
+static void note_call(struct history_changer *changer, uint64_t begin, uint64_t end, uint32_t first,
+                      uint32_t count, uint32_t side, uint32_t rights) {
     for (uint32_t at = first; at < first + count; at++) {
         note_write(changer, begin, end, at, side, rights);
     }
@@ -54,6 +52,54 @@ void history_call_ends(struct history_changer *changer, uint64_t begin, uint32_t
                                              .first = first,
                                              .last = first + count - 1,
                                              .scope = HISTORY_BOTH});
+}
+
+/* The call is both: what it changes, and the invalidation that covers it. */
+void history_call_ends(struct history_changer *changer, uint64_t begin, uint32_t first,
+                       uint32_t count, uint32_t side, uint32_t rights) {
+    uint64_t end = history_tick(&changer->world->clock);
+    note_call(changer, begin, end, first, count, side, rights);
+}
+
+/* A device that was late is blocked; that is as good as its answer. */
+static void check(struct history_changer *changer, const char *what, enum ciommu_status status) {
+    bool late =
+        status == CIOMMU_TIMED_OUT && (changer->world->settings->mixes & PROBE_HISTORY_SILENT) != 0;
+    if (status != CIOMMU_OK && !late) {
+        history_complain(changer, what, status);
+    }
+}
+
+/* Nothing old is answered any more; sections and devices may use it still. */
+void history_put_back(struct history_changer *changer, uint64_t begin, uint32_t element,
+                      uint32_t side) {
+    uint64_t end = history_tick(&changer->world->clock);
+    record(changer, &(struct history_record){.kind = HISTORY_WRITE,
+                                             .begin = begin,
+                                             .end = end,
+                                             .first = element,
+                                             .last = element,
+                                             .value = side,
+                                             .rights = HISTORY_RW});
+    history_invalidated(changer, end, element, element, HISTORY_CACHES);
+}
+
+/* What is taken away is put back by the other thread, if there is one, as soon as it can be. */
+static void take_away(struct history_changer *changer, const struct history_follow *follow,
+                      enum ciommu_status (*take)(struct history_changer *changer,
+                                                 const struct history_follow *follow)) {
+    struct history_world *world = changer->world;
+    uint64_t begin = history_call_begins(changer);
+    bool taken = changer->pair != NULL && history_pair_offer(changer->pair, follow);
+    enum ciommu_status status = take(changer, follow);
+    check(changer, "taking away", status);
+    uint64_t end = history_tick(&world->clock);
+    bool followed = taken && history_pair_wait(changer->pair, changer->complaint == NULL);
+    note_call(changer, begin, end, follow->element, 1, 0, 0);
+    if (followed) {
+        world->now[follow->element] =
+            (struct history_state){.value = follow->side, .rights = HISTORY_RW};
+    }
 }
 
 void history_write_guest(struct history_changer *changer, uint32_t element, uint32_t side,
@@ -75,15 +121,6 @@ void history_invalidated(struct history_changer *changer, uint64_t begin, uint32
 
 static uint64_t draw(struct history_changer *changer) {
     return probe_random(&changer->random) >> 20;
-}
-
-/* A device that was late is blocked; that is as good as its answer. */
-static void check(struct history_changer *changer, const char *what, enum ciommu_status status) {
-    bool late =
-        status == CIOMMU_TIMED_OUT && (changer->world->settings->mixes & PROBE_HISTORY_SILENT) != 0;
-    if (status != CIOMMU_OK && !late) {
-        history_complain(changer, what, status);
-    }
 }
 
 /* ---- Mappings ---- */
@@ -120,6 +157,41 @@ static void map_page(struct history_changer *changer, const struct mapped_run *r
     history_call_ends(changer, begin, run->element + page, 1, side, rights);
 }
 
+static enum ciommu_status put_page(struct history_changer *changer,
+                                   const struct history_follow *follow) {
+    const struct ciommu_mapping mapping = {
+        .size = sizeof mapping,
+        .rights = HISTORY_RW,
+        .iova = follow->iova,
+        .length = HISTORY_PAGE,
+        .address = follow->address,
+    };
+    (void)changer;
+    return ciommu_domain_map(follow->domain, &mapping);
+}
+
+static enum ciommu_status take_page(struct history_changer *changer,
+                                    const struct history_follow *follow) {
+    (void)changer;
+    return ciommu_domain_unmap(follow->domain, NULL, follow->iova, HISTORY_PAGE, NULL);
+}
+
+/* Unmaps a page, which the other thread maps elsewhere. */
+static void exchange_page(struct history_changer *changer, const struct mapped_run *run,
+                          uint32_t page) {
+    uint32_t element = run->element + page;
+    uint32_t side = changer->world->now[element].value == 0;
+    const struct history_follow follow = {
+        .put = put_page,
+        .domain = run->domain,
+        .iova = run->iova + page * run->step,
+        .address = output_of(changer, run, page, side),
+        .element = element,
+        .side = side,
+    };
+    take_away(changer, &follow, take_page);
+}
+
 static void unmap_pages(struct history_changer *changer, const struct mapped_run *run,
                         uint32_t page, uint32_t count) {
     uint64_t length = (count - 1) * run->step + HISTORY_PAGE;
@@ -152,6 +224,8 @@ static void change_page(struct history_changer *changer, const struct mapped_run
         protect_page(changer, run, page, now->rights == HISTORY_RW ? CIOMMU_READ : HISTORY_RW);
     } else if ((random >> 11) % 4 == 1 && run->step == HISTORY_PAGE && page + 3 <= run->pages) {
         unmap_pages(changer, run, page, 3);
+    } else if (changer->pair != NULL) {
+        exchange_page(changer, run, page);
     } else {
         side = now->value == 0;
         unmap_pages(changer, run, page, 1);
@@ -237,6 +311,24 @@ void history_change_parents(struct history_changer *changer) {
 
 /* ---- Attachments ---- */
 
+static enum ciommu_status put_domain(struct history_changer *changer,
+                                     const struct history_follow *follow) {
+    return ciommu_device_attach(changer->world->slot_device, 1, follow->domain);
+}
+
+static enum ciommu_status take_domain(struct history_changer *changer,
+                                      const struct history_follow *follow) {
+    (void)follow;
+    return ciommu_device_detach(changer->world->slot_device, NULL, 1);
+}
+
+/* Detaches, and the other thread attaches the other domain. */
+static void exchange_domain(struct history_changer *changer, uint32_t element, uint32_t side) {
+    const struct history_follow follow = {
+        .put = put_domain, .domain = changer->world->slots[side], .element = element, .side = side};
+    take_away(changer, &follow, take_domain);
+}
+
 void history_change_attachments(struct history_changer *changer) {
     struct history_world *world = changer->world;
     uint32_t element = world->bindings[0];
@@ -245,6 +337,11 @@ void history_change_attachments(struct history_changer *changer) {
     uint32_t side = now->rights == 0 ? (uint32_t)(random >> 8 & 1) : now->value == 0;
     uint32_t rights = HISTORY_RW;
     enum ciommu_status status;
+    if (now->rights != 0 && changer->pair != NULL && random % 4 != 0) {
+        exchange_domain(changer, element, side);
+        changer->changes++;
+        return;
+    }
     uint64_t begin = history_call_begins(changer);
     if (now->rights == 0) {
         status = ciommu_device_attach(world->slot_device, 1, world->slots[side]);
@@ -262,6 +359,20 @@ void history_change_attachments(struct history_changer *changer) {
 
 /* ---- Memory ---- */
 
+static enum ciommu_status put_range(struct history_changer *changer,
+                                    const struct history_follow *follow) {
+    return history_add_range(changer->world, follow->element, follow->side, false);
+}
+
+static enum ciommu_status take_range(struct history_changer *changer,
+                                     const struct history_follow *follow) {
+    uint32_t first;
+    uint32_t count;
+    history_range(changer->world, follow->element, &first, &count);
+    return ciommu_memory_remove(changer->world->memory, HISTORY_OUTPUT + first * HISTORY_PAGE,
+                                count * HISTORY_PAGE);
+}
+
 void history_change_memory(struct history_changer *changer) {
     struct history_world *world = changer->world;
     uint64_t random = draw(changer);
@@ -269,10 +380,13 @@ void history_change_memory(struct history_changer *changer) {
     const struct history_state *now = &world->now[element];
     uint32_t copy = now->value == 0;
     uint32_t rights = HISTORY_RW;
-    uint32_t first;
-    uint32_t count;
-    history_range(world, element, &first, &count);
+    const struct history_follow follow = {.put = put_range, .element = element, .side = copy};
     enum ciommu_status status;
+    if (now->rights != 0 && changer->pair != NULL && (random >> 12) % 4 == 1) {
+        take_away(changer, &follow, take_range);
+        changer->changes++;
+        return;
+    }
     uint64_t begin = history_call_begins(changer);
     if (now->rights == 0) {
         status = history_add_range(world, element, copy, false);
@@ -280,8 +394,7 @@ void history_change_memory(struct history_changer *changer) {
         status = history_add_range(world, element, copy, true);
     } else {
         rights = 0;
-        status = ciommu_memory_remove(world->memory, HISTORY_OUTPUT + first * HISTORY_PAGE,
-                                      count * HISTORY_PAGE);
+        status = take_range(changer, &follow);
     }
     check(changer, "memory", status);
     history_call_ends(changer, begin, element, 1, copy, rights);

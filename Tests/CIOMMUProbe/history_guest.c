@@ -215,3 +215,12 @@ void history_change_guest(struct history_changer *changer) {
     invalidate(changer, &part, element, random >> 4);
     changer->changes++;
 }
+
+/* A second thread, which owns no element. */
+void history_invalidate_guest(struct history_changer *changer) {
+    uint64_t random = probe_random(&changer->random) >> 10;
+    struct part part = part_of(changer->world, random);
+    uint32_t element = part.first + (uint32_t)((random >> 20) % part.count);
+    invalidate(changer, &part, element, random >> 4);
+    changer->changes++;
+}

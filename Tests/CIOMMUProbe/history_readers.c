@@ -29,7 +29,6 @@ static uint64_t look(const unsigned char *host) {
 static void note(struct history_thread *thread, uint64_t begin, uint32_t target, uint32_t question,
                  uint32_t form, uint64_t address, uint32_t rights, uint64_t seen) {
     struct history_record *record = history_log_add(&thread->log);
-    thread->faults += form == HISTORY_FAULT;
     if (record != NULL) {
         *record = (struct history_record){.kind = HISTORY_ANSWER,
                                           .begin = begin,
@@ -129,7 +128,8 @@ void history_read(struct history_thread *thread) {
     }
     translate(thread, &asking);
     note_all(thread, &asking, begin, inside);
-    if (inside && (random >> 4) % 4 == 0) {
+    bool again = !thread->run->settings->pairs && (random >> 4) % 4 == 0; /* see history_pair.h */
+    if (inside && again) {
         if (!thread->run->settings->calm && (random >> 6) % 16 == 0) {
             probe_nap(20000);
         }

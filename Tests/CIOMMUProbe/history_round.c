@@ -93,6 +93,7 @@ static uint64_t judge_log(struct history_run *run, const struct history *history
         }
         enum history_verdict verdict = history_judge_answer(&run->world, history, record);
         (*answers)++;
+        run->seen[record->scope]++;
         if (verdict != HISTORY_RIGHT) {
             wrong++;
             if (first[0] == 0) {
@@ -113,7 +114,8 @@ uint64_t history_judge_round(struct history_run *run, uint64_t *answers, char *f
     }
     struct history *history = history_build(logs, run->count + 1, run->world.elements);
     if (history == NULL) {
-        return 0;
+        (void)snprintf(first, first_bytes, "no memory to judge with");
+        return 1;
     }
     for (uint32_t at = 1; at <= run->count; at++) {
         wrong += judge_log(run, history, logs, run->count + 1, at, answers, first, first_bytes);

@@ -10,7 +10,7 @@
 #ifndef PROBE_HISTORY_RUN_H
 #define PROBE_HISTORY_RUN_H
 
-#include "history_world.h"
+#include "history_pair.h"
 
 #include <pthread.h>
 
@@ -18,6 +18,7 @@
 #define HISTORY_LOG_RECORDS 16384u
 #define HISTORY_STEP_RECORDS HISTORY_CHANGE_RECORDS /* most that one step adds */
 #define HISTORY_DEVICE_COUNT 2u
+#define HISTORY_KINDS 5u /* of changers */
 
 struct history_run;
 
@@ -32,7 +33,6 @@ struct history_thread {
     struct history_changer changer;
     void (*change)(struct history_changer *changer);
     struct history_device *device;
-    uint64_t faults; /* answers that were refusals */
 };
 
 /* What a device keeps of a page; rights 0: nothing. */
@@ -61,9 +61,11 @@ struct history_run {
     struct history_thread threads[HISTORY_THREADS];
     uint32_t count;
     struct history_log base;
+    uint64_t seen[HISTORY_FORMS]; /* answers that were judged */
     struct history_device devices[HISTORY_DEVICE_COUNT];
     uint32_t asked[HISTORY_TARGETS]; /* targets that readers ask */
     uint32_t asked_count;
+    struct history_pair pairs[HISTORY_KINDS];
     pthread_barrier_t barrier;
     uint32_t pause;
     uint32_t stop;

@@ -97,27 +97,44 @@ static enum ciommu_status add_devices(struct history_run *run, uint64_t seed) {
     return status;
 }
 
+static enum ciommu_status add_changer(struct history_run *run, uint64_t seed,
+                                      void (*what)(struct history_changer *),
+                                      struct history_pair *pair, bool follows) {
+    struct history_thread *thread = add_thread(run, seed, change);
+    if (thread == NULL) {
+        return CIOMMU_NO_MEMORY;
+    }
+    thread->change = what;
+    thread->changer.pair = follows ? NULL : pair;
+    thread->changer.follows = follows ? pair : NULL;
+    return CIOMMU_OK;
+}
+
 static enum ciommu_status add_changers(struct history_run *run, uint64_t seed) {
     static const struct {
         uint32_t mix;
         void (*change)(struct history_changer *);
-    } kinds[] = {
-        {PROBE_HISTORY_MAPPINGS, history_change_mappings},
-        {PROBE_HISTORY_ATTACHMENTS, history_change_attachments},
-        {PROBE_HISTORY_GUEST, history_change_guest},
-        {PROBE_HISTORY_PARENTS, history_change_parents},
-        {PROBE_HISTORY_MEMORY, history_change_memory},
+        void (*second)(struct history_changer *);
+    } kinds[HISTORY_KINDS] = {
+        {PROBE_HISTORY_MAPPINGS, history_change_mappings, history_follow},
+        {PROBE_HISTORY_ATTACHMENTS, history_change_attachments, history_follow},
+        {PROBE_HISTORY_GUEST, history_change_guest, history_invalidate_guest},
+        {PROBE_HISTORY_PARENTS, history_change_parents, history_follow},
+        {PROBE_HISTORY_MEMORY, history_change_memory, history_follow},
     };
-    for (uint32_t at = 0; at < sizeof kinds / sizeof kinds[0]; at++) {
+    enum ciommu_status status = CIOMMU_OK;
+    for (uint32_t at = 0; at < HISTORY_KINDS && status == CIOMMU_OK; at++) {
         if ((run->settings->mixes & kinds[at].mix) != 0) {
-            struct history_thread *thread = add_thread(run, seed, change);
-            if (thread == NULL) {
-                return CIOMMU_NO_MEMORY;
-            }
-            thread->change = kinds[at].change;
+            bool pairs = run->settings->pairs;
+            struct history_pair *pair = pairs ? &run->pairs[at] : NULL;
+            run->pairs[at].pause = &run->pause;
+            status = add_changer(run, seed, kinds[at].change, pair, false);
+            status = status != CIOMMU_OK || !pairs
+                         ? status
+                         : add_changer(run, seed, kinds[at].second, pair, true);
         }
     }
-    return CIOMMU_OK;
+    return status;
 }
 
 /* ---- The run ---- */
@@ -180,11 +197,41 @@ static void count_up(struct history_run *run, struct probe_trial_result *result)
     }
 }
 
-/* The time is over, and there was something to judge; a slow machine gets more time for that. */
-static bool is_over(uint64_t end, const struct probe_trial_result *result) {
+/* What the trial should have shown and has not, or NULL. */
+static const char *missing(const struct history_run *run) {
+    static const char *const forms[HISTORY_FORMS] = {
+        [HISTORY_MAPPED] = "nothing was translated",
+        [HISTORY_FAULT] = "nothing was refused",
+        [HISTORY_NO_HOST] = "no memory was missing",
+        [HISTORY_UNLOOKED] = "nothing was asked outside of a section",
+        [HISTORY_DEVICE_USE] = "no device used what it had stored",
+    };
+    const uint32_t refusing = PROBE_HISTORY_MAPPINGS | PROBE_HISTORY_ATTACHMENTS |
+                              PROBE_HISTORY_GUEST | PROBE_HISTORY_PARENTS;
+    const uint32_t mixes[HISTORY_FORMS] = {
+        [HISTORY_MAPPED] = UINT32_MAX,
+        [HISTORY_FAULT] = refusing,
+        [HISTORY_NO_HOST] = PROBE_HISTORY_MEMORY,
+        [HISTORY_UNLOOKED] = UINT32_MAX,
+        [HISTORY_DEVICE_USE] = PROBE_HISTORY_DEVICES,
+    };
+    for (uint32_t form = 0; form < HISTORY_FORMS; form++) {
+        if ((run->settings->mixes & mixes[form]) != 0 && run->seen[form] == 0) {
+            return forms[form];
+        }
+    }
+    for (uint32_t at = 0; at < run->count; at++) {
+        if (run->threads[at].change != NULL && run->threads[at].changer.changes == 0) {
+            return "a changer changed nothing";
+        }
+    }
+    return NULL;
+}
+
+/* The time is over, and all was seen; a slow machine gets more time for that. */
+static bool is_over(const struct history_run *run, uint64_t end) {
     uint64_t now = probe_now();
-    bool judged = result->operations != 0 && result->changes != 0;
-    return now >= end && (judged || now >= end + PATIENCE_MILLISECONDS);
+    return now >= end && (missing(run) == NULL || now >= end + PATIENCE_MILLISECONDS);
 }
 
 /* Ends a round; the next one begins unless the run is over. */
@@ -194,7 +241,7 @@ static void judge_round(struct history_run *run, uint64_t end, struct probe_tria
     result->violations +=
         history_judge_round(run, &result->operations, result->first, sizeof result->first);
     count_up(run, result);
-    if (result->violations != 0 || is_over(end, result)) {
+    if (result->violations != 0 || is_over(run, end)) {
         set(&run->stop, 1);
     } else {
         set(&run->pause, 0);
@@ -212,8 +259,10 @@ static void race(struct history_run *run, const struct probe_trial_options *opti
         pthread_create(&run->threads[at].thread, NULL, work, &run->threads[at]);
     }
     while (!is_set(&run->stop)) {
-        uint64_t until = probe_now() + ROUND_MILLISECONDS;
-        while (!is_set(&run->pause) && probe_now() < until && !is_over(end, result)) {
+        uint64_t now = probe_now();
+        uint64_t until =
+            now < end && end - now < ROUND_MILLISECONDS ? end : now + ROUND_MILLISECONDS;
+        while (!is_set(&run->pause) && probe_now() < until) {
             probe_nap(1000000);
         }
         judge_round(run, end, result);
@@ -240,10 +289,10 @@ int probe_history_trial(const struct probe_trial *trial, const struct probe_tria
     if (status == CIOMMU_OK) {
         race(run, options, result);
     }
-    if (status == CIOMMU_OK && result->violations == 0 &&
-        (result->operations == 0 || result->changes == 0)) {
+    const char *unseen = missing(run);
+    if (status == CIOMMU_OK && result->violations == 0 && unseen != NULL) {
         result->violations = 1;
-        (void)snprintf(result->first, sizeof result->first, "nothing was asked or changed");
+        (void)snprintf(result->first, sizeof result->first, "%s", unseen);
     }
     destroy(run);
     free(run);
@@ -286,6 +335,28 @@ static const struct probe_history_settings large = {.mixes = PROBE_HISTORY_EVERY
                                                     .walk_cache_entries = 256,
                                                     .calm = true};
 
+static const struct probe_history_settings attachments_iotlb = {.mixes = PROBE_HISTORY_ATTACHMENTS,
+                                                                NO_TABLES};
+static const struct probe_history_settings memory_iotlb = {.mixes = PROBE_HISTORY_MEMORY,
+                                                           NO_TABLES};
+static const struct probe_history_settings devices_iotlb = {
+    .mixes = PROBE_HISTORY_DEVICES | PROBE_HISTORY_MAPPINGS | PROBE_HISTORY_PARENTS |
+             PROBE_HISTORY_GUEST,
+    NO_TABLES};
+static const struct probe_history_settings everything_iotlb = {.mixes = PROBE_HISTORY_EVERYTHING,
+                                                               NO_TABLES};
+
+static const struct probe_history_settings mappers = {
+    .mixes = PROBE_HISTORY_MAPPINGS, .pairs = true, TABLES};
+static const struct probe_history_settings attachers = {
+    .mixes = PROBE_HISTORY_ATTACHMENTS, .pairs = true, TABLES};
+static const struct probe_history_settings guests = {
+    .mixes = PROBE_HISTORY_GUEST, .pairs = true, TABLES};
+static const struct probe_history_settings owners = {
+    .mixes = PROBE_HISTORY_PARENTS | PROBE_HISTORY_MEMORY, .pairs = true, NO_TABLES};
+static const struct probe_history_settings everybody = {
+    .mixes = PROBE_HISTORY_EVERYTHING, .pairs = true, TABLES};
+
 const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS] = {
     {"history: mappings", probe_history_trial, &mappings},
     {"history: mappings, tiny caches", probe_history_trial, &mappings_tiny},
@@ -302,4 +373,13 @@ const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS] = {
     {"history: everything, portable", probe_history_trial, &portable},
     {"history: everything, no caches", probe_history_trial, &bare},
     {"history: everything, large caches, calm", probe_history_trial, &large},
+    {"history: attachments, no walk cache", probe_history_trial, &attachments_iotlb},
+    {"history: memory map, no walk cache", probe_history_trial, &memory_iotlb},
+    {"history: devices with ATS, no walk cache", probe_history_trial, &devices_iotlb},
+    {"history: everything, no walk cache", probe_history_trial, &everything_iotlb},
+    {"history: mappings, two changers", probe_history_trial, &mappers},
+    {"history: attachments, two changers", probe_history_trial, &attachers},
+    {"history: guest tables, two changers", probe_history_trial, &guests},
+    {"history: parents and memory, two changers", probe_history_trial, &owners},
+    {"history: everything, two changers of each kind", probe_history_trial, &everybody},
 };

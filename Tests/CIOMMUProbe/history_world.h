@@ -158,10 +158,11 @@ const char *history_element_name(void *world, uint32_t element);
 /* What came of a question. */
 enum history_form {
     HISTORY_MAPPED = 0,
-    HISTORY_FAULT,     /* refused */
-    HISTORY_NO_HOST,   /* mapped, and no memory there */
-    HISTORY_UNLOOKED,  /* mapped, outside of a section: no memory to look at */
-    HISTORY_DEVICE_USE /* of what a device had stored */
+    HISTORY_FAULT,      /* refused */
+    HISTORY_NO_HOST,    /* mapped, and no memory there */
+    HISTORY_UNLOOKED,   /* mapped, outside of a section: no memory to look at */
+    HISTORY_DEVICE_USE, /* of what a device had stored */
+    HISTORY_FORMS
 };
 
 /* An answer's record: `first` is the target, `last` the page and the access, `value` the output
@@ -186,8 +187,12 @@ void history_describe(struct history_world *world, const struct history_record *
 
 /* ---- Changers; each writes its own log ---- */
 
+struct history_pair;
+
 struct history_changer {
     struct history_world *world;
+    struct history_pair *pair;    /* NULL, or who puts back what this one takes away */
+    struct history_pair *follows; /* NULL, or whose takings this one puts back */
     struct history_log *log;
     uint64_t random;
     uint64_t changes;
@@ -209,6 +214,11 @@ void history_call_ends(struct history_changer *changer, uint64_t begin, uint32_t
                        uint32_t count, uint32_t side, uint32_t rights);
 void history_write_guest(struct history_changer *changer, uint32_t element, uint32_t side,
                          uint32_t rights);
+/* What another thread's call has taken away is there again; the call began at `begin`. */
+void history_put_back(struct history_changer *changer, uint64_t begin, uint32_t element,
+                      uint32_t side);
+/* Invalidates something of a guest's, whether it changed or not. */
+void history_invalidate_guest(struct history_changer *changer);
 /* Records that first...last were invalidated; `begin` is history_tick before the call. */
 void history_invalidated(struct history_changer *changer, uint64_t begin, uint32_t first,
                          uint32_t last, uint32_t scope);

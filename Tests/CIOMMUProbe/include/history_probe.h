@@ -28,6 +28,7 @@ struct probe_history_settings {
     uint32_t walk_cache_entries;
     bool portable; /* the IOTLB without 16-byte loads */
     bool calm;     /* no naps at the yield points */
+    bool pairs;    /* two changers of each kind */
 };
 
 /* Settings of type struct probe_history_settings. With IOMMU_HISTORY_PRINT=1 in the environment the
@@ -36,7 +37,7 @@ int probe_history_trial(const struct probe_trial *trial, const struct probe_tria
                         struct probe_trial_result *result);
 
 /* The trials of this kind, for the table of all of them. */
-#define PROBE_HISTORY_TRIALS 15u
+#define PROBE_HISTORY_TRIALS 24u
 extern const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS];
 
 /* The rule on histories written by hand. The number of wrong verdicts; `*checked` are all. */

@@ -51,9 +51,15 @@ static struct ciommu_space **bucket_of(struct spaces *spaces, uint32_t domain) {
     return &spaces->buckets[(domain ^ domain >> 16) & spaces->bucket_mask];
 }
 
+/* The next tag, and with it how often they were renewed. */
+static uint64_t take_tag(struct spaces *spaces) {
+    return spaces->renewals << 32 | spaces->next_tag++;
+}
+
 /* Tags are finite. When they run out every space loses its tag (0 = keep away from the IOTLB), the
  * IOTLB is emptied, and only then the tags are dealt out anew: whoever still looks for a tag that
- * is now somebody else's finds, after the hit, that its own has changed (short_way.h). */
+ * is now somebody else's finds, after the hit, that its own has changed (short_way.h); even if a
+ * later renewal has dealt it the same number again. */
 static void renew_tags(struct spaces *spaces) {
     for (uint32_t index = 1; index < spaces->top; index++) {
         store_seq_cst(&spaces->pool[index].tag, 0);
@@ -61,10 +67,11 @@ static void renew_tags(struct spaces *spaces) {
     }
     ciommu_iotlb_clear(spaces->iotlb);
     spaces->next_tag = 1;
+    spaces->renewals++;
     for (uint32_t index = 1; index < spaces->top; index++) {
         struct ciommu_space *space = &spaces->pool[index];
         if (space->alive) {
-            store_relaxed(&space->tag, spaces->next_tag++);
+            store_relaxed(&space->tag, take_tag(spaces));
         }
         (void)add_seq_cst(&space->generation, 1);
     }
@@ -75,7 +82,7 @@ static void fresh_tag(struct spaces *spaces, struct ciommu_space *space) {
         renew_tags(spaces);
         return; /* this space has got one like every other that is alive */
     }
-    store_release(&space->tag, spaces->next_tag++);
+    store_release(&space->tag, take_tag(spaces));
 }
 
 void ciommu_spaces_renew_tags(struct spaces *spaces) {
@@ -316,7 +323,7 @@ static void invalidate_ranges(struct spaces *spaces, struct ciommu_space *space,
         uint64_t first = set[index].first;
         uint64_t last = set[index].last;
         (void)canonical_range(space, &first, &last); /* it is: needs_whole */
-        clear_range(iotlb, space->tag, sizes, first, last);
+        clear_range(iotlb, (uint32_t)space->tag, sizes, first, last);
     }
     yield_point(CIOMMU_YIELD_CLEARED);
     if (!MUTANT(ONE_BUMP)) {

@@ -28,7 +28,8 @@
  *                pool and keep their counters for ever, so that a first-level entry which outlives
  *                its space finds another generation, never freed memory.
  *   Guarantee    generations never repeat in a slot; a tag is used once until the tags run out
- *                (space.c: renew_tags).
+ *                (space.c: renew_tags), and then differs in its high half, which the IOTLB does not
+ *                keep.
  */
 #ifndef CIOMMU_SPACE_H
 #define CIOMMU_SPACE_H
@@ -108,9 +109,9 @@ struct ciommu_space {
      * inserters. */
     uint64_t generation;
     uint64_t walk_generation;
-    uint64_t sizes; /* bit n: a leaf of 2^n bytes may be in the IOTLB */
-    uint64_t birth; /* moves when the slot is retired */
-    uint32_t tag;
+    uint64_t sizes;              /* bit n: a leaf of 2^n bytes may be in the IOTLB */
+    uint64_t birth;              /* moves when the slot is retired */
+    uint64_t tag;                /* low half: the IOTLB's, 0 = none; high half: renewals */
     uint32_t index;              /* constant: position in the pool */
     struct ciommu_space *parent; /* constant while alive: the second stage of a nested space */
     struct space_shape shape;    /* constant while alive */
@@ -140,6 +141,7 @@ struct spaces {
     uint32_t host_limit; /* of spaces of the host's domains */
     uint32_t host_used;  /* of those */
     uint32_t next_tag;
+    uint64_t renewals; /* of the tags */
     struct iotlb *iotlb;
     struct deferrals deferrals;
     pthread_mutex_t

@@ -71,7 +71,8 @@ static void renew_tags(struct spaces *spaces) {
     for (uint32_t index = 1; index < spaces->top; index++) {
         struct ciommu_space *space = &spaces->pool[index];
         if (space->alive) {
-            store_relaxed(&space->tag, take_tag(spaces));
+            /* The IOTLB was emptied first; pairs with short_way.h: way_load. */
+            store_release(&space->tag, take_tag(spaces));
         }
         (void)add_seq_cst(&space->generation, 1);
     }

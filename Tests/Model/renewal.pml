@@ -33,8 +33,8 @@
  * alone: RENEW_KEEPS_TAGS (spaces keep their old tags until they get new ones), RENEW_KEEPS_ENTRIES
  * (the IOTLB is not cleared), RENEW_CLEARS_FIRST (it is cleared before the tags are taken away),
  * RENEW_DEALS_FIRST (it is cleared after new tags are out), RENEW_NO_BUMP (generations do not move
- * when the tags are taken away), CLEAR_UNLOCKED (it is cleared without the stripe), TAG_COMPARED
- * (what is looked at after a hit is the tag, not the generation), TAG_FIRST (the tag is loaded
+ * when the tags are taken away), CLEAR_UNLOCKED (it is cleared without the stripe), TAG_ALONE
+ * (after a hit the IOTLB's half of the tag is compared, not how often it was renewed), TAG_FIRST (the tag is loaded
  * before the generation).
  *
  * Properties, by the names of the comments beside their assertions
@@ -43,7 +43,8 @@
  *   poisoned   nobody uses a page after the change that took it away completed
  *   (end)      all processes come to their ends
  *
- * Bounds, by -D: SECTIONS of the first reader, SECOND_SECTIONS of the other, CHANGES.
+ * Bounds, by -D: SECTIONS of the first reader, SECOND_SECTIONS of the other, CHANGES. RENEWALS: all
+ * changes are spaces that are made.
  */
 
 #define READERS 2 /* and spaces */
@@ -79,6 +80,10 @@ byte completed[READERS]; /* a space's pages below are poisoned */
 #include "memory.pml"
 
 /* ---- Readers ---- */
+
+/* A tag tells how often tags were renewed; entries of the IOTLB do not. */
+#define TAG_OF(renewals, number) ((renewals) * 4 + (number))
+#define NUMBER(tag) ((tag) % 4)
 
 #define ENTRY_OF(tag, page) (1 + (tag) * 2 * PAGES + (page))
 #define ENTRY_TAG(entry) (((entry) - 1) / (2 * PAGES))
@@ -130,22 +135,18 @@ inline way() {
 inline probe() {
 	load(me, ENTRY, value);
 	if
-	:: value != 0 && ENTRY_TAG(value) == tag ->
+	:: value != 0 && ENTRY_TAG(value) == NUMBER(tag) ->
 		page = ENTRY_PAGE(value);
 #ifndef TAG_UNCHECKED
-#ifdef TAG_COMPARED
 		load(me, TAG + me, value);
 		if
-		:: value != tag -> page = NONE
-		:: else
-		fi
+#ifdef TAG_ALONE
+		:: NUMBER(value) != NUMBER(tag) -> page = NONE
 #else
-		load(me, GENERATION + me, value);
-		if
-		:: value != generation -> page = NONE
+		:: value != tag -> page = NONE
+#endif
 		:: else
 		fi
-#endif
 #endif
 	:: else
 	fi;
@@ -163,7 +164,7 @@ inline fill() {
 		:: true ->
 #endif
 			value = 0;
-			store(me, ENTRY, ENTRY_OF(tag, page))
+			store(me, ENTRY, ENTRY_OF(NUMBER(tag), page))
 		:: else -> value = 0
 		fi;
 		store(me, STRIPE, 0)
@@ -251,7 +252,7 @@ inline take_away(space) {
 }
 
 inline deal(space, number) {
-	store(CHANGER, TAG + space, number);
+	store(CHANGER, TAG + space, TAG_OF(renewals, number));
 	add(GENERATION + space)
 }
 
@@ -259,6 +260,7 @@ inline renew() {
 #ifdef RENEW_CLEARS_FIRST
 	clear();
 #endif
+	renewals++;
 	take_away(0);
 	take_away(1);
 #if !defined(RENEW_CLEARS_FIRST) && !defined(RENEW_DEALS_FIRST) && !defined(RENEW_KEEPS_ENTRIES)
@@ -293,7 +295,7 @@ inline ranges(space) {
 }
 
 proctype Changer() {
-	byte changes, page[READERS], value, port, space, first;
+	byte changes, page[READERS], value, port, space, first, renewals;
 
 	do
 	:: changes < CHANGES ->
@@ -303,6 +305,7 @@ proctype Changer() {
 		fi;
 		if
 		:: renew()
+#ifndef RENEWALS
 		:: page[space]++;
 			store(CHANGER, LEAF + space, OF(space, page[space]));
 			if
@@ -312,6 +315,7 @@ proctype Changer() {
 			add(UGEN);
 			drain(0);
 			completed[space] = page[space]
+#endif
 		fi;
 		d_step {
 			space = 0;

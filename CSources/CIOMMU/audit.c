@@ -32,7 +32,8 @@ static bool holds(struct audit *audit, bool condition, const char *rule) {
 
 static uint32_t *place_of_tag(const struct audit *audit, uint32_t tag) {
     uint32_t place = tag & audit->tag_mask;
-    while (audit->by_tag[place] != 0 && audit->unit->spaces.pool[audit->by_tag[place]].tag != tag) {
+    while (audit->by_tag[place] != 0 &&
+           (uint32_t)audit->unit->spaces.pool[audit->by_tag[place]].tag != tag) {
         place = (place + 1) & audit->tag_mask;
     }
     return &audit->by_tag[place];
@@ -61,10 +62,11 @@ static void audit_spaces(struct audit *audit) {
         if (space->alive) {
             alive++;
             nested += space->parent != NULL;
-            holds(audit, space->tag != 0 && space->tag < spaces->next_tag,
+            uint32_t tag = (uint32_t)space->tag;
+            holds(audit, tag != 0 && tag < spaces->next_tag,
                   "a space that is alive has a tag that was dealt out");
-            holds(audit, *place_of_tag(audit, space->tag) == 0, "no two spaces share a tag");
-            *place_of_tag(audit, space->tag) = index;
+            holds(audit, *place_of_tag(audit, tag) == 0, "no two spaces share a tag");
+            *place_of_tag(audit, tag) = index;
             look_at_children(audit, space, &children);
         }
     }

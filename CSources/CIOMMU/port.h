@@ -107,7 +107,7 @@ struct way {
     uint64_t generation;
     uint64_t walk_generation;
     uint64_t parent_walk_generation;
-    uint32_t tag;
+    uint64_t tag; /* space.h */
 };
 
 struct binding_slot {

@@ -76,7 +76,7 @@ void ciommu_iotlb_fill(struct ciommu_port *port, const struct way *way, uint64_t
         (void)or_seq_cst(&space->sizes, sizes);
     }
     port->random = port->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-    ciommu_iotlb_insert(iotlb, way->tag, iova, leaf, &space->generation, way->generation,
+    ciommu_iotlb_insert(iotlb, (uint32_t)way->tag, iova, leaf, &space->generation, way->generation,
                         port->random >> 60);
     if (MUTANT(SIZES_LATE) || MUTANT(CUTS_LATE)) {
         yield_point(CIOMMU_YIELD_INSERTING);

@@ -154,13 +154,14 @@ static always_inline struct leaf iotlb_leaf(struct ciommu_port *port, const stru
         return NO_LEAF;
     }
     yield_point(CIOMMU_YIELD_PROBING);
-    struct leaf leaf =
-        iotlb_lookup(iotlb, way->tag, iova, (uint32_t)__builtin_ctzll(sizes), needed);
+    uint32_t tag = (uint32_t)way->tag;
+    struct leaf leaf = iotlb_lookup(iotlb, tag, iova, (uint32_t)__builtin_ctzll(sizes), needed);
     sizes &= sizes - 1;
     if (!leaf_exists(leaf) && sizes != 0) {
-        leaf = leaf_unpack(ciommu_iotlb_larger(iotlb, way->tag, sizes, iova, needed));
+        leaf = leaf_unpack(ciommu_iotlb_larger(iotlb, tag, sizes, iova, needed));
     }
-    /* Tags are finite: after a renewal this one may be another space's. */
+    /* Tags are finite: after a renewal this one may be another space's. The whole word is compared,
+     * which never repeats. */
     bool same = load_acquire(&way->space->tag) == way->tag || MUTANT(TAG_UNCHECKED);
     return likely(same) ? leaf : NO_LEAF;
 }

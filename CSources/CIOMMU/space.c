@@ -51,9 +51,15 @@ static struct ciommu_space **bucket_of(struct spaces *spaces, uint32_t domain) {
     return &spaces->buckets[(domain ^ domain >> 16) & spaces->bucket_mask];
 }
 
+/* The next tag, and with it how often they were renewed. */
+static uint64_t take_tag(struct spaces *spaces) {
+    return spaces->renewals << 32 | spaces->next_tag++;
+}
+
 /* Tags are finite. When they run out every space loses its tag (0 = keep away from the IOTLB), the
  * IOTLB is emptied, and only then the tags are dealt out anew: whoever still looks for a tag that
- * is now somebody else's finds, after the hit, that its own has changed (short_way.h). */
+ * is now somebody else's finds, after the hit, that its own has changed (short_way.h); even if a
+ * later renewal has dealt it the same number again. */
 static void renew_tags(struct spaces *spaces) {
     for (uint32_t index = 1; index < spaces->top; index++) {
         store_seq_cst(&spaces->pool[index].tag, 0);
@@ -63,10 +69,12 @@ static void renew_tags(struct spaces *spaces) {
         ciommu_iotlb_clear(spaces->iotlb);
     }
     spaces->next_tag = 1;
+    spaces->renewals++;
     for (uint32_t index = 1; index < spaces->top; index++) {
         struct ciommu_space *space = &spaces->pool[index];
         if (space->alive) {
-            store_release(&space->tag, spaces->next_tag++); /* sizes were forgotten before */
+            /* The IOTLB was emptied first; pairs with short_way.h: way_load. */
+            store_release(&space->tag, take_tag(spaces));
         }
         (void)add_seq_cst(&space->generation, MUTANT(RENEWAL_UNBUMPED) ? 0 : 1);
     }
@@ -77,7 +85,7 @@ static void fresh_tag(struct spaces *spaces, struct ciommu_space *space) {
         renew_tags(spaces);
         return; /* this space has got one like every other that is alive */
     }
-    store_release(&space->tag, spaces->next_tag++);
+    store_release(&space->tag, take_tag(spaces));
 }
 
 void ciommu_spaces_renew_tags(struct spaces *spaces) {
@@ -342,7 +350,7 @@ static bool clear_ranges(struct spaces *spaces, struct ciommu_space *space, uint
         }
         /* Else it is another page of the same leaf. */
         if (first != before[0] || last != before[1]) {
-            clear_range(spaces->iotlb, space->tag, page_sizes(sizes), first, last);
+            clear_range(spaces->iotlb, (uint32_t)space->tag, page_sizes(sizes), first, last);
         }
         before[0] = first;
         before[1] = last;

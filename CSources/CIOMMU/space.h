@@ -34,7 +34,8 @@
  *                pool and keep their counters for ever, so that a first-level entry which outlives
  *                its space finds another generation, never freed memory.
  *   Guarantee    generations never repeat in a slot; a tag is used once until the tags run out
- *                (space.c: renew_tags).
+ *                (space.c: renew_tags), and then differs in its high half, which the IOTLB does not
+ *                keep.
  */
 #ifndef CIOMMU_SPACE_H
 #define CIOMMU_SPACE_H
@@ -125,8 +126,8 @@ struct ciommu_space {
     uint64_t sizes; /* bit n: a leaf of 2^n bytes may be in the IOTLB; bit n + SPACE_CUTS_SHIFT: a
                        part of a first-stage leaf of that size */
     uint64_t birth; /* moves when the slot is retired */
-    uint32_t tag;
-    uint32_t index;              /* constant: position in the pool */
+    uint64_t tag;   /* low half: the IOTLB's, 0 = none; high half: renewals */
+    uint32_t index; /* constant: position in the pool */
     struct ciommu_space *parent; /* constant while alive: the second stage of a nested space */
     struct space_shape shape;    /* constant while alive */
 
@@ -155,6 +156,7 @@ struct spaces {
     uint32_t host_limit; /* of spaces of the host's domains */
     uint32_t host_used;  /* of those */
     uint32_t next_tag;
+    uint64_t renewals; /* of the tags */
     struct iotlb *iotlb;
     struct deferrals deferrals;
     pthread_mutex_t

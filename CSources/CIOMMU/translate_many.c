@@ -286,7 +286,7 @@ static always_inline void look_ahead(struct group *group, const struct ciommu_re
     const struct iotlb *iotlb = &port->unit->iotlb;
     uint64_t sizes = page_sizes(load_relaxed(&way->space->sizes));
     if (iotlb->entries != NULL && sizes != 0) {
-        iotlb_prefetch(iotlb, way->tag, request->iova, (uint32_t)__builtin_ctzll(sizes));
+        iotlb_prefetch(iotlb, (uint32_t)way->tag, request->iova, (uint32_t)__builtin_ctzll(sizes));
     }
 }
 

@@ -181,6 +181,8 @@ static struct {
     struct ciommu_space *spaces[2];
     pthread_t thread;
     uint32_t due;
+    bool twice;
+    bool uncleared; /* the IOTLB is as it was before the second renewal */
 } renewal;
 
 static void *invalidate_first(void *context) {
@@ -191,7 +193,26 @@ static void *invalidate_first(void *context) {
     return NULL;
 }
 
+/* A second renewal, after device 1's look: what that finds stays until the next one. Device 1 gets
+ * the tag that it had, because device 0's space is none for that time. */
+static void renew_again(struct ciommu_unit *unit) {
+    struct iotlb none = {0};
+    pthread_mutex_lock(&unit->table_lock);
+    unit->spaces.iotlb = &none;
+    renewal.spaces[0]->alive = false;
+    unit->spaces.next_tag = IOTLB_TAG_MAX + 1;
+    ciommu_spaces_renew_tags(&unit->spaces);
+    renewal.spaces[0]->alive = true;
+    unit->spaces.iotlb = &unit->iotlb;
+    renewal.uncleared = true;
+    pthread_mutex_unlock(&unit->table_lock);
+}
+
 static void renew(enum ciommu_yield_point point) {
+    if (point == CIOMMU_YIELD_PROBING && renewal.uncleared) {
+        renewal.uncleared = false;
+        ciommu_iotlb_clear(&renewal.bench->unit->iotlb);
+    }
     if (point != CIOMMU_YIELD_PROBING || renewal.due == 0) {
         return;
     }
@@ -201,7 +222,7 @@ static void renew(enum ciommu_yield_point point) {
     unit->spaces.next_tag = IOTLB_TAG_MAX + 1;
     pthread_mutex_unlock(&unit->table_lock);
     pthread_create(&renewal.thread, NULL, invalidate_first, NULL); /* it waits for our section */
-    while (__atomic_load_n(&renewal.spaces[0]->tag, __ATOMIC_ACQUIRE) != 1) {
+    while ((uint32_t)__atomic_load_n(&renewal.spaces[0]->tag, __ATOMIC_ACQUIRE) != 1) {
         sched_yield();
     }
     pthread_mutex_lock(&unit->table_lock); /* the generations are moved too */
@@ -209,9 +230,12 @@ static void renew(enum ciommu_yield_point point) {
     struct ciommu_result out = {.size = sizeof out};
     (void)ciommu_translate(unit, renewal.port, 0, CIOMMU_NO_PASID, 3 * BENCH_PAGE, CIOMMU_READ, 0,
                            &out);
+    if (renewal.twice) {
+        renew_again(unit);
+    }
 }
 
-static void tags(struct probe_case_result *result) {
+static void renew_beside(struct probe_case_result *result, bool twice) {
     struct ciommu_unit_config config;
     ciommu_unit_config_init(&config);
     config.walk_cache_entries = 0;
@@ -238,6 +262,7 @@ static void tags(struct probe_case_result *result) {
         ciommu_iotlb_clear(&bench.unit->iotlb);
         pthread_mutex_unlock(&bench.unit->table_lock);
         renewal.due = 1;
+        renewal.twice = twice;
         __atomic_store_n(&ciommu_yield_hook, renew, __ATOMIC_RELEASE);
         expect_at(&bench, 1, 3 * BENCH_PAGE, 70, "a tag was another's", result);
         __atomic_store_n(&ciommu_yield_hook, NULL, __ATOMIC_RELEASE);
@@ -250,10 +275,19 @@ static void tags(struct probe_case_result *result) {
     case_bench_unmake(&bench);
 }
 #else
-static void tags(struct probe_case_result *result) {
+static void renew_beside(struct probe_case_result *result, bool twice) {
     (void)result; /* nothing can come in between */
+    (void)twice;
 }
 #endif
+
+static void tags(struct probe_case_result *result) {
+    renew_beside(result, false);
+}
+
+static void tags_again(struct probe_case_result *result) {
+    renew_beside(result, true);
+}
 
 static const struct probe_case rows[] = {
     {"what was invalidated is read anew", afresh},
@@ -261,6 +295,7 @@ static const struct probe_case rows[] = {
     {"a parent's change reaches its child", parents},
     {"host pointers die with the memory map", memory},
     {"a renewed tag is another's", tags},
+    {"a tag that comes back is not the same", tags_again},
 };
 
 const struct case_table cases_of_caches = {rows, sizeof rows / sizeof *rows};

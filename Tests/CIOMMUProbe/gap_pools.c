@@ -112,7 +112,7 @@ static void tags_begin_anew(struct inject_world *world) {
         beside.unit->spaces.next_tag = IOTLB_TAG_MAX + 1;
         struct ciommu_domain *young = make_paging(world, beside.unit);
         EXPECT(world, beside.unit->spaces.next_tag == 3);
-        EXPECT(world, old->space->tag == 1 && young->space->tag == 2);
+        EXPECT(world, (uint32_t)old->space->tag == 1 && (uint32_t)young->space->tag == 2);
         EXPECT(world, leads_to(&beside, INJECT_RAM));
         EXPECT(world, ciommu_device_detach(beside.device, NULL, CIOMMU_NO_PASID) == CIOMMU_OK);
         EXPECT(world, !leads_to(&beside, INJECT_RAM));

@@ -398,7 +398,7 @@ proctype Invalidator() {
 #endif
 		unlock(INVALIDATOR);
 		d_step { ALONE(INVALIDATOR) -> memory[UGEN]++ }; /* add_seq_cst */
-		drain();
+		drain(0);
 		d_step {
 			completed++;
 			poisoned = page;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * memory.pml - what the models share: the memory of x86-64, sections, and the drain. Included by
- * each, after READERS, PROCESSES, WORDS and USED.
+ * each, after READERS, PROCESSES, WORDS and USED, and DRAINS where two threads drain.
  *
  * Memory is TSO: each process has a FIFO of stores which its Buffer carries out at any later
  * moment; loads look there first; locked instructions wait until it is empty. Every load, store and
@@ -22,6 +22,10 @@
 
 #define DEPTH 6 /* of a FIFO */
 
+#ifndef DRAINS
+#define DRAINS 1
+#endif
+
 byte memory[WORDS];
 bool odd[READERS];
 
@@ -29,7 +33,8 @@ byte pending[PROCESSES];
 byte word_of[PROCESSES * DEPTH];
 byte value_of[PROCESSES * DEPTH];
 
-byte watched = NOBODY; /* whose state the drain waits for; NOBODY once it has moved */
+/* Whose state each drain waits for; NOBODY once it has moved. */
+byte watched[DRAINS] = NOBODY;
 
 hidden byte k;
 hidden byte word;
@@ -65,9 +70,16 @@ inline store(me, to, value) {
 
 inline moves(port) {
 	if
-	:: watched == port -> watched = NOBODY
+	:: watched[0] == port -> watched[0] = NOBODY
 	:: else
 	fi
+#if DRAINS == 2
+	;
+	if
+	:: watched[1] == port -> watched[1] = NOBODY
+	:: else
+	fi
+#endif
 }
 
 /* Carries out the stores of one process. */
@@ -110,17 +122,17 @@ end:
 #define PORTS READERS
 #endif
 
-inline drain() {
+inline drain(drainer) {
 	port = 0;
 	do
 	:: port < PORTS ->
 		if
 #ifdef LOOK_TWICE
-		:: odd[port] -> watched = port; watched == NOBODY
+		:: odd[port] -> watched[drainer] = port; watched[drainer] == NOBODY
 #elif defined(WAIT_FOR_EVEN)
 		:: odd[port] -> !odd[port]
 #else
-		:: d_step { odd[port] -> watched = port }; watched == NOBODY
+		:: d_step { odd[port] -> watched[drainer] = port }; watched[drainer] == NOBODY
 #endif
 		:: !odd[port]
 		fi;

@@ -389,7 +389,7 @@ proctype Invalidator() {
 		bump_ugen();
 #endif
 #ifndef NO_DRAIN
-		drain();
+		drain(0);
 #endif
 		d_step {
 			completed++;

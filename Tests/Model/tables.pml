@@ -445,7 +445,7 @@ inline bump_ugen(me) {
 
 inline settle() {
 	bump_ugen(CHANGER);
-	drain()
+	drain(0)
 }
 
 inline begin_table_change(me) {

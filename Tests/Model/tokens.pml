@@ -198,7 +198,7 @@ inline settle() {
 	held = NONE;
 #endif
 #ifndef NO_DRAIN
-	drain();
+	drain(0);
 #endif
 #ifndef TLB_BEFORE_DRAIN
 	held = NONE /* asked, it has dropped everything */

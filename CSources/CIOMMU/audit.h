@@ -10,6 +10,7 @@
 #define CIOMMU_AUDIT_H
 
 #include "ciommu.h"
+#include "atomics.h"
 
 #include <stdbool.h>
 
@@ -17,8 +18,13 @@ struct paging;
 
 #ifdef CIOMMU_INTERNAL_CHECKS
 
-/* Tests clear it for good before they break a rule (debug.h): what a mutant has left is broken. */
 extern bool ciommu_audits_on;
+
+/* For tests, once and for all: what they do next, or a mutant (debug.h), leaves broken
+ * structures. */
+static inline void ciommu_audits_end(void) {
+    store_relaxed(&ciommu_audits_on, false);
+}
 
 /* What is wrong with the spaces, bindings, IOTLB, devices and attachments of a unit, in words; NULL
  * = nothing, also for NULL. Outside the table lock. */
@@ -34,5 +40,8 @@ void ciommu_audit_passed(const char *finding);
 
 #else
 #define ciommu_audit(finding) ((void)0)
+
+static inline void ciommu_audits_end(void) {
+}
 #endif
 #endif

@@ -33,7 +33,7 @@ bool probe_has_mutants(void) {
 void probe_set_mutant(uint32_t mutant) {
 #ifdef CIOMMU_INTERNAL_CHECKS
     if (mutant != 0) {
-        __atomic_store_n(&ciommu_audits_on, false, __ATOMIC_RELAXED);
+        ciommu_audits_end();
     }
     __atomic_store_n(&ciommu_mutant, mutant, __ATOMIC_RELAXED);
 #else

@@ -95,6 +95,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_MARK_ELSEWHERE,  /* A is set where the table was found, not where it is */
     CIOMMU_MUTANT_CUTS_FORGOTTEN,  /* nobody notes that the IOTLB holds parts of large leaves */
     CIOMMU_MUTANT_CUTS_LATE,       /* or only after the part is stored */
+    CIOMMU_MUTANT_TLB_TAKEN_UNASKED, /* a device is made, and keeps what the guest's tables gave it
+                                      */
     CIOMMU_MUTANT_COUNT
 };
 

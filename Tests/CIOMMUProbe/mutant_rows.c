@@ -111,6 +111,8 @@ static const struct probe_mutant_row rows[] = {
     CASE(TLB_LATE_ACCEPTED, "device-TLBs: a late answer ends no newer request"),
     CASE(TLB_PARENT_NOT_ASKED, "device-TLBs: an unmap while a slice takes over"),
     CASE(TLB_LEFT_UNSEEN, "device-TLBs: a slice leaves a blocked parent"),
+    CASE(TLB_TAKEN_UNASKED, "device-TLBs: a device is taken from the guest"),
+    CASE(TLB_TAKEN_UNASKED, "device-TLBs: a slice is taken from a bound parent"),
     TRIAL(TOKEN_UNCHECKED, "device-TLBs, tokens"),
     CASE(TOKEN_UNCHECKED, "device-TLBs: tokens die"),
     CASE(TOKEN_UNCHECKED, "device-TLBs: tokens of nested domains"),

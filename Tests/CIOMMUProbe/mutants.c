@@ -133,6 +133,8 @@ static const struct {
     [CIOMMU_MUTANT_MARK_ELSEWHERE] = {"MARK_ELSEWHERE", "A set in a page that the table has left"},
     [CIOMMU_MUTANT_CUTS_FORGOTTEN] = {"CUTS_FORGOTTEN", "parts of large leaves kept unnoted"},
     [CIOMMU_MUTANT_CUTS_LATE] = {"CUTS_LATE", "parts of large leaves noted after they are kept"},
+    [CIOMMU_MUTANT_TLB_TAKEN_UNASKED] = {"TLB_TAKEN_UNASKED",
+                                         "a device taken from the guest with what it holds"},
 };
 
 uint32_t probe_mutant_count(void) {

@@ -97,6 +97,8 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_CUTS_LATE,       /* or only after the part is stored */
     CIOMMU_MUTANT_TLB_TAKEN_UNASKED, /* a device is made, and keeps what the guest's tables gave it
                                       */
+    CIOMMU_MUTANT_REPORT_LATE,       /* a report of writes begins after its section has ended */
+    CIOMMU_MUTANT_QUIESCE_SKIPPED,   /* a drain of the memory map waits for no report */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -132,6 +134,7 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_MESSAGE_NOTED,   /* noted in a masked entry, its control not read again */
     CIOMMU_YIELD_ENTRY_READ,      /* an entry of several words read, not yet once more */
     CIOMMU_YIELD_STRIPE_BUSY,     /* waits for an inserter; comes again and again */
+    CIOMMU_YIELD_LEFT,            /* a section has ended, what it wrote is not reported */
     CIOMMU_YIELD_COUNT
 };
 

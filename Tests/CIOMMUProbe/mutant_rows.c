@@ -82,6 +82,8 @@ static const struct probe_mutant_row rows[] = {
     CASE(MARK_ELSEWHERE, "marks: a known table has moved"),
     CASE(MARK_ELSEWHERE, "marks: a table moves while it is walked"),
     CASE(DIRTY_LOG_SILENT, "reports: the dirty log hears of A and D"),
+    CASE(REPORT_LATE, "late reports: a drain waits for what was written"),
+    CASE(QUIESCE_SKIPPED, "late reports: a drain waits for what was written"),
 
     /* What a host sets up. */
     TRIAL(SPLIT_WITH_GAP, "host splits"),

@@ -97,6 +97,7 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_CUTS_LATE,       /* or only after the part is stored */
     CIOMMU_MUTANT_TLB_TAKEN_UNASKED, /* a device is made, and keeps what the guest's tables gave it
                                       */
+    CIOMMU_MUTANT_RESET_BELIEVED,    /* a reset ends a block that is not settled yet */
     CIOMMU_MUTANT_REPORT_LATE,       /* a report of writes begins after its section has ended */
     CIOMMU_MUTANT_QUIESCE_SKIPPED,   /* a drain of the memory map waits for no report */
     CIOMMU_MUTANT_COUNT

@@ -115,6 +115,7 @@ static const struct probe_mutant_row rows[] = {
     CASE(TLB_LEFT_UNSEEN, "device-TLBs: a slice leaves a blocked parent"),
     CASE(TLB_TAKEN_UNASKED, "device-TLBs: a device is taken from the guest"),
     CASE(TLB_TAKEN_UNASKED, "device-TLBs: a slice is taken from a bound parent"),
+    CASE(RESET_BELIEVED, "device-TLBs: a reset before the block is settled"),
     TRIAL(TOKEN_UNCHECKED, "device-TLBs, tokens"),
     CASE(TOKEN_UNCHECKED, "device-TLBs: tokens die"),
     CASE(TOKEN_UNCHECKED, "device-TLBs: tokens of nested domains"),

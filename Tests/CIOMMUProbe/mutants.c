@@ -135,6 +135,7 @@ static const struct {
     [CIOMMU_MUTANT_CUTS_LATE] = {"CUTS_LATE", "parts of large leaves noted after they are kept"},
     [CIOMMU_MUTANT_TLB_TAKEN_UNASKED] = {"TLB_TAKEN_UNASKED",
                                          "a device taken from the guest with what it holds"},
+    [CIOMMU_MUTANT_RESET_BELIEVED] = {"RESET_BELIEVED", "a reset before the block is settled"},
     [CIOMMU_MUTANT_REPORT_LATE] = {"REPORT_LATE", "a report begun after its section"},
     [CIOMMU_MUTANT_QUIESCE_SKIPPED] = {"QUIESCE_SKIPPED", "a drain that waits for no report"},
 };

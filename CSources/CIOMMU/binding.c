@@ -156,7 +156,9 @@ static bool covers(const struct ciommu_invalidation *what, const struct binding 
     bool same_pasid = what->pasid == CIOMMU_ANY || binding->resolved.pasid == what->pasid;
     /* Choice: a PASID-selective invalidation takes every domain's binding of that PASID. An entry
      * that was replaced in place may have been read half old, half new, and guests name the old
-     * domain. */
+     * domain. One for a whole domain takes that domain's bindings alone: of an entry that was
+     * rewritten word by word while it was present, it may leave one that has the new domain and
+     * the rest of the old entry. Guests clear P first, or name the PASID or the device. */
     bool same_domain = what->domain == CIOMMU_ANY || what->pasid != CIOMMU_ANY ||
                        binding->resolved.domain == what->domain;
     return same_source && same_domain && same_pasid;

@@ -112,6 +112,14 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_BINDING_REUSED_EARLY, /* and a binding's */
     CIOMMU_MUTANT_EARLY_UGEN,           /* ugen moves before the generations do */
     CIOMMU_MUTANT_TABLEGEN_LATE,        /* tablegen is loaded after the guest's tables were read */
+    CIOMMU_MUTANT_MARK_ELSEWHERE,       /* A is set where the table was found, not where it is */
+    CIOMMU_MUTANT_CUTS_FORGOTTEN,    /* nobody notes that the IOTLB holds parts of large leaves */
+    CIOMMU_MUTANT_CUTS_LATE,         /* or only after the part is stored */
+    CIOMMU_MUTANT_TLB_TAKEN_UNASKED, /* a device is made, and keeps what the guest's tables gave it
+                                      */
+    CIOMMU_MUTANT_RESET_BELIEVED,    /* a reset ends a block that is not settled yet */
+    CIOMMU_MUTANT_REPORT_LATE,       /* a report of writes begins after its section has ended */
+    CIOMMU_MUTANT_QUIESCE_SKIPPED,   /* a drain of the memory map waits for no report */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -149,6 +157,7 @@ enum ciommu_yield_point {
     CIOMMU_YIELD_STRIPE_BUSY,     /* waits for an inserter; comes again and again */
     CIOMMU_YIELD_BLOCK_SETTLED,   /* a device's block holds for all sections, not yet noted */
     CIOMMU_YIELD_BINDING_FOUND,   /* a cached binding found, not copied */
+    CIOMMU_YIELD_LEFT,            /* a section has ended, what it wrote is not reported */
     CIOMMU_YIELD_COUNT
 };
 

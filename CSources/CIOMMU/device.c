@@ -207,8 +207,12 @@ enum ciommu_status ciommu_device_create(struct ciommu_unit *unit, struct ciommu_
     device->config = *config;
     device->own = own;
     own->devices[0] = device;
+    struct tlb_target target = tlb_of_device(device);
     pthread_mutex_lock(&unit->table_lock);
     status = join(unit, device);
+    if (status == CIOMMU_OK && device->source->first == device->source->last) {
+        target.device.share = CIOMMU_SHARE_WHOLE; /* until now the guest had all of the source */
+    }
     pthread_mutex_unlock(&unit->table_lock);
     if (status != CIOMMU_OK) {
         ciommu_free(own);
@@ -216,7 +220,8 @@ enum ciommu_status ciommu_device_create(struct ciommu_unit *unit, struct ciommu_
         return status;
     }
     *out = device;
-    return ciommu_unit_settle(unit, NULL);
+    return MUTANT(TLB_TAKEN_UNASKED) ? ciommu_unit_settle(unit, NULL)
+                                     : ciommu_tlbs_settle(unit, &target);
 }
 
 /* ---- Ending ---- */

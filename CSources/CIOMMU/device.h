@@ -9,7 +9,9 @@
  *                tablegen (port.h).
  *   Writers      the unit's table lock.
  *   Publication  one store-release per entry, of something complete. Attaching where nothing was
- *                invalidates nothing, because "blocked" is never cached.
+ *                invalidates nothing, because "blocked" is never cached. Making a device takes its
+ *                PASIDs from the guest's tables, or from what is bound to the parent: sections are
+ *                drained and devices asked as for any other change.
  *   Changes      tablegen++, replace or unlink with one store, tablegen++; then (unlocked) ugen++
  *                and drain. A section that began before keeps the old attachment to its end or
  *                takes the new one; there is no moment without either.

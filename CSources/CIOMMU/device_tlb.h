@@ -31,7 +31,11 @@
  *                from before runs: either way it uses nothing from before the change.
  *   Unblocking   retry: drain, then ask for everything; reset: drain. Nothing was given to the
  *                device while it was blocked, and sections from before are over, so it holds
- *                nothing. Not if it was blocked anew meanwhile (`blocks` moved).
+ *                nothing. Not if it was blocked anew meanwhile (`blocks` moved). A reset believes
+ *                that the device was cleared only if it was BLOCKED by then: before, a section from
+ *                before the block may store an answer after the clearing, which invalidations
+ *                since did not ask for. One that meets BLOCKING ends the block's drain and refuses,
+ *                so that the host clears the device once more.
  *   Joining      one that takes PASIDs over from a parent's (`whole`, TLB_OF_REST), which may hold
  *                translations of them. While `joining` the parent is asked along with it, and
  *                blocks with it; then: drain, ask the parent for everything, joining = false. What

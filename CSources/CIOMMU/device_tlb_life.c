@@ -365,6 +365,15 @@ static void close_open(struct ciommu_device_tlb *tlb, uint64_t last, uint32_t st
     }
 }
 
+/* The drain of block number `blocks` is over. */
+static void end_blocking(struct ciommu_device_tlb *tlb, uint64_t blocks) {
+    pthread_mutex_lock(&tlb->unit->table_lock);
+    if (tlb->blocks == blocks) {
+        ciommu_device_tlb_blocked(tlb);
+    }
+    pthread_mutex_unlock(&tlb->unit->table_lock);
+}
+
 enum ciommu_status ciommu_device_tlb_reset(struct ciommu_device_tlb *tlb,
                                            struct ciommu_port *port) {
     enum ciommu_status status = check_port(tlb, port);
@@ -374,11 +383,18 @@ enum ciommu_status ciommu_device_tlb_reset(struct ciommu_device_tlb *tlb,
     struct device_tlbs *tlbs = &tlb->unit->tlbs;
     /* What is open now was asked before the device lost everything; what is asked while this
      * drains may concern what it got since. */
-    uint64_t blocks = times_blocked(tlb);
+    pthread_mutex_lock(&tlb->unit->table_lock);
+    uint64_t blocks = tlb->blocks;
+    bool unsettled = tlb->blocked == TLB_BLOCKING;
+    pthread_mutex_unlock(&tlb->unit->table_lock);
     pthread_mutex_lock(&tlbs->lock);
     close_open(tlb, tlbs->last_id, TLB_ITEM_DONE);
     pthread_mutex_unlock(&tlbs->lock);
     status = ciommu_unit_settle(tlb->unit, NULL);
+    if (status == CIOMMU_OK && unsettled && !MUTANT(RESET_BELIEVED)) {
+        end_blocking(tlb, blocks);
+        status = CIOMMU_TIMED_OUT;
+    }
     return status != CIOMMU_OK ? status : unblock_if(tlb, blocks);
 }
 

@@ -229,17 +229,17 @@ void ciommu_port_note_write(struct ciommu_port *port, uint64_t address, uint64_t
     range->last = last > range->last ? last : range->last;
 }
 
+static void begin_report(struct ciommu_port *port) {
+    (void)exchange_seq_cst(&port->reporting,
+                           port->reporting + 1); /* pairs with ciommu_ports_quiesce */
+}
+
 /* Reports what the section wrote. */
-static void report_writes(struct ciommu_port *port) {
+static void report_writes(struct ciommu_port *port, bool outermost) {
     struct dirty_range dirty[DIRTY_SLOTS];
     uint32_t count = port->dirty_count;
     memcpy(dirty, port->dirty, count * sizeof dirty[0]); /* the hook may use the port */
     port->dirty_count = 0;
-    bool outermost = (port->reporting & 1) == 0;
-    if (outermost) {
-        (void)exchange_seq_cst(&port->reporting,
-                               port->reporting + 1); /* pairs with ciommu_ports_quiesce */
-    }
     const struct memory_dirty_log *log = ciommu_memory_dirty_log(port->unit->memory);
     if (log != NULL && log->log != NULL) {
         for (uint32_t range = 0; range < count; range++) {
@@ -251,14 +251,24 @@ static void report_writes(struct ciommu_port *port) {
     }
 }
 
-void ciommu_port_after_leave(struct ciommu_port *port) {
+void ciommu_port_leave_with_work(struct ciommu_port *port) {
     uint32_t work = port->head.leave_work;
-    port->head.leave_work = 0; /* the dirty log may use the port */
+    bool outermost = (port->reporting & 1) == 0; /* else the dirty log uses the port */
+    bool reports = (work & LEAVE_REPORTS) != 0 && outermost;
+    port->head.leave_work = 0;
+    if (reports && !MUTANT(REPORT_LATE)) {
+        begin_report(port);
+    }
+    store_release(&port->head.state, port->head.inside + 1);
+    yield_point(CIOMMU_YIELD_LEFT);
+    if (reports && MUTANT(REPORT_LATE)) {
+        begin_report(port);
+    }
     if ((work & LEAVE_WAKES) != 0) {
         events_wake(&port->unit->events);
     }
     if ((work & LEAVE_REPORTS) != 0) {
-        report_writes(port);
+        report_writes(port, outermost);
     }
 }
 

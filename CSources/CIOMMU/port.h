@@ -15,6 +15,9 @@
  *   Horizon      the same later, without waiting: an odd state belongs to a section from after the
  *                change if seen_ugen (owner: store-release; load-acquire) is the ugen that followed
  *                the change, or a newer one.
+ *   Reports      `reporting` is odd from before the leave of a section that wrote until the dirty
+ *                log has heard of it. A drain and then a wait for `reporting` (quiesce) therefore
+ *                miss no write of a section from before.
  *   Slots        a port is published in the unit's array before its first enter and never freed
  *                before the unit.
  *
@@ -58,7 +61,7 @@
 /* Processors fetch cache lines in pairs of this size. */
 #define LINE_PAIR 128u
 
-/* Bits of head.leave_work. */
+/* Bits of head.leave_work, which the outermost leave does. */
 #define LEAVE_REPORTS 1u /* the dirty log hears of what the section wrote */
 #define LEAVE_WAKES 2u   /* the event thread is to look at the fault ring */
 
@@ -174,7 +177,7 @@ struct ciommu_port {
     uint32_t id; /* constant */
     struct fault_ring ring;
 
-    /* Odd while the owner runs the dirty log; pairs with ciommu_ports_quiesce. */
+    /* Odd while the owner runs the dirty log or is about to; pairs with ciommu_ports_quiesce. */
     uint64_t reporting __attribute__((aligned(64)));
 
     /* Pool: 1 while borrowed or owned. Registry: lock of the unit for create and destroy. */

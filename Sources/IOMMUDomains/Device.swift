@@ -52,7 +52,7 @@ public final class Device: @unchecked Sendable {
     /// - Throws: ``IOMMUError/overlap`` when other devices own part of it already; ``IOMMUError/inUse`` when the parent device has
     ///   attached to a PASID of the slice; ``IOMMUError/exists`` for the id; ``IOMMUError/unsupported`` for a slice that the unit's PASID capabilities do not cover; ``IOMMUError/invalidArgument`` for a
     ///   source over 16 bits; ``IOMMUError/inSection``; ``IOMMUError/noMemory``. ``IOMMUError/timedOut``: a section that began
-    ///   before still runs. In every case there is no device, and the source id belongs to whom it belonged before.
+    ///   before still runs, or a device-TLB of the source id did not let go of what it holds from before. In every case there is no device, and the source id belongs to whom it belonged before.
     public init(
         id: DeviceID, sourceID: SourceID, share: Share = .whole, in unit: RemappingUnit, port: Port? = nil
     ) throws(IOMMUError) {

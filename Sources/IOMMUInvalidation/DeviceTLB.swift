@@ -159,8 +159,9 @@ public final class DeviceTLB: @unchecked Sendable {
     /// The device was reset by other means and holds nothing: it is no longer blocked, and its open requests are void.
     ///
     /// - Parameter port: The caller's own port, if it has one.
-    /// - Throws: ``IOMMUError/timedOut``: done, but a section that began before still runs. ``IOMMUError/notFound``
-    ///   when closed; ``IOMMUError/inSection``; ``IOMMUError/invalidArgument`` for another unit's port.
+    /// - Throws: ``IOMMUError/timedOut``: a section from before it was blocked had not ended, or it was blocked again; it
+    ///   stays blocked, and is to be reset once more. ``IOMMUError/notFound`` when closed; ``IOMMUError/inSection``;
+    ///   ``IOMMUError/invalidArgument`` for another unit's port.
     public func reset(port: Port? = nil) throws(IOMMUError) {
         try unsafe use(port) { handle, port in unsafe ciommu_device_tlb_reset(handle, port) }
     }

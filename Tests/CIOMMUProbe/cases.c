@@ -93,6 +93,7 @@ static const struct case_group groups[] = {
     {"reports", &cases_of_reports, NULL, NULL, NULL},
     {"marks", &cases_of_marks, NULL, NULL, NULL},
     {"cut leaves", &cases_of_cuts, NULL, NULL, NULL},
+    {"late reports", &cases_of_late_reports, NULL, NULL, NULL},
     {"sections", NULL, probe_section_count, probe_section_name, run_section},
     {"device-TLBs", NULL, probe_device_tlb_count, probe_device_tlb_name, run_device_tlb},
     {"faults", NULL, probe_fault_count, probe_fault_name, run_fault},

@@ -19,5 +19,6 @@ extern const struct case_table cases_of_schedules;
 extern const struct case_table cases_of_reports;
 extern const struct case_table cases_of_marks;
 extern const struct case_table cases_of_cuts;
+extern const struct case_table cases_of_late_reports;
 
 #endif

@@ -112,6 +112,10 @@ extern const struct tlb_case tlb_parent_cases[];
 extern const uint32_t tlb_parent_count;
 extern const struct tlb_case tlb_unsettled_cases[];
 extern const uint32_t tlb_unsettled_count;
+extern const struct tlb_case tlb_takeover_cases[];
+extern const uint32_t tlb_takeover_count;
+extern const struct tlb_case tlb_reset_cases[];
+extern const uint32_t tlb_reset_count;
 extern const struct tlb_case tlb_silence_cases[]; /* inject_silence.c */
 extern const uint32_t tlb_silence_count;
 extern const struct tlb_case tlb_clock_cases[]; /* inject_clocks.c */

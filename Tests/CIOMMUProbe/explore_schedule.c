@@ -34,6 +34,7 @@ static const char *const point_names[EXPLORE_POINTS] = {
     [CIOMMU_YIELD_MAP_PUBLISHED] = "map published",
     [CIOMMU_YIELD_DRAINING] = "draining",
     [CIOMMU_YIELD_STRIPE_BUSY] = "stripe busy",
+    [CIOMMU_YIELD_LEFT] = "left",
     [EXPLORE_BEGINS] = "begins",
     [EXPLORE_HOLDS] = "holds its answer",
     [EXPLORE_STORED] = "stored",
@@ -52,7 +53,7 @@ static bool is_waiting_point(uint32_t point) {
 /* A thread came from `from`: may that end somebody's waiting? */
 static bool ends_waiting(uint32_t from, uint32_t waiting) {
     return waiting == CIOMMU_YIELD_DRAINING
-               ? from == CIOMMU_YIELD_LEAVING
+               ? from == CIOMMU_YIELD_LEAVING || from == CIOMMU_YIELD_LEFT
                : from == CIOMMU_YIELD_INSERTING || from == CIOMMU_YIELD_HALF_STORED;
 }
 

@@ -91,6 +91,8 @@ static const struct probe_mutant_row rows[] = {
     CASE(MARK_ELSEWHERE, "marks: a known table has moved"),
     CASE(MARK_ELSEWHERE, "marks: a table moves while it is walked"),
     CASE(DIRTY_LOG_SILENT, "reports: the dirty log hears of A and D"),
+    CASE(REPORT_LATE, "late reports: a drain waits for what was written"),
+    CASE(QUIESCE_SKIPPED, "late reports: a drain waits for what was written"),
 
     /* What a host sets up. */
     TRIAL(SPLIT_WITH_GAP, "host splits"),
@@ -122,6 +124,9 @@ static const struct probe_mutant_row rows[] = {
     CASE(TLB_LEFT_UNSEEN, "device-TLBs: a slice leaves a blocked parent"),
     CASE(TLB_PAID_EARLY, "device-TLBs: a wait beside a drain"),
     CASE(TLB_BLOCK_MISTAKEN, "device-TLBs: blocked anew meanwhile"),
+    CASE(TLB_TAKEN_UNASKED, "device-TLBs: a device is taken from the guest"),
+    CASE(TLB_TAKEN_UNASKED, "device-TLBs: a slice is taken from a bound parent"),
+    CASE(RESET_BELIEVED, "device-TLBs: a reset before the block is settled"),
     TRIAL(TOKEN_UNCHECKED, "device-TLBs, tokens"),
     CASE(TOKEN_UNCHECKED, "device-TLBs: tokens die"),
     CASE(TOKEN_UNCHECKED, "device-TLBs: tokens of nested domains"),

@@ -160,6 +160,11 @@ static const struct {
                                             "a binding's slot reused early"},
     [CIOMMU_MUTANT_EARLY_UGEN] = {"EARLY_UGEN", "ugen moved before the generations"},
     [CIOMMU_MUTANT_TABLEGEN_LATE] = {"TABLEGEN_LATE", "tablegen loaded late"},
+    [CIOMMU_MUTANT_TLB_TAKEN_UNASKED] = {"TLB_TAKEN_UNASKED",
+                                         "a device taken from the guest with what it holds"},
+    [CIOMMU_MUTANT_RESET_BELIEVED] = {"RESET_BELIEVED", "a reset before the block is settled"},
+    [CIOMMU_MUTANT_REPORT_LATE] = {"REPORT_LATE", "a report begun after its section"},
+    [CIOMMU_MUTANT_QUIESCE_SKIPPED] = {"QUIESCE_SKIPPED", "a drain that waits for no report"},
 };
 
 uint32_t probe_mutant_count(void) {

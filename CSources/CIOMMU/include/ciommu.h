@@ -319,12 +319,13 @@ CIOMMU_API enum ciommu_status ciommu_memory_replace(struct ciommu_memory *memory
 CIOMMU_API enum ciommu_status ciommu_memory_remove(struct ciommu_memory *memory, uint64_t address,
                                                    uint64_t length);
 
-/* Waits until every section, in every unit of this map, that began before the call has ended:
- * CIOMMU_OK or _TIMED_OUT. */
+/* Waits until every section, in every unit of this map, that began before the call has ended, and
+ * the dirty log has heard of what it wrote: CIOMMU_OK or _TIMED_OUT. */
 CIOMMU_API enum ciommu_status ciommu_memory_drain(struct ciommu_memory *memory);
 
 /* Sets or clears (NULL) the dirty-log hook. On CIOMMU_OK the old hook is never called again;
- * CIOMMU_TIMED_OUT as above. */
+ * CIOMMU_TIMED_OUT as above. The hook that is set when a section ends hears of its writes: who
+ * needs all of them in the old one drains the sections that write before it is taken away. */
 CIOMMU_API enum ciommu_status ciommu_memory_set_dirty_log(struct ciommu_memory *memory,
                                                           ciommu_dirty_log log, void *context);
 

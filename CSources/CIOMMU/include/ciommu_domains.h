@@ -224,11 +224,13 @@ struct ciommu_device_config {
 
 /* Makes a device; all its traffic is blocked until something is attached. From now on the source id
  * is the host's: the guest's tables have no say, and translation is on for it whatever GCMD.TE
- * says. CIOMMU_OVERLAP: the slice meets another one and not both were made with the same policy
- * other than REFUSED, or the source id has a WHOLE device, or this is WHOLE and it has any, or it
- * has a PARENT already. CIOMMU_IN_USE: the PARENT attached a PASID of the slice. CIOMMU_EXISTS: the
- * id is taken, by a device or by the fault queue of a device in software. CIOMMU_UNSUPPORTED: a
- * slice without ECAP.PASID, or beyond ECAP.PSS. CIOMMU_INVALID_ARGUMENT, CIOMMU_NO_MEMORY. */
+ * says. What device-TLBs hold of before is asked for. CIOMMU_TIMED_OUT: made, but a section still
+ * runs, or a device did not answer and is blocked (ciommu_invalidation.h). CIOMMU_OVERLAP: the
+ * slice meets another one and not both were made with the same policy other than REFUSED, or the
+ * source id has a WHOLE device, or this is WHOLE and it has any, or it has a PARENT already.
+ * CIOMMU_IN_USE: the PARENT attached a PASID of the slice. CIOMMU_EXISTS: the id is taken, by a
+ * device or by the fault queue of a device in software. CIOMMU_UNSUPPORTED: a slice without
+ * ECAP.PASID, or beyond ECAP.PSS. CIOMMU_INVALID_ARGUMENT, CIOMMU_NO_MEMORY. */
 CIOMMU_API enum ciommu_status ciommu_device_create(struct ciommu_unit *unit,
                                                    struct ciommu_port *port,
                                                    const struct ciommu_device_config *config,

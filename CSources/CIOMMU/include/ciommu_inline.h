@@ -16,7 +16,8 @@
  *              space's generation before its next use (port.c: revalidate), or is dead if the
  *              tables or the memory map changed (its epoch lies below the port's floor).
  *   Leave      `state` becomes even, store-release, after the last use of the host pointers. Pairs
- *              with the drain's acquire load.
+ *              with the drain's acquire load. A section that wrote begins its report before that,
+ *              so that whoever finds it ended finds its report begun (port.c).
  */
 #ifndef CIOMMU_INLINE_H
 #define CIOMMU_INLINE_H
@@ -52,7 +53,7 @@ struct ciommu_port_head {
                             exchange to load it */
     uint64_t seen_ugen;  /* owner: ugen at the last resynchronisation; others may read */
     uint32_t depth;      /* owner: nesting of sections */
-    uint32_t leave_work; /* owner: something to do after the outermost leave */
+    uint32_t leave_work; /* owner: something to do at the outermost leave */
     uint64_t reserved[4];
 
     uint64_t epoch;                               /* owner; moves with seen_ugen */
@@ -68,7 +69,7 @@ struct ciommu_port_head {
 CIOMMU_API void ciommu_port_resynchronise(struct ciommu_port *port);
 CIOMMU_API bool ciommu_port_revalidate(struct ciommu_port *port,
                                        struct ciommu_first_level_entry *entry);
-CIOMMU_API void ciommu_port_after_leave(struct ciommu_port *port);
+CIOMMU_API void ciommu_port_leave_with_work(struct ciommu_port *port);
 
 static inline uint64_t ciommu_requester(uint32_t source, uint32_t pasid) {
     return (uint64_t)pasid << 32 | source;
@@ -102,10 +103,11 @@ static inline void ciommu_leave(struct ciommu_port *port) {
     if (--head->depth != 0) {
         return;
     }
-    __atomic_store_n(&head->state, head->inside + 1, __ATOMIC_RELEASE);
     if (__builtin_expect(head->leave_work != 0, 0)) {
-        ciommu_port_after_leave(port);
+        ciommu_port_leave_with_work(port);
+        return;
     }
+    __atomic_store_n(&head->state, head->inside + 1, __ATOMIC_RELEASE);
 }
 
 /* The rights an access needs, as bits of ciommu_first_level_entry.rights. Without a PASID the entry

@@ -261,8 +261,11 @@ CIOMMU_API enum ciommu_status ciommu_device_tlb_retry(struct ciommu_device_tlb *
                                                       struct ciommu_port *port);
 
 /* The device was reset by other means and holds nothing: no longer blocked, requests that are open
- * at the call count as answered. CIOMMU_TIMED_OUT: a section is late, or another call blocked it
- * meanwhile; it stays blocked. */
+ * at the call count as answered. Reset it when no section from before it was blocked is open any
+ * more: after the call that blocked it has returned. What such a section stored after the reset
+ * would go unasked for. CIOMMU_TIMED_OUT: a section is late, or another call blocked it meanwhile,
+ * or sections from before it was blocked had not ended when this call began; it stays blocked, and
+ * is to be reset once more. */
 CIOMMU_API enum ciommu_status ciommu_device_tlb_reset(struct ciommu_device_tlb *tlb,
                                                       struct ciommu_port *port);
 

@@ -34,15 +34,17 @@ struct exploration {
 };
 
 const struct explore_scenario *explore_scenario(uint32_t number) {
-    const struct explore_scenario *at = explore_guest_scenarios;
-    for (; at->name != NULL; at++) {
-        if (number-- == 0) {
-            return at;
-        }
-    }
-    for (at = explore_host_scenarios; at->name != NULL; at++) {
-        if (number-- == 0) {
-            return at;
+    static const struct explore_scenario *const tables[] = {
+        explore_guest_scenarios,
+        explore_reuse_scenarios,
+        explore_structure_scenarios,
+        explore_host_scenarios,
+    };
+    for (uint32_t table = 0; table < sizeof tables / sizeof *tables; table++) {
+        for (const struct explore_scenario *at = tables[table]; at->name != NULL; at++) {
+            if (number-- == 0) {
+                return at;
+            }
         }
     }
     return NULL;

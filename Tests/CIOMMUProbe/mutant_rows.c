@@ -150,6 +150,8 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(UGEN_OUTSIDE_LOCK, "history: mappings, two changers"),
     TRIAL(UGEN_OUTSIDE_LOCK, "history: attachments, two changers"),
     TRIAL(TAG_KEPT, "history: guest tables"),
+    TRIAL(KEEP_WALKGEN, "history: legacy mode, walk caches, memory map"),
+    TRIAL(IGNORE_TABLEGEN, "history: legacy mode"),
     TRIAL(TAG_KEPT, "history: everything, no walk cache"),
     TRIAL(INSERT_UNCHECKED, "history: mappings"),
     TRIAL(DETACH_NO_TABLEGEN, "history: attachments, no walk cache"),

@@ -167,12 +167,17 @@ enum ciommu_yield_point {
 
 extern unsigned ciommu_mutant;                                   /* enum ciommu_mutant */
 extern void (*ciommu_yield_hook)(enum ciommu_yield_point point); /* NULL = none */
+extern uint64_t ciommu_yield_points_met; /* by a hook: a bit each; only tests look at them */
 
 #define MUTANT(name) (load_relaxed(&ciommu_mutant) == (unsigned)CIOMMU_MUTANT_##name)
 
 static inline void yield_point(enum ciommu_yield_point point) {
     void (*hook)(enum ciommu_yield_point) = load_acquire(&ciommu_yield_hook);
     if (hook != 0) {
+        uint64_t bit = UINT64_C(1) << point;
+        if ((load_relaxed(&ciommu_yield_points_met) & bit) == 0) {
+            (void)__atomic_fetch_or(&ciommu_yield_points_met, bit, __ATOMIC_RELAXED);
+        }
         hook(point);
     }
 }

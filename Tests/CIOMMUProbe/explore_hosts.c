@@ -48,6 +48,61 @@ static enum ciommu_status remap(struct explore_world *world, uint32_t page, uint
     return status != CIOMMU_OK ? status : map_host(world->domains[0], page, side, TABLE_PAGE);
 }
 
+/* Writes are refused at side 1. */
+static enum ciommu_status protect(struct explore_world *world, uint32_t page, uint32_t side) {
+    return ciommu_domain_protect(world->domains[0], NULL, explore_iova(page), TABLE_PAGE,
+                                 side == 1 ? CIOMMU_READ : EXPLORE_RW);
+}
+
+/* ---- A host's parent under a guest's first stage ---- */
+
+static enum ciommu_status map_parent(struct explore_world *world, uint64_t guest, uint64_t output,
+                                     uint64_t length) {
+    const struct ciommu_mapping mapping = {.size = sizeof mapping,
+                                           .rights = EXPLORE_RW,
+                                           .iova = guest,
+                                           .length = length,
+                                           .address = output};
+    return ciommu_domain_map(world->domains[0], &mapping);
+}
+
+static enum ciommu_status build_parent(struct explore_world *world) {
+    struct guest_ram *ram = &world->shared->ram;
+    struct ciommu_paging_config config;
+    ciommu_paging_config_init(&config);
+    config.flags = CIOMMU_PAGING_NEST_PARENT;
+    const struct ciommu_device_config device = {
+        .size = sizeof device, .source = EXPLORE_SOURCE, .id = 1, .share = CIOMMU_SHARE_WHOLE};
+    world->first = guest_tree_make(ram, 4, FIRST_FLAGS);
+    for (uint32_t page = 0; page < EXPLORE_PAGES; page++) {
+        guest_map(ram, &world->first, explore_iova(page), EXPLORE_GUEST + page * TABLE_PAGE, 12);
+    }
+    const struct ciommu_nested_config child = {
+        .size = sizeof child, .address_width = 48, .pgtbl_addr = world->first.root};
+    enum ciommu_status status = ciommu_paging_create(world->unit, &config, &world->domains[0]);
+    status = status != CIOMMU_OK
+                 ? status
+                 : map_parent(world, EXPLORE_GUEST, explore_output(0, 0), 2 * TABLE_PAGE);
+    status = status != CIOMMU_OK ? status : map_parent(world, 0, 0, ram->next);
+    status = status != CIOMMU_OK
+                 ? status
+                 : ciommu_nested_create(world->domains[0], &child, &world->domains[1]);
+    status = status != CIOMMU_OK ? status
+                                 : ciommu_device_create(world->unit, NULL, &device, &world->device);
+    return status != CIOMMU_OK
+               ? status
+               : ciommu_device_attach(world->device, CIOMMU_NO_PASID, world->domains[1]);
+}
+
+static enum ciommu_status remap_parent(struct explore_world *world, uint32_t page, uint32_t side) {
+    uint64_t guest = EXPLORE_GUEST + page * TABLE_PAGE;
+    enum ciommu_status status =
+        ciommu_domain_unmap(world->domains[0], NULL, guest, TABLE_PAGE, NULL);
+    explore_at(EXPLORE_STORED);
+    return status != CIOMMU_OK ? status
+                               : map_parent(world, guest, explore_output(page, side), TABLE_PAGE);
+}
+
 static enum ciommu_status replace(struct explore_world *world, uint32_t page, uint32_t side) {
     (void)page;
     return ciommu_device_replace(world->device, NULL, CIOMMU_NO_PASID, world->domains[side]);
@@ -117,6 +172,24 @@ const struct explore_scenario explore_host_scenarios[] = {
      .walk_cache = 4,
      .whole = true,
      .ends_absent = true},
+    {.name = "page of the host protected",
+     .build = build_host,
+     .lead = protect,
+     .warmth = EXPLORE_WARM,
+     .walk_cache = 4,
+     .access = CIOMMU_WRITE,
+     .ends_absent = true},
+    {.name = "page of a host's parent remapped, known to the first level",
+     .build = build_parent,
+     .lead = remap_parent,
+     .warmth = EXPLORE_WARM,
+     .walk_cache = 16,
+     .may_fault = true},
+    {.name = "page of a host's parent remapped, known to the IOTLB",
+     .build = build_parent,
+     .lead = remap_parent,
+     .warmth = EXPLORE_OTHER_WARM,
+     .may_fault = true},
     {.name = NULL},
 };
 

@@ -55,6 +55,17 @@ static const struct pair pairs[] = {
     {RULE(BINDING_REUSED_EARLY), "binding evicted, and another takes its place"},
     {RULE(EARLY_UGEN), "page remapped, known to the first level"},
     {RULE(TABLEGEN_LATE), "context entry changed, not known"},
+    {RULE(CHILD_KEEPS_WALKGEN), "nested, first stage's table moved, known to the walk cache"},
+    {RULE(CHILD_KEEPS_TAG), "nested, first stage's table moved, known to the IOTLB"},
+    {RULE(MARK_PLAIN), "accessed bit set beside a remap"},
+    {RULE(IGNORE_TABLEGEN), "scalable context entry changed, known"},
+    {RULE(PUBLISH_UNCHECKED), "scalable context entry changed, not known"},
+    {RULE(PUBLISH_UNCHECKED), "PASID directory changed, not known"},
+    {RULE(PUBLISH_UNCHECKED), "root table changed, not known"},
+    {RULE(IGNORE_MAPGEN), "memory removed"},
+    {RULE(NO_REVALIDATE), "page of the host protected"},
+    {RULE(NO_CHILDREN), "page of a host's parent remapped, known to the IOTLB"},
+    {RULE(NO_DRAIN), "page of a host's parent remapped, known to the first level"},
 };
 
 uint32_t probe_explore_mutant_count(void) {

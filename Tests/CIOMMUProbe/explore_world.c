@@ -171,7 +171,7 @@ static bool could_be(const struct explore_world *world, const struct reading *re
     uint32_t side = (uint32_t)(change & 1);
     bool found = reading->result.outcome == CIOMMU_TRANSLATED_OK && reading->result.host != NULL;
     if (world->scenario->ends_absent && side == 1) {
-        return reading->result.outcome == CIOMMU_FAULT;
+        return !found;
     }
     return found && reading->seen == stamp(reading->page, side);
 }
@@ -199,20 +199,21 @@ static void ask(struct explore_world *world, struct ciommu_port *port, struct re
                 uint32_t count) {
     struct ciommu_request requests[EXPLORE_PAGES];
     struct ciommu_result results[EXPLORE_PAGES];
+    uint32_t access = world->scenario->access == 0 ? CIOMMU_READ : world->scenario->access;
     for (uint32_t index = 0; index < count; index++) {
         results[index] =
             (struct ciommu_result){.size = sizeof results[index], .outcome = CIOMMU_FAULT};
         requests[index] = (struct ciommu_request){.source = EXPLORE_SOURCE,
                                                   .pasid = world->pasid,
                                                   .iova = explore_iova(readings[index].page),
-                                                  .access = CIOMMU_READ,
+                                                  .access = access,
                                                   .flags = CIOMMU_NO_FAULT};
     }
     if (count > 1) {
         (void)ciommu_translate_batch(port, requests, results, count, NULL);
     } else {
         (void)ciommu_translate(world->unit, port, EXPLORE_SOURCE, world->pasid, requests[0].iova,
-                               CIOMMU_READ, CIOMMU_NO_FAULT, &results[0]);
+                               access, CIOMMU_NO_FAULT, &results[0]);
     }
     for (uint32_t index = 0; index < count; index++) {
         readings[index].result = results[index];

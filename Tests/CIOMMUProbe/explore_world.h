@@ -69,16 +69,21 @@ struct explore_scenario {
     uint32_t walk_cache;
     uint32_t readers;  /* 0 = one */
     uint32_t sections; /* of a reader; 0 = one */
+    uint32_t access;   /* asked for; 0 = to read */
     bool batch;        /* both pages at once */
     bool whole;        /* `lead` moves all pages */
     bool may_fault;    /* while a change is under way */
-    bool ends_absent;  /* side 1 is a fault */
+    bool ends_absent;  /* side 1 is a fault, or no memory */
     bool no_first_level;
 };
 
 /* explore_guests.c, explore_tables.c, explore_hosts.c; each ends with one that has no name. */
 extern const struct explore_scenario explore_guest_scenarios[];
 extern const struct explore_scenario explore_table_scenarios[];
+/* One file each; each ends with one that has no name. */
+extern const struct explore_scenario explore_guest_scenarios[];
+extern const struct explore_scenario explore_reuse_scenarios[];
+extern const struct explore_scenario explore_structure_scenarios[];
 extern const struct explore_scenario explore_host_scenarios[];
 
 /* The n-th of all, or NULL. */

@@ -39,7 +39,9 @@ static struct part part_of(const struct history_world *world, uint64_t random) {
         {HISTORY_NESTED_GUEST, true, 4, false},  {HISTORY_BOUND_X, false, 5, false},
         {HISTORY_NESTED_TABLES, false, 8, true}, {HISTORY_NESTED_TABLES, true, 8, false},
     };
-    uint32_t at = (uint32_t)(random % (sizeof parts / sizeof parts[0]));
+    static const uint32_t legacy[] = {0, 1, 4, 7}; /* of them */
+    uint32_t at = world->settings->legacy ? legacy[random % 4]
+                                          : (uint32_t)(random % (sizeof parts / sizeof parts[0]));
     const struct history_space *space = &world->spaces[parts[at].space];
     struct part part = {
         .space = parts[at].space,
@@ -62,13 +64,27 @@ static struct reach reach_of(uint64_t low, uint64_t high, uint32_t first, uint32
     return (struct reach){{low, high, 0, 0}, first, first + count - 1};
 }
 
-/* The PASID-table entry changed: PASID cache, of the entry, the domain, or all; or the context. */
-static struct reach cover_binding(const struct part *part, uint64_t random) {
+/* Context cache, of a device: itself, or by one that differs in functions that are masked. */
+static uint64_t cover_device(uint64_t source, uint64_t random) {
+    static const uint64_t others[] = {0, 4, 6, 7}; /* by mask: bit 2, bits 2 and 1, all three */
+    uint64_t mask = random % 4;
+    return 1 | 3 << 4 | (source | others[mask]) << 32 | mask << 48;
+}
+
+/* The PASID-table entry changed: PASID cache, of the entry, the domain, or all; or the context. Of
+ * legacy mode a context entry did: its domain, its device, or all. */
+static struct reach cover_binding(const struct history_world *world, const struct part *part,
+                                  uint64_t random) {
     uint64_t domain = (uint64_t)part->domain << 16;
     uint64_t pasid = (uint64_t)HISTORY_BOUND_PASID << 32;
-    const uint64_t choices[] = {7 | 1 << 4 | domain | pasid, 7 | domain, 7 | 3 << 4, 1 | 1 << 4,
-                                1 | 3 << 4 | (uint64_t)HISTORY_GUEST_SOURCE << 32};
-    return reach_of(choices[random % 5], 0, part->first, 1);
+    bool legacy = world->settings->legacy;
+    uint64_t source =
+        legacy ? HISTORY_LEGACY_SOURCE + 8 * HISTORY_BOUND_PASID : HISTORY_GUEST_SOURCE;
+    uint64_t device = cover_device(source, random >> 3);
+    const uint64_t scalable[] = {7 | 1 << 4 | domain | pasid, 7 | domain, 7 | 3 << 4, 1 | 1 << 4,
+                                 device};
+    const uint64_t contexts[] = {1 | 2 << 4 | domain, device, 1 | 1 << 4};
+    return reach_of(legacy ? contexts[random % 3] : scalable[random % 5], 0, part->first, 1);
 }
 
 /* Pages, all of a PASID or domain, or everything. `at` is the element that changed last. */
@@ -109,8 +125,8 @@ static struct reach cover_leaves(const struct history_world *world, const struct
 
 static void apply(struct history_changer *changer, const uint64_t words[4]) {
     struct ciommu_descriptor_result result = {.size = sizeof result};
-    enum ciommu_status status =
-        ciommu_invalidate_descriptor(changer->world->unit, NULL, words, true, &result);
+    enum ciommu_status status = ciommu_invalidate_descriptor(
+        changer->world->unit, NULL, words, !changer->world->settings->legacy, &result);
     bool late =
         status == CIOMMU_TIMED_OUT && (changer->world->settings->mixes & PROBE_HISTORY_SILENT) != 0;
     if (status != CIOMMU_OK && !late) {
@@ -118,33 +134,57 @@ static void apply(struct history_changer *changer, const uint64_t words[4]) {
     }
 }
 
+/* What a device is told to drop, and the elements that this covers. */
+struct drop {
+    uint64_t words[4];
+    uint32_t first;
+    uint32_t last;
+};
+
 /* Everything of the PASID in the device, or of all PASIDs: device-TLB ranges are input addresses,
- * and a parent's selects none of them. */
-static void device_words(const struct part *part, bool all, uint64_t words[4]) {
-    words[0] = 8 | (uint64_t)HISTORY_GUEST_DEVICE_SOURCE << 16 | (uint64_t)part->domain << 32;
-    words[1] = ALL_BITS << 12 | 1 << 11 | (all ? 1 : 0);
-    words[2] = 0;
-    words[3] = 0;
+ * and a parent's selects none of them. A leaf's page, or four of them, can be named. */
+static struct drop drop_of(const struct history_world *world, const struct part *part, uint32_t at,
+                           uint64_t random) {
+    const struct history_space *space = &world->spaces[part->space];
+    uint32_t guest = world->spaces[HISTORY_SECOND].leaves;
+    bool all = random % 4 == 0;
+    uint32_t own = (space->together ? 1 : HISTORY_PAGES) + space->parent_count;
+    struct drop drop = {
+        .words = {8 | (uint64_t)HISTORY_GUEST_DEVICE_SOURCE << 16 | (uint64_t)part->domain << 32,
+                  ALL_BITS << 12 | 1 << 11 | (all ? 1 : 0), 0, 0},
+        .first = all ? guest : space->leaves,
+        .last = all ? world->bindings[0] - 1 : space->leaves + own - 1,
+    };
+    if (!all && random % 4 != 1 && !part->parents && part->count == HISTORY_PAGES) {
+        uint32_t page = at - part->first;
+        bool four = random % 4 == 2;
+        page = four ? page & ~3u : page;
+        uint64_t size = four ? UINT64_C(1) << 11 | HISTORY_PAGE : 0; /* 01 above: four pages */
+        drop.words[1] = (HISTORY_IOVA + page * HISTORY_PAGE) | size;
+        drop.first = part->first + page;
+        drop.last = drop.first + (four ? 3 : 0);
+    }
+    return drop;
 }
 
 /* One descriptor after the other, each a call of its own. */
 static void invalidate_apart(struct history_changer *changer, const struct reach *reach,
-                             const uint64_t device[4], uint32_t first, uint32_t last) {
+                             const struct drop *drop) {
     uint64_t begin = history_call_begins(changer);
     apply(changer, reach->words);
     history_invalidated(changer, begin, reach->first, reach->last, HISTORY_CACHES);
     begin = history_call_begins(changer);
-    apply(changer, device);
-    history_invalidated(changer, begin, first, last, HISTORY_DEVICES);
+    apply(changer, drop->words);
+    history_invalidated(changer, begin, drop->first, drop->last, HISTORY_DEVICES);
 }
 
 /* All in one array, with a wait descriptor at its end. */
 static void invalidate_together(struct history_changer *changer, const struct reach *reach,
-                                const uint64_t device[4], uint32_t first, uint32_t last) {
+                                const struct drop *drop) {
     uint64_t words[3][4] = {{0}, {0}, {5, 0, 0, 0}};
     for (uint32_t word = 0; word < 4; word++) {
         words[0][word] = reach->words[word];
-        words[1][word] = device[word];
+        words[1][word] = drop->words[word];
     }
     const struct ciommu_batch batch = {
         .size = sizeof batch,
@@ -163,8 +203,8 @@ static void invalidate_together(struct history_changer *changer, const struct re
         history_complain(changer, "batch", status);
     }
     /* What is covered in both is covered in one call: devices are asked after the drain. */
-    uint32_t both_first = first > reach->first ? first : reach->first;
-    uint32_t both_last = last < reach->last ? last : reach->last;
+    uint32_t both_first = drop->first > reach->first ? drop->first : reach->first;
+    uint32_t both_last = drop->last < reach->last ? drop->last : reach->last;
     history_invalidated(changer, begin, reach->first, reach->last, HISTORY_CACHES);
     if (both_first <= both_last) {
         history_invalidated(changer, begin, both_first, both_last, HISTORY_BOTH);
@@ -176,25 +216,18 @@ static void invalidate(struct history_changer *changer, const struct part *part,
     struct history_world *world = changer->world;
     bool binding = part->space == HISTORY_BOUND_X;
     struct reach reach =
-        binding ? cover_binding(part, random) : cover_leaves(world, part, at, random);
+        binding ? cover_binding(world, part, random) : cover_leaves(world, part, at, random);
     if ((world->settings->mixes & PROBE_HISTORY_DEVICES) == 0 || binding) {
         uint64_t begin = history_call_begins(changer);
         apply(changer, reach.words);
         history_invalidated(changer, begin, reach.first, reach.last, HISTORY_BOTH);
         return;
     }
-    uint64_t device[4];
-    bool all = (random >> 12) % 4 == 0;
-    uint32_t guest = world->spaces[HISTORY_SECOND].leaves;
-    uint32_t first = all ? guest : world->spaces[part->space].leaves;
-    const struct history_space *space = &world->spaces[part->space];
-    uint32_t own = (space->together ? 1 : HISTORY_PAGES) + space->parent_count;
-    uint32_t count = all ? world->bindings[0] - guest : own;
-    device_words(part, all, device);
+    const struct drop drop = drop_of(world, part, at, random >> 12);
     if ((random >> 14) % 2 == 0) {
-        invalidate_apart(changer, &reach, device, first, first + count - 1);
+        invalidate_apart(changer, &reach, &drop);
     } else {
-        invalidate_together(changer, &reach, device, first, first + count - 1);
+        invalidate_together(changer, &reach, &drop);
     }
 }
 

@@ -175,7 +175,37 @@ static void build_pasids(struct history_world *world, uint64_t table) {
     pasid_entry(world, table, 7, 5)[0] = word_y;
 }
 
+static uint64_t *context_entry(struct history_world *world, uint64_t contexts, uint32_t number,
+                               uint32_t domain) {
+    const uint64_t four_levels = 2;
+    uint64_t *entry =
+        word_at(world, contexts + (HISTORY_LEGACY_SOURCE + 8 * number) * UINT64_C(16));
+    entry[1] = (uint64_t)domain << 8 | four_levels;
+    return entry;
+}
+
+/* Legacy mode knows second stages alone; what is a PASID otherwise is a device here. */
+static uint64_t build_legacy(struct history_world *world) {
+    uint64_t root = new_table(world);
+    uint64_t contexts = new_table(world);
+    uint64_t second = build_leaves(world, HISTORY_SECOND, SECOND_RW);
+    uint64_t tables = build_exchanged(world);
+    uint64_t x = build_leaves(world, HISTORY_BOUND_X, SECOND_RW);
+    uint64_t y = build_leaves(world, HISTORY_BOUND_Y, SECOND_RW);
+    context_entry(world, contexts, 1, 1)[0] = second | 1;
+    context_entry(world, contexts, 3, 3)[0] = tables | 1;
+    set_entry(world, world->bindings[1], context_entry(world, contexts, HISTORY_BOUND_PASID, 5),
+              x | 1, y | 1);
+    context_entry(world, contexts, 6, 5)[0] = x | 1;
+    context_entry(world, contexts, 7, 5)[0] = y | 1;
+    *word_at(world, root) = contexts | 1;
+    return root;
+}
+
 uint64_t history_build_guest(struct history_world *world) {
+    if (world->settings->legacy) {
+        return build_legacy(world);
+    }
     const uint64_t device_tlb = 4;
     const uint64_t pasids = 8;
     uint64_t root = new_table(world);

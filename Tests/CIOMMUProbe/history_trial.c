@@ -346,6 +346,13 @@ static const struct probe_history_settings devices_iotlb = {
 static const struct probe_history_settings everything_iotlb = {.mixes = PROBE_HISTORY_EVERYTHING,
                                                                NO_TABLES};
 
+static const struct probe_history_settings legacy = {
+    .mixes = PROBE_HISTORY_GUEST, .legacy = true, NO_TABLES};
+static const struct probe_history_settings legacy_tables = {
+    .mixes = PROBE_HISTORY_GUEST | PROBE_HISTORY_MEMORY, .legacy = true, TABLES};
+static const struct probe_history_settings legacies = {
+    .mixes = PROBE_HISTORY_GUEST, .legacy = true, .pairs = true, TABLES};
+
 static const struct probe_history_settings mappers = {
     .mixes = PROBE_HISTORY_MAPPINGS, .pairs = true, TABLES};
 static const struct probe_history_settings attachers = {
@@ -377,6 +384,9 @@ const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS] = {
     {"history: memory map, no walk cache", probe_history_trial, &memory_iotlb},
     {"history: devices with ATS, no walk cache", probe_history_trial, &devices_iotlb},
     {"history: everything, no walk cache", probe_history_trial, &everything_iotlb},
+    {"history: legacy mode", probe_history_trial, &legacy},
+    {"history: legacy mode, walk caches, memory map", probe_history_trial, &legacy_tables},
+    {"history: legacy mode, two changers", probe_history_trial, &legacies},
     {"history: mappings, two changers", probe_history_trial, &mappers},
     {"history: attachments, two changers", probe_history_trial, &attachers},
     {"history: guest tables, two changers", probe_history_trial, &guests},

@@ -134,6 +134,16 @@ static void name_targets(struct history_world *world) {
         {its, 4, none, HISTORY_NESTED_GUEST, devices},
     };
     memcpy(world->targets, targets, sizeof targets);
+    for (uint32_t at = 0; at < HISTORY_TARGETS && world->settings->legacy; at++) {
+        struct history_target *target = &world->targets[at];
+        if (target->source == HISTORY_GUEST_SOURCE) { /* each PASID becomes a device */
+            bool second = target->space == HISTORY_SECOND || target->space == HISTORY_TABLES ||
+                          target->space >= HISTORY_BOUND_X;
+            target->source = HISTORY_LEGACY_SOURCE + 8 * target->pasid;
+            target->pasid = CIOMMU_NO_PASID;
+            target->mix = second ? guest : 0;
+        }
+    }
 }
 
 const char *history_element_name(void *context, uint32_t element) {

@@ -89,6 +89,7 @@ struct history_target {
 #define HISTORY_GUEST_SOURCE 0x50u
 #define HISTORY_GUEST_DEVICE_SOURCE 0x58u /* with ATS */
 #define HISTORY_BOUND_PASID 5u
+#define HISTORY_LEGACY_SOURCE 0x80u /* and on: of legacy mode; their places of 8 functions */
 
 /* A guest's entry: its place, and what leads to each side, with all rights. */
 struct history_entry {

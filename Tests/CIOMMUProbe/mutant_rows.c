@@ -161,6 +161,8 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(UGEN_OUTSIDE_LOCK, "history: mappings, two changers"),
     TRIAL(UGEN_OUTSIDE_LOCK, "history: attachments, two changers"),
     TRIAL(TAG_KEPT, "history: guest tables"),
+    TRIAL(KEEP_WALKGEN, "history: legacy mode, walk caches, memory map"),
+    TRIAL(IGNORE_TABLEGEN, "history: legacy mode"),
     TRIAL(TAG_KEPT, "history: everything, no walk cache"),
     TRIAL(INSERT_UNCHECKED, "history: mappings"),
     TRIAL(DETACH_NO_TABLEGEN, "history: attachments, no walk cache"),
@@ -229,6 +231,17 @@ static const struct probe_mutant_row rows[] = {
     EXPLORED(BINDING_REUSED_EARLY, "binding evicted, and another takes its place"),
     EXPLORED(EARLY_UGEN, "page remapped, known to the first level"),
     EXPLORED(TABLEGEN_LATE, "context entry changed, not known"),
+    EXPLORED(CHILD_KEEPS_WALKGEN, "nested, first stage's table moved, known to the walk cache"),
+    EXPLORED(CHILD_KEEPS_TAG, "nested, first stage's table moved, known to the IOTLB"),
+    EXPLORED(MARK_PLAIN, "accessed bit set beside a remap"),
+    EXPLORED(IGNORE_TABLEGEN, "scalable context entry changed, known"),
+    EXPLORED(PUBLISH_UNCHECKED, "scalable context entry changed, not known"),
+    EXPLORED(PUBLISH_UNCHECKED, "PASID directory changed, not known"),
+    EXPLORED(PUBLISH_UNCHECKED, "root table changed, not known"),
+    EXPLORED(IGNORE_MAPGEN, "memory removed"),
+    EXPLORED(NO_REVALIDATE, "page of the host protected"),
+    EXPLORED(NO_CHILDREN, "page of a host's parent remapped, known to the IOTLB"),
+    EXPLORED(NO_DRAIN, "page of a host's parent remapped, known to the first level"),
 };
 
 const struct mutant_table mutant_rows = {rows, sizeof rows / sizeof *rows};

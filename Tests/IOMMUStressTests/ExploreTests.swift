@@ -62,6 +62,15 @@ struct ExploreTests {
         #expect(result.schedules > 1)
     }
 
+    @Test func everyYieldPointIsPassed() {
+        var text = [CChar](repeating: 0, count: 300)
+        let missed = unsafe text.withUnsafeMutableBufferPointer {
+            unsafe probe_points_missed($0.baseAddress, UInt32($0.count))
+        }
+        let numbers = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        #expect(missed == 0, "of debug.h: \(numbers)")
+    }
+
     @Test(arguments: Exploration.broken)
     func aBrokenRuleIsFoundAndReplays(_ exploration: Exploration) {
         let result = exploration.run(bound: 2)

@@ -47,6 +47,10 @@ struct probe_explore_mutant {
 uint32_t probe_explore_mutant_count(void);
 struct probe_explore_mutant probe_explore_mutant(uint32_t number);
 
+/* Yield points that neither a scenario nor a case named for them passes; `text` gets their numbers
+ * in debug.h. Runs all scenarios. */
+uint32_t probe_points_missed(char *text, uint32_t size);
+
 struct probe_explore_settings {
     uint32_t scenario;
     uint32_t bound; /* of the systematic part; schedules at random follow it */

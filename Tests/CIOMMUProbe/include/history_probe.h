@@ -29,6 +29,7 @@ struct probe_history_settings {
     bool portable; /* the IOTLB without 16-byte loads */
     bool calm;     /* no naps at the yield points */
     bool pairs;    /* two changers of each kind */
+    bool legacy;   /* the guest's tables are of legacy mode, its descriptors have 128 bits */
 };
 
 /* Settings of type struct probe_history_settings. With IOMMU_HISTORY_PRINT=1 in the environment the
@@ -37,7 +38,7 @@ int probe_history_trial(const struct probe_trial *trial, const struct probe_tria
                         struct probe_trial_result *result);
 
 /* The trials of this kind, for the table of all of them. */
-#define PROBE_HISTORY_TRIALS 24u
+#define PROBE_HISTORY_TRIALS 27u
 extern const struct probe_trial probe_history_trials[PROBE_HISTORY_TRIALS];
 
 /* The rule on histories written by hand. The number of wrong verdicts; `*checked` are all. */

@@ -226,7 +226,9 @@ static uint32_t read_section(struct crowd_member *member, struct ciommu_port *po
                                     : IN_A_BATCH;
     uint32_t most = TOGETHER;
     if (manner == AS_A_RANGE) {
-        bool adjacent = world->page_lg2 == world->stride_lg2;
+        /* What passes through is translated in pages of 4 KiB: of large pages those are many. */
+        bool adjacent = world->page_lg2 == world->stride_lg2 &&
+                        (world->page_lg2 == 12 || !poison_passes(world));
         most = !adjacent ? 1 : world->pages < TOGETHER ? world->pages : TOGETHER;
     }
     uint32_t count = manner == BY_COPY ? 1 : 1 + (uint32_t)(choice >> 16) % most;

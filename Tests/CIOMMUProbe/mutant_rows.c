@@ -76,6 +76,7 @@ static const struct probe_mutant_row rows[] = {
     CASE(SHORT_WAY_USABLE, "rights: a binding limits what entries grant"),
     CASE(BATCH_MIXES_REQUESTERS, "rights: a batch answers each request for itself"),
     CASE(BATCH_MIXES_ACCESSES, "rights: a batch answers each request for itself"),
+    CASE(ENTRY_READ_TWICE, "rights: an entry is loaded once"),
     CASE(MARK_PLAIN, "rights: a mark does not bring an entry back"),
     CASE(DIRTY_LOG_SILENT, "reports: the dirty log hears of A and D"),
 

@@ -130,6 +130,7 @@ static const struct {
                                            "an unmap without an invalidation"},
     [CIOMMU_MUTANT_TLB_LEFT_UNSEEN] = {"TLB_LEFT_UNSEEN",
                                        "bindings kept as a parent's device-TLB gets the PASIDs"},
+    [CIOMMU_MUTANT_ENTRY_READ_TWICE] = {"ENTRY_READ_TWICE", "an entry judged and loaded again"},
 };
 
 uint32_t probe_mutant_count(void) {

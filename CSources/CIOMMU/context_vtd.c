@@ -42,13 +42,13 @@ static bool fails(struct resolution *r, uint32_t code) {
 static void read_words(struct resolution *r, const uint64_t *host, uint32_t count,
                        uint64_t *words) {
     for (uint32_t word = 0; word < count; word++) {
-        words[word] = load_acquire(&host[word]);
+        words[word] = load_guest(&host[word]);
     }
     for (uint32_t attempt = 0; count > 1; attempt++) {
         bool same = true;
         yield_point(CIOMMU_YIELD_ENTRY_READ);
         for (uint32_t word = 0; word < count; word++) {
-            uint64_t again = load_acquire(&host[word]);
+            uint64_t again = load_guest(&host[word]);
             same = same && again == words[word];
             words[word] = again;
         }

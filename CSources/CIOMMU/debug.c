@@ -8,6 +8,7 @@
 unsigned ciommu_mutant = CIOMMU_MUTANT_NONE;
 void (*ciommu_yield_hook)(enum ciommu_yield_point point) = 0;
 uint64_t ciommu_yield_points_met = 0;
+_Thread_local uint64_t ciommu_guest_loads;
 #else
 /* ISO C wants something in every file. */
 typedef int ciommu_debug_is_off;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * debug.h - assertions, protocol mutants and yield points. All vanish unless CIOMMU_INTERNAL_CHECKS
- * is defined (debug builds).
+ * debug.h - assertions, protocol mutants, yield points and the count of loads from guest memory.
+ * All vanish unless CIOMMU_INTERNAL_CHECKS is defined (debug builds).
  *
  * A mutant is a deliberate break of one rule of the protocol: the stress test proves that it would
  * notice. A yield point is a place where a preemption is interesting: the test's hook sleeps or
@@ -120,6 +120,7 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_RESET_BELIEVED,    /* a reset ends a block that is not settled yet */
     CIOMMU_MUTANT_REPORT_LATE,       /* a report of writes begins after its section has ended */
     CIOMMU_MUTANT_QUIESCE_SKIPPED,   /* a drain of the memory map waits for no report */
+    CIOMMU_MUTANT_ENTRY_READ_TWICE,  /* an entry is judged by one load and used by another */
     CIOMMU_MUTANT_COUNT
 };
 
@@ -168,6 +169,7 @@ enum ciommu_yield_point {
 extern unsigned ciommu_mutant;                                   /* enum ciommu_mutant */
 extern void (*ciommu_yield_hook)(enum ciommu_yield_point point); /* NULL = none */
 extern uint64_t ciommu_yield_points_met; /* by a hook: a bit each; only tests look at them */
+extern _Thread_local uint64_t ciommu_guest_loads; /* of the calling thread; only counted */
 
 #define MUTANT(name) (load_relaxed(&ciommu_mutant) == (unsigned)CIOMMU_MUTANT_##name)
 
@@ -183,6 +185,7 @@ static inline void yield_point(enum ciommu_yield_point point) {
 }
 
 #define ciommu_assert(condition) assert(condition)
+#define count_guest_load() ((void)ciommu_guest_loads++)
 
 #else
 
@@ -193,6 +196,15 @@ static inline void yield_point(enum ciommu_yield_point point) {
 }
 
 #define ciommu_assert(condition) ((void)0)
+#define count_guest_load() ((void)0)
 
 #endif
+
+/* Loads a word of the tables that a guest may own (acquire). All loads of table words are this one,
+ * so that tests can count what an answer costs. */
+static inline uint64_t load_guest(const uint64_t *word) {
+    count_guest_load();
+    return load_acquire(word);
+}
+
 #endif

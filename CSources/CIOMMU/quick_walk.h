@@ -98,7 +98,7 @@ static always_inline uint32_t quick_rights(const struct quick_stage *walk, enum 
 
 static always_inline uint64_t quick_load(const unsigned char *table, uint64_t input,
                                          uint32_t level) {
-    return load_acquire((const uint64_t *)(const void *)(table + entry_offset(input, level)));
+    return load_guest((const uint64_t *)(const void *)(table + entry_offset(input, level)));
 }
 
 /* The leaf that an entry makes below what was `granted` and the `rights` above that, or none. */
@@ -221,6 +221,9 @@ static always_inline bool quick_down(const struct quick_stage *walk, enum quick_
     if (unlikely((entry & (walk->wanted | refused)) != walk->wanted)) {
         quick->entry = entry;
         return false;
+    }
+    if (MUTANT(ENTRY_READ_TWICE)) {
+        entry = quick_load(quick->table, quick->input, quick->level);
     }
     uint64_t output;
     const unsigned char *table =

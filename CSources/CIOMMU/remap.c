@@ -158,9 +158,9 @@ static bool decode_message(struct remapping *r) {
 }
 
 static struct wide_word read_stable(const uint64_t *host) {
-    struct wide_word entry = {load_acquire(&host[0]), load_acquire(&host[1])};
+    struct wide_word entry = {load_guest(&host[0]), load_guest(&host[1])};
     for (uint32_t attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
-        struct wide_word again = {load_acquire(&host[0]), load_acquire(&host[1])};
+        struct wide_word again = {load_guest(&host[0]), load_guest(&host[1])};
         if (again.low == entry.low && again.high == entry.high) {
             break;
         }
@@ -183,6 +183,7 @@ static bool read_entry(struct remapping *r, struct wide_word *entry) {
         return false;
     }
     if (unit->wide && ((uintptr_t)host & 15) == 0) {
+        count_guest_load();
         *entry = load_wide((const struct wide_word *)(const void *)host);
     } else {
         *entry = read_stable((const uint64_t *)(const void *)host);

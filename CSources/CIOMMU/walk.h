@@ -255,6 +255,7 @@ static always_inline enum mark_result mark(struct walker *walker, const struct w
     }
     uint64_t *slot = (uint64_t *)(void *)(table->host + offset);
     yield_point(CIOMMU_YIELD_MARKING);
+    count_guest_load();
     if (MUTANT(MARK_PLAIN)) {
         store_relaxed(slot, *entry | missing);
     } else if (!compare_exchange_seq_cst(slot, entry, *entry | missing)) {
@@ -301,7 +302,8 @@ static always_inline enum visit visit_entry(struct walker *walker, const struct 
                                             uint32_t rights, uint64_t input, uint32_t access,
                                             bool judge, struct judged *judged, struct leaf *out) {
     uint64_t offset = entry_offset(input, level);
-    uint64_t entry = load_acquire((const uint64_t *)(const void *)(table->host + offset));
+    const uint64_t *slot = (const uint64_t *)(const void *)(table->host + offset);
+    uint64_t entry = load_guest(slot);
     uint64_t where = table->address + offset;
     if (unlikely(walker->trace != NULL)) {
         /* Where the host's own tables lie is nobody's business. */
@@ -329,6 +331,9 @@ static always_inline enum visit visit_entry(struct walker *walker, const struct 
     if (unlikely(code != 0)) {
         (void)walk_fails(walker, code);
         return VISIT_FAILED;
+    }
+    if (MUTANT(ENTRY_READ_TWICE)) {
+        judged->entry = entry = load_guest(slot);
     }
     if (judged->leaf &&
         !take_leaf(walker, format, stage, level, entry, judged->rights, input, judge, out)) {

@@ -5,6 +5,7 @@
  */
 #include "case_bench.h"
 #include "debug.h"
+#include "load_probe.h"
 #include "probe.h"
 
 static bool reads(struct case_bench *bench, uint64_t iova) {
@@ -173,6 +174,33 @@ static void widths(struct probe_case_result *result) {
     case_bench_with_caches(result, check_width);
 }
 
+/* ---- Loads ---- */
+
+/* What resolving loads: root, context and PASID entry twice, a directory entry once. */
+#define CONFIGURATION_LOADS (2u * (2 + 4 + 8) + 1)
+
+/* Four entries of a first stage; for a nested one each table and the result are found by four. */
+static void check_loads(struct case_bench *bench, struct probe_case_result *result) {
+    for (uint32_t device = 0; device <= BENCH_NESTED; device += BENCH_NESTED) {
+        uint64_t most = device == BENCH_NESTED ? 4 + 5 * 4 : 4;
+        for (uint32_t round = 0; round < 3; round++) {
+            uint64_t before = probe_guest_loads();
+            struct ciommu_result out;
+            bool fine = case_bench_ask(bench, device, round / 2 * BENCH_PAGE, CIOMMU_READ, &out);
+            uint64_t loads = probe_guest_loads() - before;
+            probe_expect(result, fine, "a page is not read");
+            probe_expect(result, loads <= most + (round == 0 ? CONFIGURATION_LOADS : 0),
+                         "an entry is loaded more than once");
+            probe_expect(result, round != 0 || loads >= most / 4 || !probe_has_mutants(),
+                         "nothing is counted");
+        }
+    }
+}
+
+static void loads(struct probe_case_result *result) {
+    case_bench_with_caches(result, check_loads);
+}
+
 /* ---- Batches ---- */
 
 static void check_batch(struct case_bench *bench, struct probe_case_result *result) {
@@ -223,6 +251,7 @@ static const struct probe_case rows[] = {
     {"no answer lies in the interrupt range", outputs},
     {"messages are no accesses to memory", messages},
     {"addresses beyond the width fault", widths},
+    {"an entry is loaded once", loads},
     {"a batch answers each request for itself", batches},
 };
 

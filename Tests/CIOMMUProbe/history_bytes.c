@@ -49,7 +49,9 @@ uint32_t bytes_pasid(uint32_t number) {
 void bytes_forget_device(struct bytes_world *world, uint64_t begin, enum ciommu_status status,
                          uint32_t device) {
     for (uint32_t pasid = 0; pasid < BYTES_PASIDS; pasid++) {
-        bytes_changed(world, begin, status, bytes_binding(device, pasid), 0, 0);
+        if (world->slice == NULL || bytes_owner(world, device, pasid) != world->slice) {
+            bytes_changed(world, begin, status, bytes_binding(device, pasid), 0, 0);
+        }
     }
 }
 
@@ -94,6 +96,10 @@ bool bytes_step(struct bytes_world *world, struct bytes_reader *reader) {
         bytes_translate,
         bytes_translate,
         bytes_translate_many,
+        bytes_apply,
+        bytes_name,
+        bytes_slice,
+        bytes_track,
     };
     if (reader->at >= reader->count || world->complaint != NULL ||
         world->log.count + RESERVE > world->log.capacity) {
@@ -108,7 +114,7 @@ bool bytes_step(struct bytes_world *world, struct bytes_reader *reader) {
 static const uint8_t prepared[] = {
     7,  0, 7,  1,                                                    /* both devices */
     16, 8, 16, 9,  16,  10, 16, 11, 16, 12,  16, 13, 16, 14, 16, 15, /* all memory */
-    0,  1, 0,  0,  0,   0,                                           /* a parent, a domain */
+    0,  1, 0,  0,  2,   0,                                           /* a parent, a domain */
     2,  3, 0,  55, 192, 2,  3,  8,  55, 200,                         /* the parent's pages */
     2,  4, 0,  55, 208, 2,  4,  8,  55, 216,                         /* the domain's */
     0,  3, 3,                                                        /* a nested one */

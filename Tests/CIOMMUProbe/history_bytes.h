@@ -27,6 +27,9 @@
 #define BYTES_PASIDS 4u /* none, 1, 2, 3 */
 #define BYTES_LEAVES 4u /* that a guest writes, of each of its spaces */
 #define BYTES_RW (CIOMMU_READ | CIOMMU_WRITE)
+#define BYTES_SLICE 2u /* device 0's PASIDs from here on may be a slice */
+#define BYTES_NAMES 4u /* guest PASIDs of the namespace, which has one host PASID less */
+#define BYTES_FIRST_HOST 64u
 #define BYTES_STORED 8u
 #define BYTES_HELD 16u
 #define BYTES_PENDING 128u
@@ -66,11 +69,27 @@ struct bytes_held {
     uint64_t seen;
 };
 
+/* What the host knows of the pages that devices have written through a domain. */
+struct bytes_dirty {
+    bool certain; /* tracked, and nothing was left under way */
+    uint64_t pages;
+    uint64_t writes; /* of the world, when tracking started */
+};
+
+struct bytes_names {
+    struct ciommu_namespace *space;
+    uint32_t hosts[BYTES_NAMES]; /* 0: not bound */
+};
+
 struct bytes_world {
     struct ciommu_memory *memory;
     struct ciommu_unit *unit;
     struct ciommu_port *port;
     struct ciommu_device *devices[BYTES_DEVICES];
+    struct ciommu_device *slice; /* of device 0's PASIDs from BYTES_SLICE on */
+    struct bytes_names names;
+    struct bytes_dirty dirty[BYTES_INSTANCES];
+    uint64_t writes;               /* that were granted */
     struct ciommu_device_tlb *tlb; /* of device 0 */
     uint64_t tlb_since;
     bool silent;
@@ -161,7 +180,7 @@ uint32_t bytes_pasid(uint32_t number);
 /* Inside a section a call that was told of the port is refused. */
 void bytes_check_section(struct bytes_world *world, const struct ciommu_port *port,
                          enum ciommu_status status);
-/* Nothing is attached to it any more. */
+/* Nothing is attached to it any more. What a slice owns stays. */
 void bytes_forget_device(struct bytes_world *world, uint64_t begin, enum ciommu_status status,
                          uint32_t device);
 bool bytes_step(struct bytes_world *world, struct bytes_reader *reader);
@@ -180,6 +199,15 @@ void bytes_guest_write(struct bytes_world *world, struct bytes_reader *reader);
 void bytes_invalidate_nested(struct bytes_world *world, struct bytes_reader *reader);
 void bytes_describe(struct bytes_world *world, struct bytes_reader *reader);
 void bytes_invalidate(struct bytes_world *world, struct bytes_reader *reader);
+/* What else there is. */
+void bytes_apply(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_name(struct bytes_world *world, struct bytes_reader *reader);
+void bytes_slice(struct bytes_world *world, struct bytes_reader *reader);
+/* Who attaches a PASID's domain. */
+struct ciommu_device *bytes_owner(const struct bytes_world *world, uint32_t device, uint32_t pasid);
+/* A write to a page was granted. */
+void bytes_wrote(struct bytes_world *world, uint32_t binding, uint32_t page,
+                 const struct ciommu_result *result);
 /* Memory and the unit. */
 void bytes_change_memory(struct bytes_world *world, struct bytes_reader *reader);
 void bytes_change_unit(struct bytes_world *world, struct bytes_reader *reader);

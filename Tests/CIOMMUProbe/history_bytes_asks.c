@@ -41,6 +41,9 @@ static enum bytes_form form_of(const struct ciommu_result *result, bool inside) 
 static void answer(struct bytes_world *world, const struct asking *asking,
                    const struct ciommu_result *result, bool inside) {
     enum bytes_form form = form_of(result, inside);
+    if (form != BYTES_FAULT && (asking->access & CIOMMU_WRITE) != 0) {
+        bytes_wrote(world, bytes_binding(asking->device, asking->pasid), asking->page, result);
+    }
     if (form != BYTES_FAULT || !world->ever_silent || asking->device != 0) {
         bytes_answer(world, bytes_binding(asking->device, asking->pasid), asking->page,
                      asking->access, form, result);

@@ -42,7 +42,9 @@ void bytes_attach(struct bytes_world *world, struct bytes_reader *reader) {
     uint32_t number = byte % BYTES_DEVICES;
     uint32_t pasid = byte / 2 % BYTES_PASIDS;
     uint32_t instance = bytes_instance(world, reader);
-    struct ciommu_device *device = world->devices[number];
+    struct ciommu_device *owner = bytes_owner(world, number, pasid);
+    bool foreign = (byte & 128) != 0 && owner != world->devices[number];
+    struct ciommu_device *device = foreign ? world->devices[number] : owner;
     struct ciommu_domain *domain = world->instances[instance].domain;
     struct ciommu_port *port = bytes_port(world, byte >> 6);
     uint32_t element = bytes_binding(number, pasid);
@@ -67,7 +69,7 @@ void bytes_attach(struct bytes_world *world, struct bytes_reader *reader) {
         status = ciommu_device_detach(device, port, bytes_pasid(pasid));
         bytes_check_section(world, port, status);
     }
-    if ((status == CIOMMU_OK || status == CIOMMU_TIMED_OUT) && (!there || bound)) {
+    if ((status == CIOMMU_OK || status == CIOMMU_TIMED_OUT) && (!there || bound || foreign)) {
         bytes_complain(world, "an attachment that must be refused was not");
     }
     bytes_changed(world, begin, status, element, instance, byte / 8 % 4 == 3 ? 0 : BYTES_RW);
@@ -86,7 +88,7 @@ void bytes_bind(struct bytes_world *world, struct bytes_reader *reader) {
         .pasid_bits = 6 + (byte >> 6),
         .address = bytes_directory() + ((byte & 16) != 0 ? 64 : 0),
     };
-    if (device == NULL) {
+    if (device == NULL || (number == 0 && world->slice != NULL)) {
         return;
     }
     uint64_t begin = bytes_begin(world);

@@ -211,6 +211,7 @@ void bytes_unmap(struct bytes_world *world, struct bytes_reader *reader) {
     }
     for (uint32_t page = 0; done && page < BYTES_PAGES; page++) {
         if (reaches(&span, page)) {
+            world->dirty[number].pages &= ~(UINT64_C(1) << page);
             bytes_changed(world, begin, status, bytes_element(number, page), 0, 0);
         }
     }
@@ -243,29 +244,5 @@ void bytes_protect(struct bytes_world *world, struct bytes_reader *reader) {
             uint32_t element = bytes_element(number, page);
             bytes_changed(world, begin, status, element, world->now[element].value, rights);
         }
-    }
-}
-
-/* Dirty tracking changes no translation. */
-void bytes_track(struct bytes_world *world, struct bytes_reader *reader) {
-    uint32_t number = bytes_instance(world, reader);
-    uint32_t byte = bytes_take(reader);
-    struct ciommu_port *port = bytes_port(world, byte);
-    struct ciommu_domain *domain = world->instances[number].domain;
-    uint64_t bitmap[1] = {0};
-    if (domain == NULL) {
-        return;
-    }
-    switch (byte / 2 % 3) {
-    case 0:
-        bytes_check_section(world, port,
-                            ciommu_dirty_start(domain, port, byte & 64 ? CIOMMU_DIRTY_SPLIT : 0));
-        break;
-    case 1:
-        bytes_check_section(world, NULL, ciommu_dirty_stop(domain, NULL));
-        break;
-    default:
-        (void)ciommu_dirty_read(domain, port, BYTES_IOVA, BYTES_PAGES * BYTES_PAGE, BYTES_PAGE,
-                                bitmap, byte & 64 ? CIOMMU_DIRTY_NO_CLEAR : 0);
     }
 }

@@ -87,5 +87,8 @@ void bytes_change_unit(struct bytes_world *world, struct bytes_reader *reader) {
         for (uint32_t device = 0; device < BYTES_DEVICES; device++) {
             bytes_forget_device(world, begin, status, device);
         }
+        for (uint32_t pasid = BYTES_SLICE; world->slice != NULL && pasid < BYTES_PASIDS; pasid++) {
+            bytes_changed(world, begin, status, bytes_binding(0, pasid), 0, 0);
+        }
     }
 }

@@ -170,6 +170,8 @@ bool bytes_world_create(struct bytes_world *world) {
 
 void bytes_world_destroy(struct bytes_world *world) {
     bool fine = ciommu_device_tlb_destroy(world->tlb, NULL) != CIOMMU_IN_SECTION;
+    fine = ciommu_device_destroy(world->slice, NULL) != CIOMMU_IN_USE && fine;
+    ciommu_namespace_destroy(world->names.space);
     for (uint32_t device = 0; device < BYTES_DEVICES; device++) {
         fine = ciommu_device_destroy(world->devices[device], NULL) != CIOMMU_IN_USE && fine;
     }

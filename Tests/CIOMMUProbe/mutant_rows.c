@@ -87,6 +87,7 @@ static const struct probe_mutant_row rows[] = {
     CASE(SHORT_WAY_USABLE, "rights: a binding limits what entries grant"),
     CASE(BATCH_MIXES_REQUESTERS, "rights: a batch answers each request for itself"),
     CASE(BATCH_MIXES_ACCESSES, "rights: a batch answers each request for itself"),
+    CASE(ENTRY_READ_TWICE, "rights: an entry is loaded once"),
     CASE(MARK_PLAIN, "rights: a mark does not bring an entry back"),
     CASE(MARK_ELSEWHERE, "marks: a known table has moved"),
     CASE(MARK_ELSEWHERE, "marks: a table moves while it is walked"),

@@ -165,6 +165,7 @@ static const struct {
     [CIOMMU_MUTANT_RESET_BELIEVED] = {"RESET_BELIEVED", "a reset before the block is settled"},
     [CIOMMU_MUTANT_REPORT_LATE] = {"REPORT_LATE", "a report begun after its section"},
     [CIOMMU_MUTANT_QUIESCE_SKIPPED] = {"QUIESCE_SKIPPED", "a drain that waits for no report"},
+    [CIOMMU_MUTANT_ENTRY_READ_TWICE] = {"ENTRY_READ_TWICE", "an entry judged and loaded again"},
 };
 
 uint32_t probe_mutant_count(void) {

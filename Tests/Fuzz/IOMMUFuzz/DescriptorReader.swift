@@ -72,6 +72,10 @@ struct DescriptorReader {
         case 7: return [low | domain << 16 | pasid << 32, 0, 0, 0]
         case 8:
             return [low & 15 | (0x10 + domain) << 16 | pasid << 32, QueueWorld.base | UInt64(fields >> 6) << 11, 0, 0]
+        case 9 where fields < 0xc0:
+            // To a group that may stand out.
+            let code: UInt64 = [0, 1, 15][Int(fields >> 2 & 15) % 3]
+            return [9 | 1 << 4 | code << 12 | 0x10 << 16 | 5 << 32, UInt64(fields & 3) << 3, 0, 0]
         default: return [low & 0x1f | input.number(4) << 16, input.number(4) & ~7, input.number(2), 0]
         }
     }

@@ -4,6 +4,7 @@
 // written, and the reference's copy.
 
 import CIOMMUFuzz
+import CIOMMUProbe
 import IOMMU
 
 /// Ranges of guest memory. Lives as long as the process; `clear` begins anew.
@@ -23,6 +24,8 @@ final class GuardedImage {
     let pages: [UInt64]
     private let buffers: [UnsafeMutableRawBufferPointer]
     private var twins: [[UInt64]]
+    /// The words that can be written, for what disturbs marks.
+    private let writable: UnsafeMutableBufferPointer<probe_words>
     /// Ranges that the engine does not see just now; their content is kept.
     private(set) var removed: Set<Int> = []
     /// What walkers of the reference read since the last `startLog`, in order.
@@ -39,7 +42,11 @@ final class GuardedImage {
             guard let base = unsafe fuzz_guarded_create(region.byteCount) else { finding("no memory") }
             return unsafe UnsafeMutableRawBufferPointer(start: base, count: region.byteCount)
         }
+        unsafe writable = .allocate(capacity: regions.count)
         for (index, region) in regions.enumerated() {
+            let words = unsafe region.isWritable ? buffers[index].baseAddress : nil
+            unsafe writable[index] = unsafe probe_words(
+                words: words?.assumingMemoryBound(to: UInt64.self), count: words == nil ? 0 : UInt64(region.pages * 512))
             let rights: AccessRights = region.isWritable ? [.read, .write] : [.read]
             unsafe try memory.add(buffers[index], at: OutputAddress(region.address), rights: rights)
             if !region.isWritable { unsafe fuzz_guarded_protect(buffers[index].baseAddress, region.byteCount, false) }
@@ -70,6 +77,22 @@ final class GuardedImage {
 
     func contains(_ address: UInt64) -> Bool { place(address) != nil }
 
+    /// The bytes from an address to the end of its range; 0 where no memory is.
+    func bytesLeft(_ address: UInt64) -> UInt64 {
+        guard let (index, _) = place(address) else { return 0 }
+        return regions[index].address + UInt64(regions[index].byteCount) - address
+    }
+
+    /// The reference's copy has got what a device wrote.
+    ///
+    /// - Returns: False where it cannot be written.
+    func storeAsDevice(_ byte: UInt8, at address: UInt64) -> Bool {
+        guard let (index, word) = place(address), regions[index].isWritable else { return false }
+        let shift = (address & 7) * 8
+        twins[index][word] = twins[index][word] & ~(0xff << shift) | UInt64(byte) << shift
+        return true
+    }
+
     // MARK: Ranges that come and go
 
     func remove(_ index: Int) throws {
@@ -91,6 +114,14 @@ final class GuardedImage {
             return !removed.contains(index) && (regions[index].isWritable || !isWritten)
         }
     }
+
+    /// The engine's marks are lost to a guest, so many times; see probe_marks_lose.
+    func startDisturbing(times: Int) {
+        unsafe probe_marks_lose(writable.baseAddress, UInt32(writable.count), UInt32(times))
+    }
+
+    /// How many were.
+    func endDisturbing() -> Int { Int(probe_marks_end()) }
 
     private func change(_ index: Int, _ body: (UnsafeMutableRawBufferPointer) -> Void) {
         let region = regions[index]

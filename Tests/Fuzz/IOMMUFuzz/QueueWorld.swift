@@ -34,6 +34,7 @@ final class QueueWorld {
     private let check: ReferenceDescriptorCheck
     private let rootRegister: UInt64
     private let isScalable: Bool
+    private let devices: QueueDevices
     private var places: [Place] = []
     private var leaves: [Leaf] = []
 
@@ -49,6 +50,7 @@ final class QueueWorld {
         rootRegister = builder.rootRegister
         bench = try TestBench(image, model: model, rootRegister: rootRegister)
         check = ReferenceDescriptorCheck(model: model, tableMode: isScalable ? 1 : 0)
+        devices = try QueueDevices(bench.unit, model, isScalable: isScalable)
         if isScalable { addScalable(builder) } else { addLegacy(builder) }
     }
 
@@ -105,6 +107,7 @@ final class QueueWorld {
         var context = ScalableContext()
         context.allowsDeviceTLB = bench.model.has(.deviceTLB)
         context.allowsPASID = bench.model.has(.pasid)
+        context.allowsPageRequests = bench.model.has(.pageRequests) && bench.model.has(.deviceTLB)
         builder.setContext(source, context)
         var entry = PASIDEntry()
         entry.domain = domain
@@ -153,6 +156,7 @@ final class QueueWorld {
         point(to: Self.old)
         try bench.setRoot(rootRegister)
         try bench.setTranslation(true)
+        try devices.ask()
         if mode >= 0xf0 { try bench.setRoot(rootRegister & ~0xc00 | UInt64(mode & 3) << 10) }
         var check = check
         check.tableMode = bench.reference.rootRegister >> 10 & 3
@@ -163,7 +167,8 @@ final class QueueWorld {
         point(to: Self.new)
         var reader = DescriptorReader(isWide: isWide, extra: extra, status: Self.status)
         while !input.isAtEnd && reader.descriptors.count < 200 { reader.take(&input) }
-        let heard = Heard()
+        let devices = devices
+        let heard = Heard { devices.respond($0) }
         let format: InvalidationBatch.Format = isWide ? .vtdQueue256 : .vtdQueue128
         let result = try way.apply(
             reader.bytes, format, entryLength: reader.entryLength, to: bench.unit, bench.port, heard.host())
@@ -197,6 +202,7 @@ final class QueueWorld {
         }
         expect(heard, wanted, "\(context()) heard")
         expect(bench.differences.map { text($0) }, [], "\(context()) memory")
+        devices.check(reader.descriptors.prefix(result.handled), effects, context)
         if touchesTables { return false }
         comparePlaces(effects, before, context)
         return true
@@ -239,11 +245,17 @@ final class Heard: Sendable {
     }
 
     let events = Box<[Event]>([])
+    private let respond: Box<(InvalidationDescriptor) -> Void>
+
+    init(respond: @escaping (InvalidationDescriptor) -> Void) { self.respond = Box(respond) }
 
     func host() -> InvalidationHost {
         InvalidationHost(
             interruptCache: { [events] in events.value.append(.interrupts($0, $1)) },
-            pageResponse: { [events] in events.value.append(.response($0, $1)) },
+            pageResponse: { [events, respond] in
+                events.value.append(.response($0, $1))
+                respond.value($1)
+            },
             waited: { [events] in events.value.append(.waited($0, $1)) })
     }
 }

@@ -95,14 +95,21 @@ extension RegisterModel {
         if self[.control(event)] >> 31 == 1 {
             self[.control(event)] |= 1 << 30
         } else {
-            signals.append(message(event))
+            signal(event)
         }
+    }
+
+    private mutating func signal(_ event: GuestEvent) {
+        signals.append(message(event))
+        guard clearsCompletion, unit.ecap >> 1 & 1 == 1 else { return }
+        self[.ics] = 0
+        withdraw(.completion)
     }
 
     mutating func unmask(_ event: GuestEvent) {
         guard self[.control(event)] == 1 << 30 else { return }
         self[.control(event)] = 0
-        signals.append(message(event))
+        signal(event)
     }
 
     mutating func withdraw(_ event: GuestEvent) {

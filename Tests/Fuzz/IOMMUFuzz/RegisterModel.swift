@@ -34,6 +34,12 @@ struct RegisterModel {
     var stores: [(address: UInt64, data: UInt64)] = []
     /// A wait has stored into descriptors that were still to be fetched: what they are depends on how many are fetched at once.
     var isQueueUncertain = false
+    /// Devices with caches of their own.
+    var devices: [UInt64: ModelDevice] = [:]
+    /// What the host does when it hears of an interrupt: it clears ICS.
+    var clearsCompletion = false
+    /// What devices were asked by the last write.
+    var asked: [DeviceDrop] = []
     /// IQA was changed while the queue was on: the head may be anywhere.
     private(set) var isQueueMoved = false
 

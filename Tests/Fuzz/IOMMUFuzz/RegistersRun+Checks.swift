@@ -27,6 +27,7 @@ extension RegistersRun {
             }
             compareStores()
         }
+        checkDevices()
         (model.signals, model.stores, model.isQueueUncertain) = ([], [], false)
     }
 
@@ -82,11 +83,15 @@ extension RegistersRun {
         if status & ~0xff73 != 0 { fail("reserved bits in FSTS \(text(status))") }
         let pending = (0..<model.rules.records).filter { value(.recordHigh($0)) >> 63 == 1 }
         if pending.isEmpty == (status >> 1 & 1 == 1) { fail("PPF in \(text(status)) with pending records \(pending)") }
-        if status & 0x60 != 0 { fail("FSTS is \(text(status)), and no device-TLB exists") }
+        if status & 0x60 != 0, model.devices.isEmpty { fail("FSTS is \(text(status)), and no device-TLB exists") }
+        for (bit, shift) in [(UInt64(1) << 5, UInt64(48)), (1 << 6, 32)] where status & bit != 0 {
+            let source = value(.iqercd) >> shift & 0xffff
+            if model.devices[source] == nil { fail("FSTS is \(text(status)), and IQERCD blames \(text(source))") }
+        }
         if value(.gsts) >> 26 & 1 == 1 {
             let (head, tail) = (value(.iqh), value(.iqt))
             let (bytes, step) = model.queueShape
-            if head != tail, status & 0x10 == 0 { fail("the queue stands at \(text(head)) before \(text(tail))") }
+            if head != tail, status & 0x50 == 0 { fail("the queue stands at \(text(head)) before \(text(tail))") }
             if !model.isQueueMoved, head != tail, head >= bytes || head % step != 0 {
                 fail("the head is at \(text(head))")
             }
@@ -117,6 +122,7 @@ extension RegistersRun {
         subject.unplugDevice()
         (subject, spare) = (spare, subject)
         _ = subject.takeSignals()
+        meetDevices()
         check()
         guard let interface = subject.interface else { return }
         do throws(IOMMUError) {
@@ -223,6 +229,7 @@ extension RegistersRun {
         note("resets")
         try subject.front.reset()
         model.reset()
+        for (source, cache) in subject.caches { model.devices[UInt64(source)]?.isBlocked = cache.isBlocked }
         outstanding = []
         settle()
     }

@@ -50,6 +50,11 @@ extension RegistersRun {
         reference.rootRegister = root
         reference.isTranslationEnabled = model.isTranslating
         let wanted = reference.translate(request)
+        // A device that failed can use nothing, whatever the tables say.
+        if model.devices[UInt64(request.source)]?.isBlocked == true {
+            if case .mapped = answer { fail("\(request) of a blocked device: \(answer)") }
+            return
+        }
         if answer != wanted {
             fail("\(request) with tables \(text(root)), translation \(model.isTranslating): \(answer), not \(wanted)")
         }
@@ -142,7 +147,7 @@ extension RegistersRun {
         let found = (subject.front.read(0xc8, size: 8), subject.front.read(0xdc, size: 4))
         // A request that the tables refuse does not come. One that they must allow does.
         let isAllowed =
-            isTaken && isPristine && model.isTranslating && model.tableMode == 1 && pasid == 3
+            isTaken && isPristine && model.devices[UInt64(RegistersSubject.device)]?.isBlocked != true && model.isTranslating && model.tableMode == 1 && pasid == 3
             && profile.roots.contains(model.root ?? 0)
         if found == before, !isAllowed { return settle() }
         model = wanted

@@ -44,6 +44,7 @@ final class RegistersRun {
             try subject.plugDevice()
             _ = (subject.takeSignals(), subject.takeAnswers())
         }
+        meetDevices()
         check()
         var steps = 0
         while !input.isAtEnd, steps < 200 {
@@ -57,6 +58,7 @@ final class RegistersRun {
     }
 
     private func step(_ kind: UInt8) throws {
+        if kind & 0x5e == 0x58 { return try changeDevice() }
         switch kind & 31 {
         case 0...3: writeRegister()
         case 4: write(Int(input.number(2)), size: input.pick([4, 8, 4, 8, 1, 2, 3, 16]), input.number(8))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// Target "snapshots": JSON, or records made of bytes. Restoring throws and leaves the unit empty, or makes a unit whose own snapshot
+// Target "snapshots": JSON, or records made of bytes; behind a V, the state of a virtual unit (FrontSnapshots.swift). Restoring throws and leaves the unit empty, or makes a unit whose own snapshot
 // restores to the same.
 
 import IOMMU
@@ -23,6 +23,7 @@ final class SnapshotsTarget {
         return limits
     }()
 
+    private let fronts: FrontSnapshots
     private let first: Subject
     private let second: Subject
 
@@ -49,7 +50,7 @@ final class SnapshotsTarget {
 
     init() {
         do {
-            (first, second) = (try Subject(), try Subject())
+            (first, second, fronts) = (try Subject(), try Subject(), try FrontSnapshots())
         } catch {
             finding("no unit: \(error)")
         }
@@ -59,6 +60,8 @@ final class SnapshotsTarget {
         // JSON begins with a brace; records do not.
         if bytes.first == UInt8(ascii: "{") {
             restore { try JSONDecoder().decode(UnitSnapshot.self, from: Data(bytes)) }
+        } else if bytes.first == UInt8(ascii: "V") {
+            try fronts.run(bytes.dropFirst())
         } else {
             var reader = SnapshotReader(bytes)
             let snapshot = reader.snapshot(first.unit.unitDescription)

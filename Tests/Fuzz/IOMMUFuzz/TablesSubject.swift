@@ -14,7 +14,7 @@ final class TablesSubject {
     let image: GuardedImage
     private let unit: RemappingUnit
     let port: Port
-    private let other: Port
+    let other: Port
     private var reference: ReferenceTranslator
     /// Tables changed since the unit was told to forget.
     private var isStale = true
@@ -23,6 +23,7 @@ final class TablesSubject {
         self.model = model
         self.image = image
         var configuration = RemappingUnit.Configuration()
+        configuration.usesWideLoads = !isTiny
         configuration.iotlbEntries = isTiny ? 4 : 64
         configuration.firstLevelEntries = isTiny ? 2 : 16
         configuration.walkCacheEntries = isTiny ? 2 : 16
@@ -83,13 +84,18 @@ final class TablesSubject {
     func check(_ request: DMARequest, isWithoutPort: Bool) throws {
         try checkTrace(request)
         let wanted = expected(request)
-        compare(try other.answer(request, isCached: false), wanted, request, "without caches")
+        let (found, loads) = try counted { try other.answer(request, isCached: false) }
+        compare(found, wanted, request, "without caches")
+        compareLoads(loads, mostLoads(isCached: false), request, "without caches")
         compareMemory(request)
         // Cold and warm. The second time nothing is left to mark, and what was cached must say the same.
         for name in ["with caches", "from caches", "from caches again"] {
             try settle()
             let wanted = expected(request)
-            compare(try port.answer(request), wanted, request, name)
+            let (result, loads) = try counted { try port.result(request) }
+            compare(Answer(result), wanted, request, name)
+            checkRun(result, request)
+            compareLoads(loads, mostLoads(isCached: true), request, name)
             compareMemory(request)
         }
         drop()
@@ -112,8 +118,15 @@ final class TablesSubject {
             // The first round may set marks that another request's tables are made of; then nothing is left to set.
             for round in 0..<2 {
                 try settle()
-                let wanted = requests.map { expected($0) }
-                let found = try port.translate(requests.map { Request($0, isCached: isCached) })
+                var most = 0
+                let wanted = requests.map { request in
+                    let answer = expected(request)
+                    most += mostLoads(isCached: isCached)
+                    return answer
+                }
+                let asked = requests.map { Request($0, isCached: isCached) }
+                let (found, loads) = try counted { try port.translate(asked) }
+                compareLoads(loads, most, requests[0], "a batch of \(requests.count)")
                 if isCached, isStale, round == 0 { continue }
                 for (index, request) in requests.enumerated() {
                     compare(Answer(found[index]), wanted[index], request, "number \(index) of a batch")
@@ -133,6 +146,7 @@ final class TablesSubject {
         let wanted = expected(quiet)
         let reads = image.reads
         let trace = try trace(quiet)
+        try checkLoads(quiet, trace)
         compare(Answer(trace.result), wanted, quiet, "traced")
         expect(trace.isTruncated, false, "\(quiet): the trace is truncated")
         let found = trace.steps.flatMap { step in
@@ -170,13 +184,13 @@ final class TablesSubject {
         finding("\(way): \(request)\n  found:  \(found)\n  wanted: \(wanted)\n\(story(request))")
     }
 
-    private func compareMemory(_ request: DMARequest) {
+    func compareMemory(_ request: DMARequest) {
         let differences = image.differences
         if differences.isEmpty { return }
         finding("memory after \(request)\n  \(differences.joined(separator: "\n  "))\n\(story(request))")
     }
 
-    private func story(_ request: DMARequest) -> String {
+    func story(_ request: DMARequest) -> String {
         let root = "\(model), root \(text(reference.rootRegister)), enabled \(reference.isTranslationEnabled)"
         guard let steps = try? trace(request).steps else { return root }
         let lines = steps.map { step in

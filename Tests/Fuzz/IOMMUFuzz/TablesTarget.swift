@@ -41,8 +41,12 @@ final class TablesTarget {
             case 7: try control(subject, &input)
             default:
                 let request = world.request(&input)
+                if operation & 0x60 == 0x60 {
+                    try subject.checkLostMarks(request, times: operation & 0x80 != 0 ? nil : Int(input.byte() & 63))
+                }
                 try subject.check(request, isWithoutPort: operation & 8 != 0)
                 if operation & 16 != 0 { try subject.checkCopy(request, count: 1 + Int(input.number(2) & 0x2fff)) }
+                if operation & 24 == 24 { try subject.checkStore(request, bytes: input.number(8)) }
                 requests.append(request)
             }
             if operation & 7 < 4 { subject.tablesChanged() }

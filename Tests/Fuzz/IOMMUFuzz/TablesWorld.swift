@@ -47,6 +47,8 @@ struct TablesWorld {
         let secondLevels: Int
         let leafLevel: Int
         let hasSmallIdentity: Bool
+        /// Which memory small leaves lead to; 0: none.
+        let target: Int
         /// Bits of configuration entries that are turned over.
         let flags: UInt64
 
@@ -56,6 +58,7 @@ struct TablesWorld {
             secondLevels = 3 + Int(bits >> 1) % 3
             leafLevel = Int(bits >> 3 & 3) % 3
             hasSmallIdentity = bits & 0x20 != 0
+            target = Int(bits >> 6)
             self.flags = flags
         }
 
@@ -64,7 +67,7 @@ struct TablesWorld {
 
     private static let inputs: [UInt64] = [
         0, 0x4000_0000, 0x7f_ffff_0000, 0xfee0_0000, 0x7fff_ffff_0000, 0xffff_8000_0000_0000, 0xffff_ffff_ffff_0000,
-        1 << 56 - 0x1_0000,
+        1 << 56 - 0x1_0000, 0x4010_0000,
     ]
 
     private mutating func addLegacy(_ source: UInt16, _ iova: UInt64, _ shape: Shape) {
@@ -114,7 +117,7 @@ struct TablesWorld {
         case .first, .nested:
             entry.hasFiveLevels = shape.firstLevels == 5
             entry.firstRoot = chain(
-                iova, levels: shape.firstLevels, leaf: entry.type == .nested ? 0 : shape.leafLevel, to: target, flags: 7
+                iova, levels: shape.firstLevels, leaf: shape.leafLevel, to: target, flags: 7
             )
         case .second:
             entry.secondRoot = chain(iova, levels: shape.secondLevels, leaf: shape.leafLevel, to: target, flags: 7)
@@ -125,7 +128,12 @@ struct TablesWorld {
         return entry
     }
 
-    private func output(_ shape: Shape) -> UInt64 { shape.flags & 0x400 == 0 ? 0 : 0x4000_0000 }
+    /// Large leaves lead to memory where their inputs do.
+    private func output(_ shape: Shape) -> UInt64 {
+        let isSmall = shape.leafLevel == 0 && shape.target > 0
+        if isSmall { return [Self.ram + 20 << 12, Self.ram + 24 << 12, 0x80_0000][shape.target - 1] }
+        return shape.flags & 0x400 == 0 ? 0 : 0x4000_0000
+    }
 
     /// Second-stage tables that map the first pages of memory to themselves: large, or page by page.
     private mutating func identity(_ shape: Shape) -> UInt64 {

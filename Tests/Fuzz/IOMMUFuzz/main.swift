@@ -30,7 +30,9 @@ guard let target = targets.first(where: { $0.name == name }) else { fatalError("
 
 // A rule of the protocol that is broken (see debug.h), to see that a target notices.
 if let mutant = environment["IOMMU_FUZZ_MUTANT"] {
-    probe_set_mutant(unsafe probe_mutant_number(mutant))
+    let number = unsafe probe_mutant_number(mutant)
+    if number == 0 { fatalError("there is no rule \(mutant)") }
+    probe_set_mutant(number)
 }
 
 nonisolated(unsafe) let one = target.make()

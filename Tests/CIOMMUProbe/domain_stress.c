@@ -287,6 +287,14 @@ int probe_allocations(int allocations) {
 #endif
 }
 
+void probe_allocations_fail_once(bool once) {
+#ifdef CIOMMU_INTERNAL_CHECKS
+    ciommu_allocations_fail_once = once;
+#else
+    (void)once;
+#endif
+}
+
 void probe_wait_for_reclamation(void) {
     ciommu_rcu_barrier();
 }

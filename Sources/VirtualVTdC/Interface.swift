@@ -88,7 +88,8 @@ public func create(
         if timeout == .max {
             configuration.pageTimeout = nil
         } else if timeout != 0 {
-            configuration.pageTimeout = .nanoseconds(Int64(clamping: timeout))
+            // Not more than the engine's clock can count: that is 292 years.
+            configuration.pageTimeout = .nanoseconds(Int64(clamping: min(timeout, UInt64(Int64.max) - 1_000_000_000)))
         }
         let version = unsafe config.version
         if version != 0 {

@@ -71,6 +71,7 @@ final class CHost {
         unsafe ciommu_unit_config_init(&engine)
         engine.iotlb_entries = 1024
         configure(&engine)
+        let told = told
         var vtd: OpaquePointer?
         var port: OpaquePointer?
         try unsafe withUnsafePointer(to: engine) { engine in

@@ -12,6 +12,7 @@
 #include "rcu.h"
 #include "debug.h"
 
+#include <malloc.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -293,6 +294,11 @@ void probe_allocations_fail_once(bool once) {
 #else
     (void)once;
 #endif
+}
+
+uint64_t probe_heap_bytes(void) {
+    struct mallinfo2 numbers = mallinfo2();
+    return numbers.uordblks + numbers.hblkhd;
 }
 
 void probe_wait_for_reclamation(void) {

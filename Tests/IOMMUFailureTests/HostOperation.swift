@@ -2,9 +2,9 @@
 //
 // The calls of a host's that need memory, a thread or a descriptor: what is done before, the call, and what takes it back.
 
-import Glibc
 import IOMMU
 import IOMMUTestSupport
+import Testing
 import VirtualVTd
 
 /// One call.
@@ -44,7 +44,7 @@ struct HostOperation: Sendable, CustomTestStringConvertible {
             let stage = FirstStage(root: 0x30_0000, addressWidth: 57)
             $0.made = [try NestedDomain(parent: $0.direct, firstStage: stage)]
         },
-        HostOperation(name: "a device") { $0.made = [try Device(id: 9, sourceID: 0xff77, in: $0.unit)] },
+        HostOperation(name: "a device") { $0.made = [try Device(id: 9, sourceID: SourceID(0xff77), in: $0.unit)] },
         HostOperation(name: "a slice") {
             let share = Device.Share.slice(pasid(40)...pasid(50))
             $0.made = [try Device(id: 9, sourceID: HostWorld.shared, share: share, in: $0.unit)]
@@ -110,24 +110,21 @@ struct HostOperation: Sendable, CustomTestStringConvertible {
             undo: { try $0.direct.unmap(0x7f_ffff_f000, length: 2 * HostWorld.region) }),
         HostOperation(
             name: "cutting a page of a domain", want: .pages,
-            call: { try $0.direct.unmap(0x4000_5000, length: 0x1000) },
-            undo: {
-                try $0.direct.map(0x4000_5000, to: 0x8000_5000, length: 0x1000, rights: [.read, .write])
-            }),
+            call: { try $0.direct.unmap(0x4000_5000, length: 0x1000) }, undo: { try $0.mapGigabyte() }),
         HostOperation(
             name: "protecting a part of a page of a domain", want: .pages,
             call: { try $0.direct.protect(0x4000_5000, length: 0x1000, rights: .read) },
-            undo: { try $0.direct.protect(0x4000_5000, length: 0x1000, rights: [.read, .write]) }),
+            undo: { try $0.mapGigabyte() }),
         HostOperation(
-            name: "tracking writes page by page", want: .pages, prepare: HostOperation.mapLess,
+            name: "tracking writes page by page", want: .pages,
+            // A gigabyte of small pages would take more tables than there are.
+            prepare: { try $0.mapGigabyte(upTo: 4 * HostWorld.region) },
             call: { try $0.direct.startDirtyTracking(splittingLargePages: true) },
-            undo: { try $0.direct.stopDirtyTracking() }),
+            undo: {
+                try $0.direct.stopDirtyTracking()
+                try $0.mapGigabyte(upTo: 4 * HostWorld.region)
+            }),
     ]
-
-    /// A gigabyte of small pages would take more than there is.
-    private static func mapLess(_ world: HostWorld) throws {
-        try world.direct.unmap(IOVA(0x4000_0000 + 4 * HostWorld.region), length: HostWorld.gigabyte)
-    }
 
     // MARK: Spaces, which domains follow
 
@@ -203,7 +200,7 @@ struct HostOperation: Sendable, CustomTestStringConvertible {
             undo: { try $0.device.replace(with: $0.direct, at: pasid(5)) }),
         HostOperation(
             name: "binding a PASID table",
-            prepare: { $0.made = [try Device(id: 9, sourceID: 0x77, in: $0.unit)] },
+            prepare: { $0.made = [try Device(id: 9, sourceID: SourceID(0x77), in: $0.unit)] },
             call: { world in
                 let device = world.made.first as? Device
                 try device?.bind(PASIDTable(pasidBits: 12, address: OutputAddress(GuestImage.ram)))

@@ -30,7 +30,7 @@ final class HostWorld {
     let slice: Device
     let namespace: PASIDNamespace
     let hostMemory = HostPages(4)
-    let file = MemoryFile(bytes: 3 << 12)
+    let file = MappedFile(bytes: 3 << 12)
     /// What an operation made.
     var made: [Any] = []
     /// Another unit over the same memory, where nothing is made.
@@ -61,7 +61,7 @@ final class HostWorld {
         try space.map(.output(0x4000_0000), length: Self.region / 2, at: 0x4000_0000, rights: [.read, .write])
         try space.map(.output(0x4010_0000), length: Self.region / 2, at: 0x4010_0000, rights: [.read, .write])
         try space.map(.output(0x60_0000), length: 0x2000, at: 0x1_0000, rights: .read)
-        try direct.map(0x4000_0000, to: 0x8000_0000, length: Self.gigabyte, rights: [.read, .write])
+        try mapGigabyte()
         try direct.map(0x1_0000, to: 0x3_0000, length: 0x3000, rights: .read)
         try filler.map(IOVA(511 * Self.region), to: 0x1000, length: 4096, rights: .read)
         try device.attach(first)
@@ -69,6 +69,12 @@ final class HostWorld {
         try parent.attach(direct)
         try slice.attach(second, to: pasid(17))
         try namespace.bind(guest: pasid(4), to: pasid(150))
+    }
+
+    /// Maps the first so many bytes of a gigabyte in the domain that the host fills, with the largest pages.
+    func mapGigabyte(upTo length: UInt64 = gigabyte) throws {
+        try direct.unmap(0x4000_0000, length: Self.gigabyte)
+        try direct.map(0x4000_0000, to: 0x8000_0000, length: length, rights: [.read, .write])
     }
 
     /// Leaves the unit no more than so many pages for tables.
@@ -140,7 +146,7 @@ struct HostView: Equatable {
             try unsafe world.memory.locate(UnsafeRawBufferPointer(world.hostMemory.bytes(page, 1)), rights: .read)
         }
         guests = (100...199).map { world.namespace.guest(for: pasid($0)) }
-        mappings = MemoryFile.mappings
+        mappings = MappedFile.mappings
         descriptors = Holdings.descriptors
         var answers: [TranslationResult] = []
         for (source, pasid) in Self.askers {
@@ -170,6 +176,7 @@ struct HostView: Equatable {
 }
 
 /// Pages of the host's that no memory map knows.
+@safe
 final class HostPages {
     private let base: UnsafeMutableRawPointer
     private let count: Int

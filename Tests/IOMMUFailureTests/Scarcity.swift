@@ -43,10 +43,7 @@ func withoutMemory<Result>(_ body: () throws -> Result) rethrows -> Result {
 /// What this process holds.
 enum Holdings {
     /// Bytes that malloc has handed out; 0 under a sanitizer with an allocator of its own.
-    static var heapBytes: Int {
-        let numbers = unsafe mallinfo2()
-        return unsafe numbers.uordblks + numbers.hblkhd
-    }
+    static var heapBytes: Int { Int(clamping: probe_heap_bytes()) }
 
     /// Open file descriptors.
     static var descriptors: Int { entries(of: "/proc/self/fd") }
@@ -75,15 +72,21 @@ enum Holdings {
     }
 }
 
-/// A file in memory that tests map; its name is in the list of mappings.
-final class MemoryFile {
-    static let name = "iommu-failure-file"
+/// A file without a name of its own any more, that tests map; in the list of mappings it still has one.
+final class MappedFile {
+    private static let name = "iommu-failure-\(getpid())-"
 
     let descriptor: CInt
 
     init(bytes: Int) {
-        descriptor = memfd_create(Self.name, 0)
-        precondition(descriptor >= 0 && ftruncate(descriptor, bytes) == 0, "a file in memory")
+        var path = Array("/tmp/\(Self.name)XXXXXX".utf8CString)
+        descriptor = unsafe path.withUnsafeMutableBufferPointer { path in
+            guard let name = unsafe path.baseAddress else { return -1 }
+            let descriptor = unsafe mkstemp(name)
+            unsafe unlink(name)
+            return descriptor
+        }
+        precondition(descriptor >= 0 && ftruncate(descriptor, bytes) == 0, "a file")
     }
 
     deinit { close(descriptor) }

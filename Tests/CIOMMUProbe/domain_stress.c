@@ -12,8 +12,8 @@
 #include "rcu.h"
 #include "debug.h"
 
-#include <malloc.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

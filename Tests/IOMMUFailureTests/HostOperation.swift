@@ -19,6 +19,8 @@ struct HostOperation: Sendable, CustomTestStringConvertible {
 
     let name: String
     var want = Want.requests
+    /// Requests that are granted where it wants pages: what it needs before it comes to them.
+    var before = 0
     /// Nothing but what it made shows that it succeeded.
     var isQuiet = false
     /// Domains over a space may stand empty when taking back needs memory too.
@@ -142,13 +144,14 @@ struct HostOperation: Sendable, CustomTestStringConvertible {
             name: "mapping host memory", mayEmpty: true, call: HostOperation.mapHostMemory,
             undo: { try $0.space.unmap(0x1_8000_0000, length: 0x2000) }),
         HostOperation(
-            name: "mapping host memory, by pages for tables", want: .pages, mayEmpty: true,
+            name: "mapping host memory, by pages for tables", want: .pages, before: 1, mayEmpty: true,
             call: HostOperation.mapHostMemory, undo: { try $0.space.unmap(0x1_8000_0000, length: 0x2000) }),
         HostOperation(
             name: "mapping a file", mayEmpty: true, call: HostOperation.mapFile,
             undo: { try $0.space.unmap(0x1_8000_0000, length: 0x3000) }),
         HostOperation(
-            name: "mapping a file, by pages for tables", want: .pages, mayEmpty: true, call: HostOperation.mapFile,
+            name: "mapping a file, by pages for tables", want: .pages, before: 1, mayEmpty: true,
+            call: HostOperation.mapFile,
             undo: { try $0.space.unmap(0x1_8000_0000, length: 0x3000) }),
         HostOperation(
             name: "copying a file's area", want: .pages, mayEmpty: true, prepare: HostOperation.mapFile,
@@ -159,15 +162,11 @@ struct HostOperation: Sendable, CustomTestStringConvertible {
             undo: { try $0.space.unmap(0x7f_ffff_f000, length: 0x2000) }),
         HostOperation(
             name: "unmapping half of a page", want: .pages, mayEmpty: true,
-            call: { try $0.space.unmap(0x4010_0000, length: HostWorld.region / 2) },
-            undo: {
-                try $0.space.map(
-                    .output(0x4010_0000), length: HostWorld.region / 2, at: 0x4010_0000, rights: [.read, .write])
-            }),
+            call: { try $0.space.unmap(0x4010_0000, length: HostWorld.region / 2) }, undo: { try $0.mapHalves() }),
         HostOperation(
             name: "protecting half of a page", want: .pages, mayEmpty: true,
             call: { try $0.space.protect(0x4010_0000, length: HostWorld.region / 2, rights: .read) },
-            undo: { try $0.space.protect(0x4010_0000, length: HostWorld.region / 2, rights: [.read, .write]) }),
+            undo: { try $0.mapHalves() }),
     ]
 
     private static func mapHostMemory(_ world: HostWorld) throws {
@@ -246,7 +245,9 @@ struct HostOperation: Sendable, CustomTestStringConvertible {
             name: "a receiver of faults", isQuiet: true, prepare: { $0.made = [FaultDispatcher(unit: $0.unit)] },
             call: { world in
                 let dispatcher = world.made[0] as? FaultDispatcher
-                guard let reception = try dispatcher?.receive(from: .rest, on: .thread(), handler: { _ in }) else { return }
+                guard let reception = try dispatcher?.receive(from: .rest, on: .thread(), handler: { _ in }) else {
+                    return
+                }
                 world.made.append(reception)
             },
             undo: { (($0.made.removeLast()) as? FaultReception)?.cancel() }),

@@ -57,9 +57,7 @@ final class HostWorld {
     }
 
     private func prepare() throws {
-        // Two areas that domains join to one large page, two single ones.
-        try space.map(.output(0x4000_0000), length: Self.region / 2, at: 0x4000_0000, rights: [.read, .write])
-        try space.map(.output(0x4010_0000), length: Self.region / 2, at: 0x4010_0000, rights: [.read, .write])
+        try mapHalves()
         try space.map(.output(0x60_0000), length: 0x2000, at: 0x1_0000, rights: .read)
         try mapGigabyte()
         try direct.map(0x1_0000, to: 0x3_0000, length: 0x3000, rights: .read)
@@ -69,6 +67,15 @@ final class HostWorld {
         try parent.attach(direct)
         try slice.attach(second, to: pasid(17))
         try namespace.bind(guest: pasid(4), to: pasid(150))
+    }
+
+    /// Maps two areas of the space afresh, which domains join to one large page.
+    func mapHalves() throws {
+        if space.area(holding: 0x4000_0000) != nil { try space.unmap(0x4000_0000, length: Self.region) }
+        for half: UInt64 in [0x4000_0000, 0x4010_0000] {
+            let source = AreaSource.output(OutputAddress(half))
+            try space.map(source, length: Self.region / 2, at: IOVA(half), rights: [.read, .write])
+        }
     }
 
     /// Maps the first so many bytes of a gigabyte in the domain that the host fills, with the largest pages.
@@ -168,7 +175,8 @@ struct HostView: Equatable {
         guard butForEmptied else { return self == other }
         let perAsker = answers.count / Self.askers.count
         return snapshot == other.snapshot && outputs == other.outputs && mappings == other.mappings
-            && numbers[2] == other.numbers[2] && answers.indices.allSatisfy { index in
+            && numbers[2] == other.numbers[2]
+            && answers.indices.allSatisfy { index in
                 answers[index] == other.answers[index]
                     || index < 2 * perAsker && answers[index].translation == nil
             }

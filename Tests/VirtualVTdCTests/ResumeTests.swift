@@ -94,7 +94,9 @@ import Testing
 
     @Test func eachInterfaceComesForItsOwn() throws {
         let host = try move()
-        let low = try PageDevice(host) { config in unsafe (config.flags, config.first_pasid, config.last_pasid) = (0, 0, 15) }
+        let low = try PageDevice(host) { config in
+            unsafe (config.flags, config.first_pasid, config.last_pasid) = (0, 0, 15)
+        }
         let high = try PageDevice(host) { config in
             unsafe (config.flags, config.first_pasid, config.last_pasid) = (0, 16, 31)
         }

@@ -139,7 +139,8 @@ private struct FloodedGuest {
         let answers = Mutex<[UInt32: [PageResponse]]>([:])
         let devices = try [UInt32(0x18), 0x20].map { source in
             try PageRequestInterface(
-                unit: machine.front.unit, configuration: .init(source: SourceID(source), device: DeviceID(UInt64(source)))
+                unit: machine.front.unit,
+                configuration: .init(source: SourceID(source), device: DeviceID(UInt64(source)))
             ) { answer in answers.withLock { $0[source, default: []].append(answer.response) } }
         }
         let request = { (device: Int, number: Int) in

@@ -150,11 +150,10 @@ import VirtualVTd
             try copy.front.restore(state)
             let copied = copy.front.snapshot()
             // What software writes; what the unit itself says may go on, for the queue does.
-            for offset in [0x20, 0x24, 0x88, 0x90, 0x94, 0xb8, 0xbc, 0xd0, 0xd4] + Array(stride(from: 0x3c, to: 0x48, by: 4)) {
+            for offset in [0x20, 0x24, 0x3c, 0x40, 0x44, 0x88, 0x90, 0x94, 0xb8, 0xbc, 0xd0, 0xd4] {
                 #expect(copied.registers[offset / 4] == state.registers[offset / 4], "\(offset), seed \(seed)")
             }
             #expect(copied.commands == state.commands && copied.latchedRootTable == state.latchedRootTable)
-            #expect(machine.port.isInside == false)
             try machine.front.reset()
             #expect(try TwoPages(machine).isServed(), "IOMMU_TEST_SEED=\(seed) replays")
         }

@@ -56,7 +56,7 @@ run: deps need-swift
 	$(SWIFT) run -c release --scratch-path $(SCRATCH) --skip-build iommu replay
 
 # These suites race threads against each other and break the engine on purpose: they run alone and one after the other.
-ALONE := CIOMMUTests|CIOMMUDomainTests|CIOMMUBatchTests|CIOMMUFaultTests|IOMMUStressTests
+ALONE := CIOMMUTests|CIOMMUDomainTests|CIOMMUBatchTests|CIOMMUFaultTests|IOMMUFailureTests|IOMMUStressTests
 
 # $(call swift_test,flags of every step,flags of the suites that run alone): builds, then the other suites, then those.
 define swift_test

@@ -119,6 +119,9 @@ let package = Package(
             name: "VirtualVTdTests", dependencies: ["IOMMU", "IOMMUTestSupport", "VirtualVTd"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "VirtualVTdCTests", dependencies: ["CIOMMU", "CVirtualVTd", "IOMMUTestSupport", "VirtualVTdC"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "IOMMUHostileTests", dependencies: ["IOMMU", "IOMMUTestSupport"], swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUCaptureTests", dependencies: ["IOMMUCapture", "IOMMUReplay", "VirtualVTd"],
@@ -141,6 +144,9 @@ let package = Package(
         .testTarget(
             name: "CIOMMUFaultTests", dependencies: ["CIOMMU", "CIOMMUProbe", "IOMMUTestSupport"],
             swiftSettings: swiftSettings),
+        .testTarget(
+            name: "IOMMUFailureTests",
+            dependencies: ["CIOMMUProbe", "IOMMU", "IOMMUTestSupport", "VirtualVTd"], swiftSettings: swiftSettings),
         .testTarget(
             name: "IOMMUStressTests", dependencies: ["CIOMMU", "CIOMMUProbe"], swiftSettings: swiftSettings),
     ],

@@ -55,6 +55,13 @@ public struct PageRequest: Hashable, Sendable {
         return words
     }
 
+    /// Sends it through an interface that a host in C made.
+    @unsafe
+    package func send(through interface: OpaquePointer) throws(IOMMUError) {
+        var request = try makeC()
+        try unsafe IOMMUError.check(ciommu_page_request(interface, nil, &request))
+    }
+
     /// As the C interface wants it, which checks all but what does not fit its integers.
     func makeC() throws(IOMMUError) -> ciommu_page_request {
         guard let index = UInt32(exactly: group), index <= CIOMMU_PAGE_GROUP_MAX else {

@@ -78,16 +78,21 @@ final class PageIntake: Sendable {
     }
 
     /// Asks again, in a device's name, for what it asked for elsewhere.
-    func resume(_ interface: PageRequestInterface) throws(IOMMUError) {
-        let source = interface.configuration.source
+    ///
+    /// - Parameters:
+    ///   - source: Who its requests come from.
+    ///   - owns: Whether a PASID is one that it asks with.
+    ///   - send: Sends a request in its name.
+    func resume(
+        _ source: SourceID, owns: (PASID?) -> Bool, send: (PageRequest) throws(IOMMUError) -> Void
+    ) throws(IOMMUError) {
         let expected = book.withLock { $0.moved }.filter { state in
-            let isOurs = interface.configuration.pasids.map { pasids in state.pasid.map(pasids.contains) ?? false }
-            return state.source == source && state.deviceIndex != nil && isOurs != false
+            state.source == source && state.deviceIndex != nil && owns(state.pasid)
         }
         for state in expected {
             book.withLock { $0.beginReturn(state) }
             defer { book.withLock { $0.endReturn(state) } }
-            for request in state.requests { try interface.request(request) }
+            for request in state.requests { try send(request) }
         }
     }
 }

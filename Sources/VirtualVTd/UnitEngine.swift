@@ -45,26 +45,30 @@ final class UnitEngine: @unchecked Sendable {
         for _ in 0..<4 where faults.read(max: Self.faultQuota).count < Self.faultQuota { return }
     }
 
-    /// A global command. When this returns it is in force, and no section that began before still runs: only then may its status say so.
-    func perform(_ work: UnitState.Work, _ state: UnitState) {
+    /// A global command.
+    ///
+    /// - Returns: It is in force, and no section that began before still runs: only then may its status say so. False: the engine has
+    ///   refused it, which it does where a debug build finds the caller inside a section of his own.
+    @discardableResult
+    func perform(_ work: UnitState.Work, _ state: UnitState) -> Bool {
         switch work {
         case .rootTable(let address):
-            settle { () throws(IOMMUError) in try unit.setRootTable(address) }
+            return settle { () throws(IOMMUError) in try unit.setRootTable(address) }
         case .translation(let isOn):
-            settle { () throws(IOMMUError) in try unit.setTranslation(enabled: isOn) }
+            return settle { () throws(IOMMUError) in try unit.setTranslation(enabled: isOn) }
         case .interruptTable(let address):
             let status = state.bank[.gsts]
-            setInterruptTable(
+            return setInterruptTable(
                 address, remapping: status & GlobalCommand.interruptRemapping != 0,
                 compatibility: status & GlobalCommand.compatibilityFormat != 0)
         case .interruptSwitches(let remapping, let compatibility):
-            setInterruptTable(state.latchedInterruptTable, remapping: remapping, compatibility: compatibility)
+            return setInterruptTable(state.latchedInterruptTable, remapping: remapping, compatibility: compatibility)
         case .queueEnable, .queue, .contextCommand, .iotlbCommand, .pages:
-            break
+            return true
         }
     }
 
-    private func setInterruptTable(_ address: UInt64, remapping: Bool, compatibility: Bool) {
+    private func setInterruptTable(_ address: UInt64, remapping: Bool, compatibility: Bool) -> Bool {
         settle { () throws(IOMMUError) in
             try unit.setInterruptTable(address, enabled: remapping, allowsCompatibilityFormat: compatibility)
         }
@@ -73,7 +77,6 @@ final class UnitEngine: @unchecked Sendable {
     /// Changes something in the engine, and waits for sections however long they take: a guest's command has no time-out.
     ///
     /// - Returns: Whether the engine took it.
-    @discardableResult
     private func settle(_ change: () throws(IOMMUError) -> Void) -> Bool {
         do throws(IOMMUError) {
             try change()

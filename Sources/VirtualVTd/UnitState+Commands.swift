@@ -69,6 +69,17 @@ extension UnitState {
         }
     }
 
+    /// A global command was not taken: the next write that gives its level bits asks for it again.
+    mutating func refused(_ work: Work) {
+        let bits: UInt64 =
+            switch work {
+            case .translation: GlobalCommand.translation
+            case .interruptSwitches: GlobalCommand.interruptRemapping | GlobalCommand.compatibilityFormat
+            default: 0
+            }
+        commands = commands & ~bits | bank[.gsts] & bits
+    }
+
     private mutating func setStatus(_ bit: UInt64, _ isOn: Bool) {
         bank[.gsts] = bank[.gsts] & ~bit | (isOn ? bit : 0)
     }

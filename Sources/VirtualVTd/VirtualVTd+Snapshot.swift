@@ -99,7 +99,27 @@ extension VirtualVTd {
     ///
     /// - Throws: As `PageRequestInterface.request(_:port:)`; what was not asked for yet can be tried again.
     public func resumePageRequests(of interface: PageRequestInterface) throws(IOMMUError) {
-        try pages?.resume(interface)
+        let configuration = interface.configuration
+        try pages?.resume(configuration.source) { pasid in
+            configuration.pasids.map { pasids in pasid.map(pasids.contains) ?? false } ?? true
+        } send: { request throws(IOMMUError) in
+            try interface.request(request)
+        }
+    }
+
+    /// The same for an interface that a host in C made.
+    ///
+    /// - Parameters:
+    ///   - source: Who the device's requests come from.
+    ///   - owns: Whether a PASID is one that it asks with.
+    ///   - interface: The interface, of this unit.
+    @unsafe
+    package func resumePageRequests(
+        of source: SourceID, owns: (PASID?) -> Bool, through interface: OpaquePointer
+    ) throws(IOMMUError) {
+        try pages?.resume(source, owns: owns) { request throws(IOMMUError) in
+            try unsafe request.send(through: interface)
+        }
     }
 }
 

@@ -203,7 +203,8 @@ public final class VirtualVTd: Sendable {
             let actual = engine.invalidateIOTLB(command, address: address)
             state.withLock { $0.iotlbCommandDone(actual: actual) }
         default:
-            engine.perform(work, state.withLock { $0 })
+            // What was refused is not done, as far as the guest can see, until it asks again.
+            guard engine.perform(work, state.withLock { $0 }) else { return state.withLock { $0.refused(work) } }
             change { state, actions in
                 state.completed(work)
                 if work == .queueEnable(true) { state.tailMoved(&actions) }

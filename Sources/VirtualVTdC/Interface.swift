@@ -88,7 +88,8 @@ public func create(
         if timeout == .max {
             configuration.pageTimeout = nil
         } else if timeout != 0 {
-            configuration.pageTimeout = .nanoseconds(Int64(clamping: timeout))
+            // Not more than the engine's clock can count: that is 292 years.
+            configuration.pageTimeout = .nanoseconds(Int64(clamping: min(timeout, UInt64(Int64.max) - 1_000_000_000)))
         }
         let version = unsafe config.version
         if version != 0 {
@@ -196,5 +197,26 @@ public func restore(_ vtd: OpaquePointer, _ buffer: UnsafePointer<CChar>?, _ byt
             throw .invalidArgument
         }
         unsafe try front(vtd).restore(state)
+    }
+}
+
+/// A device comes back for the answers to its page requests: `iommu_vtd_resume_page_requests`.
+@c(iommu_vtd_resume_page_requests)
+public func resumePageRequests(
+    _ vtd: OpaquePointer, _ interface: OpaquePointer?, _ config: UnsafePointer<ciommu_page_interface_config>?
+) -> Int32 {
+    status { () throws(IOMMUError) in
+        guard let interface = unsafe interface, let config = unsafe config,
+            unsafe config.pointee.size >= UInt32(MemoryLayout<ciommu_page_interface_config>.size)
+        else { throw .invalidArgument }
+        let isWhole = unsafe config.pointee.flags & CIOMMU_PAGE_ALL_PASIDS != 0
+        let (first, last) = unsafe (config.pointee.first_pasid, config.pointee.last_pasid)
+        unsafe try front(vtd).resumePageRequests(
+            of: SourceID(config.pointee.source),
+            owns: { pasid in
+                let number = pasid?.rawValue ?? UInt32(CIOMMU_NO_PASID)
+                return isWhole || (number >= first && number <= last)
+            },
+            through: interface)
     }
 }

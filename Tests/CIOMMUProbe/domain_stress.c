@@ -13,6 +13,7 @@
 #include "debug.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,6 +286,19 @@ int probe_allocations(int allocations) {
     (void)allocations;
     return INT_MIN;
 #endif
+}
+
+void probe_allocations_fail_once(bool once) {
+#ifdef CIOMMU_INTERNAL_CHECKS
+    ciommu_allocations_fail_once = once;
+#else
+    (void)once;
+#endif
+}
+
+uint64_t probe_heap_bytes(void) {
+    struct mallinfo2 numbers = mallinfo2();
+    return numbers.uordblks + numbers.hblkhd;
 }
 
 void probe_wait_for_reclamation(void) {

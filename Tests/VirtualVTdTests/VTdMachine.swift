@@ -65,7 +65,7 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
 
 /// One unit, as a guest's driver sees it. One thread.
 final class VTdMachine {
-    let image = GuestImage()
+    let image: GuestImage
     let memory: GuestMemory
     let front: VirtualVTd
     let port: Port
@@ -78,8 +78,10 @@ final class VTdMachine {
 
     init(
         _ capabilities: Capabilities = .full, version: UInt8 = 0x10, processing: VirtualVTd.Processing = .inline,
-        configure: (inout VirtualVTd.Configuration) -> Void = { _ in }
+        image: GuestImage = GuestImage(), configure: (inout VirtualVTd.Configuration) -> Void = { _ in },
+        invalidated: (@Sendable (Invalidation) -> Void)? = nil
     ) throws {
+        self.image = image
         memory = try GuestMemory()
         try image.register(in: memory)
         var configuration = VirtualVTd.Configuration(capabilities: capabilities)
@@ -92,7 +94,7 @@ final class VTdMachine {
             configuration, memory: memory,
             host: VirtualVTd.Host(
                 signal: { _, data in signals.append(data) },
-                interruptEntriesChanged: { changedEntries.append($0) }))
+                interruptEntriesChanged: { changedEntries.append($0) }, invalidated: invalidated))
         port = try front.unit.makePort()
         queue = image.allocatePage()
     }

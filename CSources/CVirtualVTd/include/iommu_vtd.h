@@ -10,6 +10,7 @@
 #define IOMMU_VTD_H
 
 #include "ciommu.h"
+#include "ciommu_pages.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -96,6 +97,15 @@ uint64_t iommu_vtd_snapshot(struct iommu_vtd *vtd, char *buffer, uint64_t bytes)
 
 /* Puts a unit into such a state. CIOMMU_UNSUPPORTED, CIOMMU_INVALID_ARGUMENT: nothing changed. */
 int iommu_vtd_restore(struct iommu_vtd *vtd, const char *buffer, uint64_t bytes);
+
+/* A device has come along with the guest: what it asked for elsewhere (ciommu_pages.h), and has no
+ * answer to, is its again. `interface`, of iommu_vtd_unit, was made with `config`, whose handler
+ * hears the guest's responses, also those that have come since iommu_vtd_restore. The guest, which
+ * has the requests already, sees nothing of it. Once for each interface, after iommu_vtd_restore
+ * and before the device asks for anything else. Errors as those of ciommu_page_request: call it
+ * again for what was not asked for yet. */
+int iommu_vtd_resume_page_requests(struct iommu_vtd *vtd, struct ciommu_page_interface *interface,
+                                   const struct ciommu_page_interface_config *config);
 
 #ifdef __cplusplus
 }

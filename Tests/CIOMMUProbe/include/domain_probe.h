@@ -83,6 +83,12 @@ int probe_domain_stress(const struct probe_domain_options *options,
  * (release). */
 int probe_allocations(int allocations);
 
+/* From now on only one request fails, and those after it succeed; or all after it fail too. */
+void probe_allocations_fail_once(bool once);
+
+/* Bytes that malloc has handed out and not got back; 0 under a sanitizer with its own allocator. */
+uint64_t probe_heap_bytes(void);
+
 /* Waits until everything that was given up before has been freed: liburcu's thread then holds no
  * lock that would make an answer uncached. */
 void probe_wait_for_reclamation(void);

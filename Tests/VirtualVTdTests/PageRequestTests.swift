@@ -87,6 +87,21 @@ private final class Answers: Sendable {
         #expect(answers.take().map(\.response) == [response])
     }
 
+    /// A device may use an index again before it has the answer.
+    @Test func groupsOfOneNameAreAnsweredInTheirOrder() throws {
+        for number in 1...3 as ClosedRange<UInt64> {
+            let data = PagePrivateData(low: number, high: 0)
+            try interface.request(
+                PageRequest(
+                    IOVA(number << 12), access: .read, pasid: PASID(3)!, group: 7, isLast: true, privateData: data))
+        }
+        machine.front.finishWorks()
+        for number in 1...3 as ClosedRange<UInt64> {
+            respond(group: 7, code: 0)
+            #expect(answers.take().map(\.privateData?.words.low) == [number])
+        }
+    }
+
     @Test func oneEventUntilItIsSeen() throws {
         try ask(0x5000, group: 1)
         try ask(0x6000, group: 2)

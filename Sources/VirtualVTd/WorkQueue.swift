@@ -118,7 +118,7 @@ final class WorkQueue: Sendable {
         }) {
             owner?.perform(work)
         }
-        if broken(.workerDozes) { line.withLock { $0.isScheduled = false } }
+        if broken(.workerDozes), usleep(100) == 0 { line.withLock { $0.isScheduled = false } }
     }
 }
 

@@ -167,6 +167,26 @@ private final class Answers: Sendable {
         #expect(worker[0x34] == 0)
     }
 
+    /// Also what came while the descriptors before it were worked on.
+    @Test func aDrainingWaitComesAfterTheRequestsOfThatMoment() throws {
+        let status = machine.image.allocatePage()
+        let (front, interface) = (machine.front, interface)
+        let tails = Mutex<[UInt64]>([])
+        let global = Descriptor(2 | 1 << 4)
+        let observer = try front.unit.addObserver { _ in
+            let count = tails.withLock { tails in
+                tails.append(front.read(0xc8, size: 8))
+                return tails.count
+            }
+            guard count == 1 else { return }
+            try? interface.request(PageRequest(0x5000, access: .read, pasid: PASID(3)!, group: 1, isLast: true))
+        }
+        machine.submit(global, Descriptor(5 | 1 << 5 | 1 << 7 | 9 << 32, status), global)
+        try front.unit.removeObserver(observer)
+        #expect(machine.image[status] == 9)
+        #expect(tails.withLock { $0 } == [0, 32], "before the wait, and after it")
+    }
+
     @Test func aFullQueueOverflowsAndTheDeviceAsksAgain() throws {
         for number in 0..<127 {
             try ask(0x10_0000 + UInt64(number) << 12, group: number)

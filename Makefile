@@ -42,6 +42,7 @@ LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidde
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
 .PHONY: help run test test-all fuzz fuzz-mutants fuzz-program count model coverage soak mutants sanitized portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
+.PHONY: help run test test-all fuzz count model coverage soak mutants broken-rules sanitized portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
 	check-readme lib vtd-lib check install install-vtd uninstall c-example vtd-example clean
 .DELETE_ON_ERROR:
 
@@ -131,9 +132,17 @@ $(eval $(call proof_build,aarch64,$(AARCH64_CC),$(PROOF_CHECKED),-lurcu-bp -lurc
 soak: $(PROOF)-debug/proof $(PROOF)-release/proof
 	$< soak --minutes $(MINUTES) --release $(PROOF)-release/proof $(PROOF_FLAGS)
 
-# Every rule broken in turn: what notices it, and how fast.
+# Every rule broken in turn: what notices it, and how fast. First the kernel's, then those of the Swift side (BrokenRule.swift): all, or
+# RULES, such as RULES='restore*'.
+RULES ?= *
+
 mutants: $(PROOF)-debug/proof
 	$< mutants $(PROOF_FLAGS)
+	@$(MAKE) --no-print-directory broken-rules
+
+broken-rules: deps need-swift
+	$(SWIFT) build --build-tests --scratch-path $(SCRATCH)
+	@set -f; .ci/broken-rules '$(SWIFT)' '$(SCRATCH)' $(RULES)
 
 # Cases and trials under ThreadSanitizer, under AddressSanitizer with UndefinedBehaviorSanitizer, and as released.
 # (Every case has a process of its own, and ThreadSanitizer's would sleep a second before it ends.)

@@ -222,7 +222,7 @@ extension GuestMemory {
         let status = unsafe ciommu_memory_remove(handle, placement.address.rawValue, placement.length)
         switch status {
         case CIOMMU_NO_MEMORY: return status
-        case CIOMMU_TIMED_OUT: table.lingering.append(placement)
+        case CIOMMU_TIMED_OUT where !broken(.lingeringForgotten): table.lingering.append(placement)
         default: break
         }
         table.entries.remove(at: index)

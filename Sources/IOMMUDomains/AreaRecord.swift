@@ -48,7 +48,7 @@ package struct AreaRecord: Sendable {
 
     /// The part from `newFirst` to `newLast`, both inside. Its pins are the whole's: the caller counts them anew.
     package func part(_ newFirst: UInt64, _ newLast: UInt64) -> AreaRecord {
-        let skipped = newFirst - first
+        let skipped = broken(.partKeepsOutput) ? 0 : newFirst - first
         var part = self
         part.first = newFirst
         part.last = newLast

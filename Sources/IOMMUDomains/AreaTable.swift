@@ -4,6 +4,8 @@
 // two binary searches and a change moves one chunk. Knows nothing of backings, pins or domains. Free gaps:
 // AreaTable+Gaps.swift.
 
+internal import IOMMUCore
+
 /// Disjoint areas sorted by input address.
 ///
 /// Invariants: no chunk is empty; `firsts[i] == chunks[i][0].first`; ends grow strictly through all chunks;
@@ -209,7 +211,7 @@ package struct AreaTable: Sendable {
 
     /// Raises the bound of the chunk at `position` for the gap before it.
     private mutating func widenGap(before position: Position) {
-        guard position.chunk < chunks.count else { return }
+        guard position.chunk < chunks.count, !broken(.gapForgotten) else { return }
         let end = chunks[position.chunk][position.index].first
         var start: UInt64 = 0
         if position.index > 0 {

@@ -126,7 +126,8 @@ extension IOAddressSpace {
             } catch {
                 let first = IOVA(areas[0].first)
                 let whole = areas.reduce(0) { $0 + $1.length }
-                for (other, length) in mirrors[..<index].map({ ($0, whole) }) + [(live, mapped)] where length > 0 {
+                for (other, length) in mirrors[..<index].map({ ($0, whole) }) + [(live, mapped)]
+                where length > 0 && !broken(.halfMapKept) {
                     takeBack(other, &table) { mirror throws(IOMMUError) in
                         try mirror.mirrorUnmap(first, length: length)
                     }
@@ -144,7 +145,7 @@ extension IOAddressSpace {
     ) throws(IOMMUError) -> Bool {
         guard let first = areas.first?.first, let last = areas.last?.last else { return false }
         var isLate = false
-        for (index, live) in mirrors.enumerated() {
+        for (index, live) in mirrors.enumerated() where index == 0 || !broken(.mirrorUntold) {
             do throws(IOMMUError) {
                 if last - first == .max {
                     try live.mirror.mirrorUnmapAll()

@@ -62,7 +62,7 @@ extension IOAddressSpace.Contents {
         table.forEach(touching: first, last) { area in
             guard let expected = next, area.first <= expected else { return false }
             do throws(IOMMUError) {
-                if area.leavingFor != 0 { throw area.leavingRefusal }
+                if area.leavingFor != 0, !broken(.leavingPinned) { throw area.leavingRefusal }
                 try body(area)
             } catch {
                 refusal = error

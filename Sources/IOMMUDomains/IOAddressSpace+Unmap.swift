@@ -114,7 +114,7 @@ extension IOAddressSpace {
                 }
                 return false
             }
-            if isPinned { return nil }
+            if isPinned, !broken(.pinsIgnored) { return nil }
             if mirrors.isEmpty || removal.areas.isEmpty { return removal }
             // From here on a pin would be one of memory that goes: the mark keeps pins away, without a wait.
             removal.isLate = try withoutNewPins(first, last, mark) { () throws(IOMMUError) in

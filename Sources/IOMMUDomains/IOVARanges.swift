@@ -96,7 +96,7 @@ package struct IOVARanges: Sendable {
 
     private mutating func refresh() {
         usable = Self.merged(allowed.isEmpty ? [0...UInt64.max] : allowed)
-        for hole in reserved {
+        for hole in reserved where !broken(.reservedUsable) {
             usable = usable.flatMap { Self.subtract(hole, from: $0) }
         }
     }

@@ -117,7 +117,7 @@ extension UnitSnapshot.SpaceRecord {
                 UnitSnapshot.ReservationRecord(
                     first: $0.range.lowerBound, last: $0.range.upperBound, reason: $0.reason)
             },
-            areas: space.areas.map { UnitSnapshot.AreaRecord($0) })
+            areas: space.areas.dropFirst(broken(.areaOmitted) ? 1 : 0).map { UnitSnapshot.AreaRecord($0) })
     }
 }
 

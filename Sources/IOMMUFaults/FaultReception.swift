@@ -74,10 +74,10 @@ private final class Pump: Sendable {
         lane.submit { [self] in
             guard let records = queue.withLock({ $0 })?.read(max: Self.turnLength) else { return }
             for record in records {
-                guard !isCancelled.load(ordering: .relaxed) else { return }
+                guard !isCancelled.load(ordering: .relaxed) || broken(.cancelledHandlerCalled) else { return }
                 handler(record)
             }
-            if records.count == Self.turnLength {
+            if records.count == Self.turnLength, !broken(.turnsNotRepeated) {
                 run()
             }
         }

@@ -4,6 +4,7 @@
 // decided by LaneState; here the decisions are carried out, outside of its lock.
 
 internal import Dispatch
+internal import IOMMUCore
 internal import Synchronization
 
 /// Runs calls one at a time, in the order of their submission.
@@ -44,7 +45,7 @@ package final class HandlerLane: Sendable {
         let gone = DispatchSemaphore(value: 0)
         let (mustWait, dropped) = state.withLock { $0.close(on: .current, gone) }
         extendLifetime(dropped)
-        if mustWait {
+        if mustWait, !broken(.closeDoesNotWait) {
             gone.wait()
         }
     }

@@ -5,6 +5,7 @@
 
 internal import Dispatch
 internal import Foundation
+internal import IOMMUCore
 
 struct LaneState {
     typealias Call = @Sendable () -> Void
@@ -26,7 +27,7 @@ struct LaneState {
         guard !isClosed else { return .refuse }
         calls.append(call)
         defer { isScheduled = true }
-        return isScheduled ? .wait : .schedule
+        return isScheduled && !broken(.callsTogether) ? .wait : .schedule
     }
 
     mutating func begin(on thread: ThreadID) -> Call? {

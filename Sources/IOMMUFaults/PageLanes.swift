@@ -58,7 +58,7 @@ final class PageLanes: Sendable {
 
     private func submit(_ group: PageGroup) {
         let call: @Sendable () -> Void = { [handler] in
-            if group.isOpen {
+            if group.isOpen || broken(.answeredGroupHandled) {
                 handler(group)
             }
         }

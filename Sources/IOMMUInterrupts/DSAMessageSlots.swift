@@ -100,7 +100,7 @@ public final class DSAMessageSlots: Sendable {
         let status = unsafe ciommu_message_slot_read(
             store.handle, Self.wire(slot), Self.wire(offset), Self.wire(count), &value)
         try IOMMUError.check(status)
-        if shown.withLock({ $0[slot] }) != nil {
+        if shown.withLock({ $0[slot] }) != nil || broken(.hostEntryShown) {
             return value
         }
         let masked = UInt64(CIOMMU_SLOT_MASK)

@@ -66,7 +66,7 @@ struct MessageEntry: ~Copyable, Sendable {
         var isPending = false
         let status = unsafe ciommu_message_unmask(store.handle, index, &isPending)
         precondition(status == CIOMMU_OK, "a masked entry can be unmasked")
-        return isPending
+        return isPending && !broken(.raiseLostAtUnmask)
     }
 
     mutating func setPASID(_ pasid: PASID, _ port: Port?) throws(IOMMUError) {

@@ -42,6 +42,7 @@ extension Device {
         _ physicalFunction: SourceID?, _ queueDepth: Int, _ timeout: Duration?
     ) -> DeviceTLB.Configuration {
         var configuration = DeviceTLB.Configuration(source: sourceID, pasids: share.pasids, device: id)
+        if broken(.sliceCoversSource) { configuration.pasids = nil }
         configuration.sharesSource = share == .parent
         configuration.physicalFunction = physicalFunction ?? sourceID
         configuration.queueDepth = queueDepth

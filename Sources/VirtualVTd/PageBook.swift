@@ -75,7 +75,8 @@ struct PageBook {
     ///
     /// - Returns: The group; nil if there is none, or if its device has yet to come back for it.
     mutating func take(_ name: PageGroupName, for response: PageResponse) -> PageGroup? {
-        if let position = moved.firstIndex(where: { $0.name == name && $0.response == nil }) {
+        let isOpen = { (state: VirtualVTd.PageGroupState) in state.response == nil || broken(.secondAnswerTaken) }
+        if let position = moved.firstIndex(where: { $0.name == name && isOpen($0) }) {
             if moved[position].deviceIndex == nil {
                 moved.remove(at: position)  // whoever waited for it has begun again
             } else {
@@ -84,7 +85,7 @@ struct PageBook {
             return nil
         }
         while var groups = stored[name] {
-            let group = groups.removeFirst()
+            let group = broken(.pageAnswersCrossed) ? groups.removeLast() : groups.removeFirst()
             storedCount -= 1
             stored[name] = groups.isEmpty ? nil : groups
             if group.isOpen { return group }

@@ -95,6 +95,7 @@ struct RegisterBank: Sendable {
             let writable = UInt32(truncatingIfNeeded: layout.writable >> shift)
             let cleared = UInt32(truncatingIfNeeded: layout.cleared >> shift)
             words[word] = words[word] & ~writable & ~(cleared & written) | writable & written
+            if broken(.clearingSets) { words[word] |= cleared & written }
             let part = Change(
                 register: layout.register, written: UInt64(written) << shift, mask: 0xffff_ffff << shift)
             if let first = changes.0, first.register == layout.register {

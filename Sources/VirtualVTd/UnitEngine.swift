@@ -31,7 +31,10 @@ final class UnitEngine: @unchecked Sendable {
         faults = try FaultQueue(of: .rest, in: unit, options: options, ready: collector.map { $0.notice })
         port = try unit.makePort()
         host = InvalidationHost(
-            interruptCache: { _, entries in link.front?.host.interruptEntriesChanged?(entries) },
+            interruptCache: { _, entries in
+                if broken(.entriesUntold) { return }
+                link.front?.host.interruptEntriesChanged?(entries)
+            },
             pageResponse: { _, descriptor in link.front?.answerPages(descriptor) },
             waited: { _, wantsInterrupt in
                 guard wantsInterrupt else { return }
@@ -81,7 +84,7 @@ final class UnitEngine: @unchecked Sendable {
         do throws(IOMMUError) {
             try change()
         } catch {
-            guard error == .timedOut else { return false }
+            guard error == .timedOut, !broken(.sectionsNotAwaited) else { return false }
             while !isAbandoned.load(ordering: .relaxed), isLate() {}
         }
         return true
@@ -132,7 +135,7 @@ final class UnitEngine: @unchecked Sendable {
                 domain: domain, page: IOVA(address & ~0xfff), addressMask: Int(address & 0x3f),
                 leafOnly: address >> 6 & 1 == 1)
             if isApplied(pages) { return 3 }
-            return isApplied(.iotlb(domain: domain)) ? 2 : 0
+            return isApplied(.iotlb(domain: domain)) ? (broken(.granularityAsAsked) ? 3 : 2) : 0
         default: return 0
         }
     }
@@ -151,6 +154,7 @@ final class UnitEngine: @unchecked Sendable {
         var left = Int.max
         while left > 0, let part = front.change({ state, actions in state.nextPart(limit: left, &actions) }) {
             left = min(left, part.waiting)
+            if broken(.headEarly) { front.change { state, _ in state.headMoved(by: part.count) } }
             let result = unsafe withUnsafeTemporaryAllocation(byteCount: part.bytes, alignment: 16) { bytes in
                 unsafe fetch(part, into: bytes) ? apply(UnsafeRawBufferPointer(bytes), part, front) : nil
             }
@@ -179,7 +183,7 @@ final class UnitEngine: @unchecked Sendable {
         _ bytes: UnsafeRawBufferPointer, _ part: QueuePart, _ front: VirtualVTd
     ) -> InvalidationResult? {
         let length = part.bytes / part.count
-        let drain = front.pages == nil ? nil : unsafe firstDrain(bytes, length)
+        let drain = front.pages == nil || broken(.drainForgetsPages) ? nil : unsafe firstDrain(bytes, length)
         if drain == 0 { front.storePages() }
         let count = drain.map { $0 == 0 ? 1 : $0 } ?? part.count
         return unsafe try? unit.apply(
@@ -207,12 +211,13 @@ final class UnitEngine: @unchecked Sendable {
 extension UnitState {
     /// What became of descriptors that were fetched [FORMATS-VTD C4].
     fileprivate mutating func took(_ result: InvalidationResult, _ actions: inout [Action]) {
-        headMoved(by: result.handled)
+        if !broken(.headEarly) { headMoved(by: result.handled) }
         for failure in result.failures {
             let source = failure.source.map { UInt16(truncatingIfNeeded: $0.rawValue) }
             switch failure.error {
             case .completion: completionFailed(source: source, &actions)
             // Choice: a section that is late is a time-out of nobody in particular; the driver waits again, and MMIO goes on.
+            case .timeout where broken(.timeOutUntold): break
             case .timeout: stop(.timedOut(source: source), &actions)
             case .descriptor: break
             }

@@ -2,6 +2,8 @@
 //
 // The unit's own interrupts: of faults, of completed waits, of page requests. Masked, one is kept as pending.
 
+internal import IOMMUCore
+
 /// The four registers of an event [FORMATS-VTD B6, B8, B10].
 enum Event: Sendable, CaseIterable {
     case fault, completion, pageRequest
@@ -53,6 +55,7 @@ extension UnitState {
         let control = bank[event.control]
         guard control & EventControl.mask == 0, control & EventControl.pending != 0 else { return }
         bank[event.control] = control & ~EventControl.pending
+        if broken(.heldEventLost) { return }
         actions.append(event.signal(bank))
     }
 

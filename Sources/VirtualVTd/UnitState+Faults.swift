@@ -2,6 +2,7 @@
 //
 // Fault recording: the ring of fault-recording registers, the status that sums them up, and the fault event [FORMATS-VTD B6, B7].
 
+internal import IOMMUCore
 internal import IOMMUFaults
 
 extension UnitState {
@@ -19,14 +20,14 @@ extension UnitState {
         let isKnown = (0..<capabilities.faultRecordingRegisters).contains { index in
             isPending(index) && (bank[.frcdHigh(index)] ^ fault.high) & 0xffff == 0
         }
-        if isKnown { return }
+        if isKnown, !broken(.sourceRecordedAgain) { return }
         guard !isPending(nextRecord) else {
-            raiseFault(FaultStatus.primaryOverflow, &actions)
+            if !broken(.fullRingUntold) { raiseFault(FaultStatus.primaryOverflow, &actions) }
             return
         }
         bank[.frcdLow(nextRecord)] = fault.low
         bank[.frcdHigh(nextRecord)] = fault.high | 1 << 63
-        if bank[.fsts] & FaultStatus.primaryPending == 0 {
+        if bank[.fsts] & FaultStatus.primaryPending == 0 || broken(.faultIndexMoves) {
             let index = UInt64(nextRecord) << FaultStatus.recordIndexShift
             bank[.fsts] = bank[.fsts] & ~FaultStatus.recordIndex | index
         }
@@ -40,7 +41,7 @@ extension UnitState {
 
     /// A record was cleared, perhaps the last one.
     mutating func recordCleared() {
-        if !(0..<capabilities.faultRecordingRegisters).contains(where: isPending) {
+        if !(0..<capabilities.faultRecordingRegisters).contains(where: isPending) || broken(.pendingFaultForgotten) {
             bank[.fsts] &= ~FaultStatus.primaryPending
         }
         withdrawFault()

@@ -2,6 +2,8 @@
 //
 // The page-request queue in guest memory: where the next request goes, and what software is told [FORMATS-VTD B10, D2].
 
+internal import IOMMUCore
+
 extension UnitState {
     /// Bytes of a request in the queue.
     static let pageRequestBytes: UInt64 = 32
@@ -12,8 +14,9 @@ extension UnitState {
     mutating func nextPageRequest(_ actions: inout [Action]) -> UInt64? {
         guard bank[.prs] & PageRequestStatus.overflow == 0 else { return nil }
         let tail = bank[.pqt] % pageQueueBytes
-        if (tail + Self.pageRequestBytes) % pageQueueBytes == bank[.pqh] % pageQueueBytes {
-            raisePages(PageRequestStatus.overflow, &actions)
+        let isFull = (tail + Self.pageRequestBytes) % pageQueueBytes == bank[.pqh] % pageQueueBytes
+        if isFull, !broken(.pageTailPassesHead) {
+            if !broken(.pageOverflowUntold) { raisePages(PageRequestStatus.overflow, &actions) }
             return nil
         }
         return (bank[.pqa] & ~0xfff) + tail

@@ -41,10 +41,10 @@ extension UnitState {
     /// What is fetched next: up to the tail, the end of the page, or `limit` descriptors. Beyond a page there may be no memory, which must
     /// be found when the head stands there. Nil when there is nothing, or the queue is off or stopped; an impossible tail stops it.
     mutating func nextPart(limit: Int, _ actions: inout [Action]) -> QueuePart? {
-        guard isQueueOn, !isStopped else { return nil }
+        guard isQueueOn, !isStopped || broken(.stopIgnored) else { return nil }
         let (head, tail) = (bank[.iqh], bank[.iqt])
         guard head != tail else { return nil }
-        if tail >= queueBytes || tail % descriptorBytes != 0 {
+        if tail >= queueBytes || tail % descriptorBytes != 0, !broken(.tailUnchecked) {
             stop(.refused(code: tail >= queueBytes ? 1 : 6), &actions)
             return nil
         }
@@ -63,7 +63,8 @@ extension UnitState {
     /// Descriptors were consumed.
     mutating func headMoved(by count: Int) {
         guard isQueueOn else { return }
-        bank[.iqh] = (bank[.iqh] + UInt64(count) * descriptorBytes) % queueBytes
+        let end = broken(.headWrapsEarly) ? queueBytes - descriptorBytes : queueBytes
+        bank[.iqh] = (bank[.iqh] + UInt64(count) * descriptorBytes) % end
     }
 
     /// Fetching ends until software has cleared the cause. Source ids and codes are kept while a cause stands [FORMATS-VTD B8].

@@ -67,6 +67,7 @@ struct UnitState: Sendable {
     private mutating func take(_ change: RegisterBank.Change, faultStatus: UInt64, _ actions: inout [Action]) {
         switch change.register {
         case .gcmd: command(change.written, &actions)
+        case .rtaddr where broken(.rootLatchedByWrite): actions.append(.work(.rootTable(bank[.rtaddr])))
         case .ccmd: contextCommand(change, &actions)
         case .iva: invalidationAddress = invalidationAddress & ~change.mask | change.written
         case .iotlb: iotlbCommand(change, &actions)

@@ -46,7 +46,7 @@ extension VirtualVTd {
     /// A group of page requests whose last one has not come yet is its device's: elsewhere it asks for all of it again.
     public func snapshot() -> Snapshot {
         finishWorks()
-        collectFaults()
+        if !broken(.snapshotForgetsFaults) { collectFaults() }
         let pageGroups = pages?.states ?? []
         return state.withLock { state in
             Snapshot(
@@ -70,10 +70,13 @@ extension VirtualVTd {
         guard capabilities == configuration.capabilities, snapshot.unitVersion == configuration.version else {
             throw .unsupported.with(detail: "the snapshot is of a unit with other capabilities")
         }
-        let restored = try UnitState(snapshot, state.withLock { $0.bank.map })
+        var restored = try UnitState(snapshot, state.withLock { $0.bank.map })
         try restored.checkReservedBits()
+        if broken(.restoreForgetsHead) { restored.bank[.iqh] = 0 }
+        for event in Event.allCases where broken(.restoreForgetsEvents) { restored.withdraw(event) }
+        if broken(.restoreForgetsLatch) { restored.latchedRootTable = restored.bank[.rtaddr] }
         endWorks()
-        pages?.restart(snapshot.pageGroups)
+        pages?.restart(broken(.restoreForgetsPages) ? [] : snapshot.pageGroups)
         var lateness: IOMMUError?
         do throws(IOMMUError) {
             try unit.reset()
@@ -87,7 +90,7 @@ extension VirtualVTd {
             engine.forgetFaults()
             state = restored
             // Descriptors that were there and not fetched.
-            state.tailMoved(&actions)
+            if !broken(.restoreForgetsQueue) { state.tailMoved(&actions) }
         }
         if let lateness { throw lateness }
     }

@@ -84,7 +84,7 @@ public final class VirtualVTd: Sendable {
 
     /// The same, for callers who know whether they are inside a section.
     package func write(_ offset: Int, size: Int, _ value: UInt64, isInside: Bool) throws(IOMMUError) {
-        if configuration.processing == .inline, isInside {
+        if configuration.processing == .inline, isInside, !broken(.sectionWriteTaken) {
             throw .inSection.with(detail: "the write would wait for the section that it comes from")
         }
         change { state, actions in
@@ -107,7 +107,7 @@ public final class VirtualVTd: Sendable {
             lateness = error
         }
         state.withLock { state in
-            engine.forgetFaults()
+            if !broken(.resetKeepsFaults) { engine.forgetFaults() }
             state.reset()
         }
         if let lateness { throw lateness }
@@ -158,6 +158,7 @@ public final class VirtualVTd: Sendable {
         for record in records {
             // Choice: faults that the engine's queue has lost are an overflow, as if they had found the ring full.
             guard let fault = record.fault else {
+                if broken(.engineLossUntold) { continue }
                 state.raiseFault(FaultStatus.primaryOverflow, &actions)
                 continue
             }
@@ -197,14 +198,18 @@ public final class VirtualVTd: Sendable {
         case .pages:
             storePages()
         case .contextCommand(let command):
+            if broken(.contextDoneEarly) { state.withLock { $0.contextCommandDone(actual: 1) } }
             let actual = engine.invalidateContexts(command)
             state.withLock { $0.contextCommandDone(actual: actual) }
         case .iotlbCommand(let command, let address):
+            if broken(.iotlbDoneEarly) { state.withLock { $0.iotlbCommandDone(actual: 1) } }
             let actual = engine.invalidateIOTLB(command, address: address)
             state.withLock { $0.iotlbCommandDone(actual: actual) }
         default:
             // What was refused is not done, as far as the guest can see, until it asks again.
             guard engine.perform(work, state.withLock { $0 }) else { return state.withLock { $0.refused(work) } }
+            if broken(.statusEarly) { state.withLock { $0.completed(work) } }
+            engine.perform(work, state.withLock { $0 })
             change { state, actions in
                 state.completed(work)
                 if work == .queueEnable(true) { state.tailMoved(&actions) }

@@ -5,6 +5,7 @@
 
 internal import Dispatch
 internal import Glibc
+internal import IOMMUCore
 internal import Synchronization
 
 /// Does works one after the other.
@@ -86,6 +87,7 @@ final class WorkQueue: Sendable {
     private var isInside: Bool { performer.load(ordering: .relaxed) == pthread_self() }
 
     private func exclusively(_ body: () -> Void) {
+        if broken(.worksAtOnce) { return body() }
         performing.withLock { _ in
             performer.store(pthread_self(), ordering: .relaxed)
             body()
@@ -103,7 +105,7 @@ final class WorkQueue: Sendable {
             }
             left = line.withLock { line in
                 defer { line.isOwed = false }
-                return line.isOwed ? line.works.count : 0
+                return line.isOwed && !broken(.owedWorkForgotten) ? line.works.count : 0
             }
         }
     }
@@ -111,11 +113,12 @@ final class WorkQueue: Sendable {
     private func performAll(_ owner: VirtualVTd?) {
         while let work = line.withLock({ line in
             let work = line.takeFirst()
-            if work == nil { line.isScheduled = false }
+            if work == nil, !broken(.workerDozes) { line.isScheduled = false }
             return work
         }) {
             owner?.perform(work)
         }
+        if broken(.workerDozes), usleep(100) == 0 { line.withLock { $0.isScheduled = false } }
     }
 }
 

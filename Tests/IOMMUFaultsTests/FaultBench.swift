@@ -75,9 +75,10 @@ final class Heard: Sendable {
     }
 }
 
-/// Waits until a condition holds; false when it takes too long.
+/// Waits until a condition holds; false when it takes too long. Where a rule is broken on purpose (BrokenRule) it may never hold.
 func isTrue(_ condition: () -> Bool) -> Bool {
-    let end = Date().addingTimeInterval(300)
+    let isSound = ProcessInfo.processInfo.environment["IOMMU_BROKEN_RULE"] == nil
+    let end = Date().addingTimeInterval(isSound ? 300 : 5)
     while !condition() {
         guard Date() < end else { return false }
         Thread.sleep(forTimeInterval: 0.000_2)

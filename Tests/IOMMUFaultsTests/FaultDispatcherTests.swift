@@ -150,6 +150,26 @@ struct FaultDispatcherTests {
         #expect(heard.comesTo(1) && heard.pages == [3])
     }
 
+    @Test func aHandlerThatCancelsHearsNothingMore() throws {
+        let bench = try FaultBench()
+        let dispatcher = FaultDispatcher(unit: bench.unit)
+        let works = Mutex<[@Sendable () -> Void]>([])
+        let heard = Heard()
+        let reception = Mutex<FaultReception?>(nil)
+        let made = try dispatcher.receive(
+            from: .device(bench.device()), on: HandlerExecutor { work in works.withLock { $0.append(work) } }
+        ) { record in
+            heard.hear(record)
+            reception.withLock { $0 }?.cancel()
+        }
+        reception.withLock { $0 = made }
+        for page in 1...10 as ClosedRange<UInt64> { try bench.fault(page) }
+        // All of them are read at once.
+        while let work = works.withLock({ $0.popLast() }) { work() }
+        #expect(heard.pages == [1])
+        reception.withLock { $0 = nil }
+    }
+
     @Test func cancellingBesideFaultsEndsCleanly() throws {
         let bench = try FaultBench()
         let dispatcher = FaultDispatcher(unit: bench.unit)

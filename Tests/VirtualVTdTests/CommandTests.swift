@@ -182,11 +182,16 @@ private struct LegacyGuest {
     @Test func aWriteFromInsideASectionIsRefusedInline() throws {
         let machine = try VTdMachine()
         machine.port.withSection {
+            // Nothing that waits, then something that would.
+            #expect(throws: IOMMUError.inSection) {
+                try machine.front.write(0x3c, size: 4, 0x55, port: machine.port)
+            }
             #expect(throws: IOMMUError.inSection) {
                 try machine.front.write(0x18, size: 4, 1 << 31, port: machine.port)
             }
             return
         }
         #expect(machine[0x1c] == 0)
+        #expect(machine[0x3c] == 0)
     }
 }

@@ -66,6 +66,18 @@ import VirtualVTd
         #expect(machine.signals.take() == [0x55])
     }
 
+    /// Faults that nobody collects do not wait without end: that some are missing is told as an overflow.
+    @Test func whatTheEngineCouldNotKeepIsAnOverflow() throws {
+        let machine = try machine(4)
+        for _ in 0..<5_000 {
+            _ = try machine.port.translate(0x1000, access: .read, source: SourceID(0x18))
+        }
+        machine.front.collectFaults()
+        machine.front.collectFaults()
+        #expect(machine[0x34] == 1 << 1 | 1, "PPF and PFO")
+        #expect(machine.read64(high(1)) == 0, "all were of one source")
+    }
+
     @Test func theIndexIsThatOfTheFirstPending() throws {
         let machine = try machine(4)
         machine.fault(1)

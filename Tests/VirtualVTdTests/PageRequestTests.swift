@@ -87,6 +87,21 @@ private final class Answers: Sendable {
         #expect(answers.take().map(\.response) == [response])
     }
 
+    /// A device may use an index again before it has the answer.
+    @Test func groupsOfOneNameAreAnsweredInTheirOrder() throws {
+        for number in 1...3 as ClosedRange<UInt64> {
+            let data = PagePrivateData(low: number, high: 0)
+            try interface.request(
+                PageRequest(
+                    IOVA(number << 12), access: .read, pasid: PASID(3)!, group: 7, isLast: true, privateData: data))
+        }
+        machine.front.finishWorks()
+        for number in 1...3 as ClosedRange<UInt64> {
+            respond(group: 7, code: 0)
+            #expect(answers.take().map(\.privateData?.words.low) == [number])
+        }
+    }
+
     @Test func oneEventUntilItIsSeen() throws {
         try ask(0x5000, group: 1)
         try ask(0x6000, group: 2)
@@ -150,6 +165,26 @@ private final class Answers: Sendable {
             worker.write(0xc0, round * 32 % 4096)
         }
         #expect(worker[0x34] == 0)
+    }
+
+    /// Also what came while the descriptors before it were worked on.
+    @Test func aDrainingWaitComesAfterTheRequestsOfThatMoment() throws {
+        let status = machine.image.allocatePage()
+        let (front, interface) = (machine.front, interface)
+        let tails = Mutex<[UInt64]>([])
+        let global = Descriptor(2 | 1 << 4)
+        let observer = try front.unit.addObserver { _ in
+            let count = tails.withLock { tails in
+                tails.append(front.read(0xc8, size: 8))
+                return tails.count
+            }
+            guard count == 1 else { return }
+            try? interface.request(PageRequest(0x5000, access: .read, pasid: PASID(3)!, group: 1, isLast: true))
+        }
+        machine.submit(global, Descriptor(5 | 1 << 5 | 1 << 7 | 9 << 32, status), global)
+        try front.unit.removeObserver(observer)
+        #expect(machine.image[status] == 9)
+        #expect(tails.withLock { $0 } == [0, 32], "before the wait, and after it")
     }
 
     @Test func aFullQueueOverflowsAndTheDeviceAsksAgain() throws {

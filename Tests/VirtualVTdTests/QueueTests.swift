@@ -108,14 +108,14 @@ import VirtualVTd
         for index in 0..<7 {
             #expect(machine.image[status + UInt64(index) * 8] == (index < position ? UInt64(index) + 1 : 0))
         }
-        // Nothing is fetched until software has cleared the error.
-        machine.write(0x88, machine.tail)
-        machine.front.finishWorks()
-        #expect(machine.head == UInt64(position) * size)
         let slot = machine.queue + UInt64(position) * size
         for (index, word) in wait(status + UInt64(position) * 8, 0x77).widened(isWide).words.enumerated() {
             machine.image[slot + UInt64(index) * 8] = word
         }
+        // Nothing is fetched until software has cleared the error, even if it has repaired what was wrong.
+        machine.write(0x88, machine.tail)
+        machine.front.finishWorks()
+        #expect(machine.head == UInt64(position) * size)
         machine[0x34] = 1 << 4
         machine.front.finishWorks()
         #expect(machine[0x34] == 0)

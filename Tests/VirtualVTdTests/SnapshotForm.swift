@@ -7,13 +7,16 @@ import IOMMU
 import IOMMUTestSupport
 import VirtualVTd
 
-/// A snapshot in the making, of a unit after power-on.
+/// A snapshot in the making: of a unit after power-on, or what another one holds.
 struct SnapshotForm {
     private var json: [String: Any]
     private(set) var registers: [UInt32]
 
     init(_ capabilities: Capabilities = .full) throws {
-        let snapshot = try VTdMachine(capabilities).front.snapshot()
+        try self.init(VTdMachine(capabilities).front.snapshot())
+    }
+
+    init(_ snapshot: VirtualVTd.Snapshot) throws {
         registers = snapshot.registers
         json = try JSONSerialization.jsonObject(with: JSONEncoder().encode(snapshot)) as? [String: Any] ?? [:]
         // Exactly, whatever a number of JSON keeps.

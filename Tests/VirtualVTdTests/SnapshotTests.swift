@@ -54,6 +54,40 @@ import VirtualVTd
         #expect(other[0x34] == 1 << 4, "it is stopped there too")
     }
 
+    /// Software has cleared the error, and whatever had the registers then did not see to it.
+    @Test func aQueueGoesOnWithoutBeingAsked() throws {
+        let machine = try VTdMachine()
+        let status = machine.image.allocatePage()
+        machine.enableQueue()
+        machine.submit(Descriptor(5 | 1 << 5 | 6 << 32, status), Descriptor(0xf))
+        #expect(machine[0x34] == 1 << 4 && machine.head == 16)
+        var form = try SnapshotForm(machine.front.snapshot())
+        form.put(0x34, 0, size: 4)
+        for (word, value) in Descriptor(5 | 1 << 5 | 7 << 32, status + 8).words.prefix(2).enumerated() {
+            machine.image[machine.queue + 16 + UInt64(word) * 8] = value
+        }
+        machine.image[status] = 0
+        let copy = try VirtualVTd(machine.front.configuration, memory: machine.memory)
+        try copy.restore(form.snapshot())
+        #expect(machine.image[status + 8] == 7)
+        #expect(machine.image[status] == 0, "what was done before is not done again")
+        #expect(copy.read(0x80, size: 8) == 32)
+    }
+
+    /// RTADDR was written, and the guest has not asked to latch it.
+    @Test func theLatchedRootTableMoves() throws {
+        let machine = try VTdMachine()
+        machine.write(0x20, machine.image.allocatePage(), size: 8)
+        machine.command(set: 1 << 30)
+        machine.command(set: 1 << 31)
+        machine.write(0x20, GuestImage.hole, size: 8)
+        let other = try VirtualVTd(machine.front.configuration, memory: machine.memory)
+        try other.restore(machine.front.snapshot())
+        #expect(other.read(0x20, size: 8) == GuestImage.hole)
+        let answer = try other.unit.makePort().translate(0x1000, access: .read, source: SourceID(0x20))
+        #expect(answer.fault?.code == 1, "the old table has no entry; the new one would be missing")
+    }
+
     /// Also more than an access takes at a time.
     @Test func everyFaultIsInTheSnapshot() throws {
         let machine = try VTdMachine(try Capabilities(basedOn: .full) { $0.faultRecordingRegisters = 200 })

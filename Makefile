@@ -41,8 +41,7 @@ URCU_LIBS = $(shell pkg-config --libs liburcu-bp)
 LIBRARY_CFLAGS = -std=c17 -DNDEBUG -DCIOMMU_TRACEPOINTS -fPIC -fvisibility=hidden -pthread -Wall -Wextra \
 	-ICSources/CIOMMU/include $(URCU_CFLAGS)
 
-.PHONY: help run test test-all fuzz fuzz-mutants fuzz-program count model coverage soak mutants sanitized portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
-.PHONY: help run test test-all fuzz count model coverage soak mutants broken-rules sanitized portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
+.PHONY: help run test test-all fuzz fuzz-mutants fuzz-program count model coverage soak mutants broken-rules sanitized portable aarch64 report benchmark swift-cost deps c-deps aarch64-deps need-swift tsan asan ubsan lint format clang-format \
 	check-readme lib vtd-lib check install install-vtd uninstall c-example vtd-example clean
 .DELETE_ON_ERROR:
 

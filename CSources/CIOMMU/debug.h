@@ -112,9 +112,6 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_BINDING_REUSED_EARLY, /* and a binding's */
     CIOMMU_MUTANT_EARLY_UGEN,           /* ugen moves before the generations do */
     CIOMMU_MUTANT_TABLEGEN_LATE,        /* tablegen is loaded after the guest's tables were read */
-    CIOMMU_MUTANT_MARK_ELSEWHERE,       /* A is set where the table was found, not where it is */
-    CIOMMU_MUTANT_CUTS_FORGOTTEN,    /* nobody notes that the IOTLB holds parts of large leaves */
-    CIOMMU_MUTANT_CUTS_LATE,         /* or only after the part is stored */
     CIOMMU_MUTANT_TLB_TAKEN_UNASKED, /* a device is made, and keeps what the guest's tables gave it
                                       */
     CIOMMU_MUTANT_RESET_BELIEVED,    /* a reset ends a block that is not settled yet */

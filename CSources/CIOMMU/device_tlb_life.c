@@ -368,9 +368,7 @@ static void close_open(struct ciommu_device_tlb *tlb, uint64_t last, uint32_t st
 /* The drain of block number `blocks` is over. */
 static void end_blocking(struct ciommu_device_tlb *tlb, uint64_t blocks) {
     pthread_mutex_lock(&tlb->unit->table_lock);
-    if (tlb->blocks == blocks) {
-        ciommu_device_tlb_blocked(tlb);
-    }
+    ciommu_device_tlb_blocked(tlb, blocks);
     pthread_mutex_unlock(&tlb->unit->table_lock);
 }
 

@@ -206,10 +206,9 @@ public final class VirtualVTd: Sendable {
             let actual = engine.invalidateIOTLB(command, address: address)
             state.withLock { $0.iotlbCommandDone(actual: actual) }
         default:
+            if broken(.statusEarly) { state.withLock { $0.completed(work) } }
             // What was refused is not done, as far as the guest can see, until it asks again.
             guard engine.perform(work, state.withLock { $0 }) else { return state.withLock { $0.refused(work) } }
-            if broken(.statusEarly) { state.withLock { $0.completed(work) } }
-            engine.perform(work, state.withLock { $0 })
             change { state, actions in
                 state.completed(work)
                 if work == .queueEnable(true) { state.tailMoved(&actions) }

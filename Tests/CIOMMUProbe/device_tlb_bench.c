@@ -259,12 +259,11 @@ static const struct tlb_case *find_case(uint32_t number) {
         const struct tlb_case *cases;
         uint32_t count;
     } groups[] = {
-        {tlb_answer_cases, tlb_answer_count}, {tlb_ask_cases, tlb_ask_count},
-        {tlb_batch_cases, tlb_batch_count},   {tlb_ats_cases, tlb_ats_count},
-        {tlb_parent_cases, tlb_parent_count}, {tlb_silence_cases, tlb_silence_count},
-        {tlb_clock_cases, tlb_clock_count},   {tlb_unsettled_cases, tlb_unsettled_count},
-        {tlb_clock_cases, tlb_clock_count},   {tlb_takeover_cases, tlb_takeover_count},
-        {tlb_reset_cases, tlb_reset_count},
+        {tlb_answer_cases, tlb_answer_count},     {tlb_ask_cases, tlb_ask_count},
+        {tlb_batch_cases, tlb_batch_count},       {tlb_ats_cases, tlb_ats_count},
+        {tlb_parent_cases, tlb_parent_count},     {tlb_silence_cases, tlb_silence_count},
+        {tlb_clock_cases, tlb_clock_count},       {tlb_unsettled_cases, tlb_unsettled_count},
+        {tlb_takeover_cases, tlb_takeover_count}, {tlb_reset_cases, tlb_reset_count},
     };
     for (uint32_t group = 0; group < sizeof groups / sizeof groups[0]; group++) {
         if (number < groups[group].count) {
@@ -277,8 +276,8 @@ static const struct tlb_case *find_case(uint32_t number) {
 
 uint32_t probe_device_tlb_count(void) {
     return tlb_answer_count + tlb_ask_count + tlb_batch_count + tlb_ats_count + tlb_parent_count +
-           tlb_silence_count + tlb_clock_count + tlb_unsettled_count;
-    tlb_silence_count + tlb_clock_count + tlb_takeover_count + tlb_reset_count;
+           tlb_silence_count + tlb_clock_count + tlb_unsettled_count + tlb_takeover_count +
+           tlb_reset_count;
 }
 
 const char *probe_device_tlb_name(uint32_t number) {

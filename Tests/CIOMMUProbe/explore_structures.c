@@ -39,7 +39,8 @@ static enum ciommu_status build_directories(struct explore_world *world) {
     struct guest_ram *ram = &world->shared->ram;
     enum ciommu_status status = explore_build_pasid(world);
     uint64_t pasids = world->entry & ~(TABLE_PAGE - 1);
-    uint64_t copy = guest_copy(ram, pasids);
+    uint64_t copy = guest_table(ram);
+    guest_copy(ram, copy, pasids);
     guest_write(ram, copy + UINT64_C(64) * EXPLORE_PASID + 16, world->other.root);
     uint64_t directory = guest_table(ram);
     guest_write(ram, directory, copy | 1);

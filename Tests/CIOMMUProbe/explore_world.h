@@ -77,9 +77,6 @@ struct explore_scenario {
     bool no_first_level;
 };
 
-/* explore_guests.c, explore_tables.c, explore_hosts.c; each ends with one that has no name. */
-extern const struct explore_scenario explore_guest_scenarios[];
-extern const struct explore_scenario explore_table_scenarios[];
 /* One file each; each ends with one that has no name. */
 extern const struct explore_scenario explore_guest_scenarios[];
 extern const struct explore_scenario explore_reuse_scenarios[];

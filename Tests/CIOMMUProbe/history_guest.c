@@ -249,9 +249,28 @@ void history_change_guest(struct history_changer *changer) {
     changer->changes++;
 }
 
+/* Another root table: all that was made of the tables below it goes. */
+static void change_root(struct history_changer *changer, uint64_t random) {
+    struct history_world *world = changer->world;
+    uint64_t begin = history_call_begins(changer);
+    enum ciommu_status status = ciommu_unit_set_root(world->unit, world->roots[random % 2]);
+    if (status != CIOMMU_OK) {
+        history_complain(changer, "root table", status);
+    }
+    uint32_t binding = world->bindings[1];
+    history_invalidated(changer, begin, world->spaces[HISTORY_SECOND].leaves,
+                        world->bindings[0] - 1, HISTORY_CACHES);
+    history_invalidated(changer, begin, binding, binding, HISTORY_CACHES);
+}
+
 /* A second thread, which owns no element. */
 void history_invalidate_guest(struct history_changer *changer) {
     uint64_t random = probe_random(&changer->random) >> 10;
+    if ((random >> 32) % 16 == 0) {
+        change_root(changer, random);
+        changer->changes++;
+        return;
+    }
     struct part part = part_of(changer->world, random);
     uint32_t element = part.first + (uint32_t)((random >> 20) % part.count);
     invalidate(changer, &part, element, random >> 4);

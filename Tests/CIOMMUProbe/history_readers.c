@@ -116,9 +116,36 @@ static void use_again(struct history_thread *thread, const struct asking *asking
     }
 }
 
+/* A copy, which has a section of its own. What it brings says where it comes from; where no memory
+ * is, nothing says it. */
+static void copy(struct history_thread *thread) {
+    struct asking asking;
+    uint64_t seen = 0;
+    struct ciommu_progress progress = {.size = sizeof progress};
+    uint32_t from = thread->log.count;
+    choose(thread, &asking, 1);
+    asking.requests[0].length = sizeof seen;
+    asking.requests[0].access = CIOMMU_READ;
+    uint32_t question = history_question(asking.questions[0] >> 8, CIOMMU_READ);
+    uint64_t begin = history_before(&thread->run->world.clock);
+    enum ciommu_status status = ciommu_read(thread->port, &asking.requests[0], &seen, &progress);
+    uint64_t address = HISTORY_OUTPUT + (uint32_t)(seen >> 8) * HISTORY_PAGE;
+    if (status == CIOMMU_OK) {
+        note(thread, begin, asking.targets[0], question, HISTORY_MAPPED, address, CIOMMU_READ,
+             seen);
+    } else if (status == CIOMMU_FAULTED) {
+        note(thread, begin, asking.targets[0], question, HISTORY_FAULT, 0, 0, 0);
+    }
+    end_section(thread, from);
+}
+
 void history_read(struct history_thread *thread) {
     struct asking asking;
     uint64_t random = probe_random(&thread->random) >> 16;
+    if ((random >> 12) % 8 == 0) {
+        copy(thread);
+        return;
+    }
     bool inside = random % 8 != 0;
     uint32_t from = thread->log.count;
     choose(thread, &asking, inside && (random >> 3) % 2 == 0 ? TOGETHER : 1);

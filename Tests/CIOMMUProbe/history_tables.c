@@ -202,10 +202,7 @@ static uint64_t build_legacy(struct history_world *world) {
     return root;
 }
 
-uint64_t history_build_guest(struct history_world *world) {
-    if (world->settings->legacy) {
-        return build_legacy(world);
-    }
+static uint64_t build_scalable(struct history_world *world) {
     const uint64_t device_tlb = 4;
     const uint64_t pasids = 8;
     uint64_t root = new_table(world);
@@ -219,4 +216,11 @@ uint64_t history_build_guest(struct history_world *world) {
         directory | pasids | device_tlb | 1;
     *word_at(world, root) = contexts | 1;
     return root | SCALABLE;
+}
+
+void history_build_guest(struct history_world *world) {
+    world->roots[0] = world->settings->legacy ? build_legacy(world) : build_scalable(world);
+    uint64_t copy = new_table(world);
+    *word_at(world, copy) = *word_at(world, world->roots[0] & ADDRESS);
+    world->roots[1] = copy | (world->roots[0] & SCALABLE);
 }

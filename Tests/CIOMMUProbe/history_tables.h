@@ -13,7 +13,7 @@
 /* The first stage of a nested space; the root, an address of the parent. */
 uint64_t history_build_first(struct history_world *world, uint32_t space);
 
-/* Everything behind the root table; RTADDR. */
-uint64_t history_build_guest(struct history_world *world);
+/* Everything behind the root tables: fills in world->roots. */
+void history_build_guest(struct history_world *world);
 
 #endif

@@ -344,8 +344,10 @@ enum ciommu_status history_world_create(struct history_world *world,
     status = status != CIOMMU_OK ? status : make_unit(world);
     status = status != CIOMMU_OK ? status : make_domains(world);
     status = status != CIOMMU_OK ? status : make_devices(world);
-    status = status != CIOMMU_OK ? status
-                                 : ciommu_unit_set_root(world->unit, history_build_guest(world));
+    if (status == CIOMMU_OK) {
+        history_build_guest(world);
+        status = ciommu_unit_set_root(world->unit, world->roots[0]);
+    }
     return status != CIOMMU_OK ? status : ciommu_unit_set_translation(world->unit, true);
 }
 

@@ -114,6 +114,7 @@ struct history_world {
     unsigned char *copies[2]; /* of the output pages */
     unsigned char *tables;    /* of guests */
     uint64_t next_table;      /* free from here on */
+    uint64_t roots[2];        /* RTADDR: two root tables that say the same */
     uint32_t output_count;
     uint32_t elements;
     uint32_t bindings[2]; /* elements: the slot's and the guest's */

@@ -78,7 +78,9 @@ final class CapturesTarget {
             expect(stream.lineCounts.values.reduce(0, +) > 0, true, "a stream without lines")
         } catch {
             Self.check(error)
-            expect(error.line == nil || FuzzDamage.errorWithoutLine.isWanted, false, "an error of a stream without its line: \(error)")
+            expect(
+                error.line == nil || FuzzDamage.errorWithoutLine.isWanted, false,
+                "an error of a stream without its line: \(error)")
         }
     }
 

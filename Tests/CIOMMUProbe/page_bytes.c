@@ -4,6 +4,8 @@
  * [FORMATS-VTD C2 type 9, D1]: encoded and decoded here once more, by hand.
  */
 #include "page_bytes.h"
+#include "debug.h"
+#include "probe.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +188,15 @@ void probe_page_bytes_end(void) {
     }
 }
 
+/* The rule that is broken from outside, which a play would mend. */
+static uint32_t broken_rule(void) {
+#ifdef CIOMMU_INTERNAL_CHECKS
+    return load_relaxed(&ciommu_mutant);
+#else
+    return 0;
+#endif
+}
+
 bool probe_page_bytes(const uint8_t *bytes, size_t count, struct probe_page_result *result) {
     static const uint8_t nothing = 0;
     struct model *model = calloc(1, sizeof *model);
@@ -196,7 +207,9 @@ bool probe_page_bytes(const uint8_t *bytes, size_t count, struct probe_page_resu
         run->model = model;
         run->bytes = bytes == NULL ? &nothing : bytes;
         run->left = bytes == NULL ? 0 : count;
-        page_run_play(run, STEPS_MOST, 0);
+        uint32_t broken = broken_rule();
+        page_run_play(run, STEPS_MOST, broken);
+        probe_set_mutant(broken);
     } else {
         result->failures = 1;
     }

@@ -65,7 +65,8 @@ final class FrontSnapshots {
         if let interface = subject.interface { try? subject.front.resumePageRequests(of: interface) }
         // Enables everything, moves tails, clears errors, unmasks, and invalidates by registers.
         let writes: [(Int, UInt64)] = [
-            (0x18, 1 << 26 | 1 << 30 | 1 << 31), (0x88, 0x20), (0x34, 0x71), (0x88, 0x40), (0x38, 0), (0xa0, 0), (0xe0, 0),
+            (0x18, 1 << 26 | 1 << 30 | 1 << 31), (0x88, 0x20), (0x34, 0x71), (0x88, 0x40), (0x38, 0), (0xa0, 0),
+            (0xe0, 0),
             (0x18, 1 << 24 | 1 << 25 | 1 << 30), (0x2c, 1 << 31 | 1 << 29), (0x18, 1 << 26 | 1 << 31),
         ]
         for (offset, value) in writes { try subject.front.write(offset, size: 4, value) }
@@ -97,7 +98,9 @@ final class FrontSnapshots {
         for _ in 0...(input.byte() & 3) {
             let name = fields.keys.sorted()[Int(input.byte()) % fields.count]
             // What the unit offers is compared as a whole: it is seldom of use to change it.
-            if ["cap", "ecap", "revision", "version", "hostAddressWidth", "unitVersion"].contains(name), input.byte() < 0xf0 {
+            if ["cap", "ecap", "revision", "version", "hostAddressWidth", "unitVersion"].contains(name),
+                input.byte() < 0xf0
+            {
                 continue
             }
             fields[name] = change(fields[name] as Any, &input)

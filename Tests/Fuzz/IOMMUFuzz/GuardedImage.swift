@@ -46,7 +46,8 @@ final class GuardedImage {
         for (index, region) in regions.enumerated() {
             let words = unsafe region.isWritable ? buffers[index].baseAddress : nil
             unsafe writable[index] = unsafe probe_words(
-                words: words?.assumingMemoryBound(to: UInt64.self), count: words == nil ? 0 : UInt64(region.pages * 512))
+                words: words?.assumingMemoryBound(to: UInt64.self), count: words == nil ? 0 : UInt64(region.pages * 512)
+            )
             let rights: AccessRights = region.isWritable ? [.read, .write] : [.read]
             unsafe try memory.add(buffers[index], at: OutputAddress(region.address), rights: rights)
             if !region.isWritable { unsafe fuzz_guarded_protect(buffers[index].baseAddress, region.byteCount, false) }

@@ -147,7 +147,8 @@ extension RegistersRun {
         let found = (subject.front.read(0xc8, size: 8), subject.front.read(0xdc, size: 4))
         // A request that the tables refuse does not come. One that they must allow does.
         let isAllowed =
-            isTaken && isPristine && model.devices[UInt64(RegistersSubject.device)]?.isBlocked != true && model.isTranslating && model.tableMode == 1 && pasid == 3
+            isTaken && isPristine && model.devices[UInt64(RegistersSubject.device)]?.isBlocked != true
+            && model.isTranslating && model.tableMode == 1 && pasid == 3
             && profile.roots.contains(model.root ?? 0)
         if found == before, !isAllowed { return settle() }
         model = wanted

@@ -50,7 +50,11 @@ final class RegistersRun {
         while !input.isAtEnd, steps < 200 {
             steps += 1
             let kind = input.byte()
-            try step(kind & 0x7f)
+            do {
+                try step(kind & 0x7f)
+            } catch {
+                fail("nothing explains that this is thrown: \(error)")
+            }
             // Not always: registers that are read take in faults.
             if kind < 0x80 { check() }
         }

@@ -86,7 +86,11 @@ final class SnapshotsTarget {
 
     private func restore(_ snapshot: UnitSnapshot) throws {
         let restored = try snapshot.restore(into: first.unit, limits: Self.limits)
-        let taken = UnitSnapshot(of: first.unit)
+        var taken = UnitSnapshot(of: first.unit)
+        if FuzzDamage.snapshotWithoutDevice.isWanted { taken.devices = taken.devices.dropLast() }
+        if FuzzDamage.snapshotWithoutAttachment.isWanted {
+            for index in taken.devices.indices { _ = taken.devices[index].attachments.popLast() }
+        }
         expect(taken.devices.count, snapshot.devices.count, "devices")
         expect(taken.domains.count, snapshot.domains.count, "domains")
         expect(taken.namespaces.map(\.bindings.count), snapshot.namespaces.map(\.bindings.count), "namespaces")

@@ -23,7 +23,8 @@ extension TablesSubject {
         guard request.kind == .untranslated else { return }
         var end = request
         (end.iova, end.leavesMarks, end.isQuiet) = (last, true, true)
-        guard let answer = expected(end).mapped, answer.address == first &+ more, answer.rights == Answer(result).mapped?.rights
+        guard let answer = expected(end).mapped, answer.address == first &+ more,
+            answer.rights == Answer(result).mapped?.rights
         else {
             finding("a run of \(run.contiguousBytes) bytes ends elsewhere: \(request)\n\(story(request))")
         }

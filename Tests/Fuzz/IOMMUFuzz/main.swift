@@ -28,8 +28,8 @@ guard let name = environment["IOMMU_FUZZ_TARGET"] else {
 }
 guard let target = targets.first(where: { $0.name == name }) else { fatalError("there is no target \(name)") }
 
-// A rule of the protocol that is broken (see debug.h), to see that a target notices.
-if let mutant = environment["IOMMU_FUZZ_MUTANT"] {
+// A rule of the protocol that is broken (see debug.h), or what a target itself breaks, to see that the target notices.
+if let mutant = environment["IOMMU_FUZZ_MUTANT"], FuzzDamage(rawValue: mutant) == nil {
     let number = unsafe probe_mutant_number(mutant)
     if number == 0 { fatalError("there is no rule \(mutant)") }
     probe_set_mutant(number)

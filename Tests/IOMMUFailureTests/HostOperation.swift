@@ -23,6 +23,8 @@ struct HostOperation: Sendable, CustomTestStringConvertible {
     var before = 0
     /// Nothing but what it made shows that it succeeded.
     var isQuiet = false
+    /// It throws untyped errors, of which the testing library keeps notes: what the heap holds says nothing.
+    var throwsAny = false
     /// Domains over a space may stand empty when taking back needs memory too.
     var mayEmpty = false
     var prepare: @Sendable (HostWorld) throws -> Void = { _ in }
@@ -65,7 +67,7 @@ struct HostOperation: Sendable, CustomTestStringConvertible {
             prepare: { $0.made = [try $0.slice.enableATS { request in request.answer() }] },
             call: { $0.made.append(try $0.parent.enableATS { request in request.answer() }) },
             undo: { $0.made.removeLast() }),
-        HostOperation(name: "a restored unit") {
+        HostOperation(name: "a restored unit", throwsAny: true) {
             let restored = try UnitSnapshot(of: $0.unit).restore(into: $0.empty)
             $0.made = [restored]
         },

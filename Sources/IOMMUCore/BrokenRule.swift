@@ -8,6 +8,7 @@
 #endif
 
 /// A rule that the Swift side can be told to break: in a debug build, by its name in the environment variable `IOMMU_BROKEN_RULE`.
+@usableFromInline
 package enum BrokenRule: Sendable {
     // MARK: A guest's registers: when they say that something is done
 

@@ -41,12 +41,12 @@ enum ciommu_status ciommu_memory_create(struct ciommu_memory **out) {
     }
     struct ciommu_memory *memory = ciommu_allocate(CACHE_LINE, sizeof *memory);
     struct memory_map *map = map_allocate(0);
-    if (memory == NULL || map == NULL || pthread_mutex_init(&memory->lock, NULL) != 0) {
+    if (memory == NULL || map == NULL || !ciommu_rcu_prepare() ||
+        pthread_mutex_init(&memory->lock, NULL) != 0) {
         ciommu_free(map);
         ciommu_free(memory);
         return CIOMMU_NO_MEMORY;
     }
-    ciommu_rcu_prepare();
     memory->map = map;
     *out = memory;
     return CIOMMU_OK;

@@ -56,9 +56,10 @@ static inline void ciommu_rcu_callback_ends(struct deferrals *deferrals) {
 void ciommu_rcu_defer(struct deferrals *deferrals, struct rcu_head *head,
                       ciommu_rcu_callback callback);
 
-/* Starts liburcu's callback thread, so that no later deferral needs memory. Once per process is
- * enough; repeating is harmless. */
-void ciommu_rcu_prepare(void);
+/* Starts liburcu's callback thread, so that no later deferral needs memory; false where the system
+ * has no thread. Once per process is enough; repeating is harmless. */
+bool ciommu_rcu_prepare(void);
+extern uint32_t ciommu_rcu_prepared; /* tests clear it, to begin a process anew */
 
 /* Waits until every present read section has ended. Never from a read section. */
 void ciommu_rcu_synchronize(void);

@@ -160,7 +160,6 @@ enum ciommu_status ciommu_unit_create(const struct ciommu_unit_config *config,
     if (unit == NULL) {
         return CIOMMU_NO_MEMORY;
     }
-    ciommu_rcu_prepare();
     unit->number = next_number();
     unit->caps =
         ciommu_vtd_caps(config->cap, config->ecap, config->revision, config->host_address_width);

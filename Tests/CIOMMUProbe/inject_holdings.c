@@ -68,5 +68,5 @@ void inject_expect_holdings(struct probe_inject_result *result,
 }
 
 void inject_prepare_holdings(void) {
-    ciommu_rcu_prepare(); /* its thread stays */
+    (void)ciommu_rcu_prepare(); /* its thread stays */
 }

@@ -2,7 +2,9 @@
  *
  * inject_objects.c - calls that make an object.
  */
+#include "atomics.h"
 #include "inject_world.h"
+#include "rcu.h"
 
 static void hear_nothing(void *context, const struct ciommu_invalidation *invalidation) {
     (void)context;
@@ -21,6 +23,14 @@ static void be_ready(void *context) {
 static enum ciommu_status make_memory(struct inject_world *world) {
     enum ciommu_status status = ciommu_memory_create(&world->new_memory);
     MADE(world, status, world->new_memory);
+    return status;
+}
+
+/* As the first call of a process, which starts a thread. */
+static enum ciommu_status make_first_memory(struct inject_world *world) {
+    store_relaxed(&ciommu_rcu_prepared, 0);
+    enum ciommu_status status = make_memory(world);
+    EXPECT(world, status != CIOMMU_OK || load_relaxed(&ciommu_rcu_prepared) != 0);
     return status;
 }
 
@@ -273,6 +283,7 @@ static enum ciommu_status renew_page_queue(struct inject_world *world) {
 
 const struct inject_operation inject_objects[] = {
     {"memory map", make_memory, end_memory, NULL},
+    {"first memory map of a process", make_first_memory, end_memory, NULL},
     {"unit", make_unit, end_unit, NULL},
     {"unit without wide loads", make_portable_unit, end_unit, NULL},
     {"port", make_port, end_port, NULL},

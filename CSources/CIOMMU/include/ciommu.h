@@ -274,7 +274,10 @@ struct ciommu_memory_range {
  * section made very many writes. Must not call functions on the memory map. */
 typedef void (*ciommu_dirty_log)(void *context, uint64_t address, uint64_t length);
 
-/* Makes an empty map. The caller owns it and destroys it after the last unit that uses it. */
+/* Makes an empty map. The caller owns it and destroys it after the last unit that uses it. The
+ * first one of a process starts liburcu's thread: CIOMMU_NO_MEMORY where the system has none. What
+ * is refused to liburcu itself ends the process: its thread, if others took the last one in
+ * between, and a few hundred bytes. */
 CIOMMU_API enum ciommu_status ciommu_memory_create(struct ciommu_memory **out);
 
 /* Destroys a map that no unit uses; otherwise CIOMMU_IN_USE. NULL is allowed. */
@@ -492,9 +495,9 @@ CIOMMU_API uint32_t ciommu_port_take_faults(struct ciommu_port *port, struct cio
  *
  * Outside a section the answer is address-only and may be out of date as soon as the call returns;
  * inside one it stays good until the section ends. No lock, allocation or system call on hits and
- * walks, with three exceptions: a thread's first miss registers it with liburcu, a full pool wakes
- * the thread that makes room, and a fault whose queue somebody waits for wakes the unit's event
- * thread. */
+ * walks, with three exceptions: a thread's first miss registers it with liburcu (which ends the
+ * process where the system refuses it memory for that), a full pool wakes the thread that makes
+ * room, and a fault whose queue somebody waits for wakes the unit's event thread. */
 CIOMMU_API enum ciommu_status ciommu_translate(struct ciommu_unit *unit, struct ciommu_port *port,
                                                uint32_t source, uint32_t pasid, uint64_t iova,
                                                uint32_t access, uint32_t flags,

@@ -88,6 +88,8 @@ static void run(struct inject_world *world, const struct inject_operation *opera
             EXPECT_HELD(world, &before.held);
         }
     }
+    /* Each round is refused something, but what an object keeps. */
+    EXPECT(world, world->result->refusals >= ROUNDS - 1);
 }
 
 /* ---- The list ---- */

@@ -176,6 +176,7 @@ void probe_inject_nothing(struct probe_inject_result *result) {
         invalidate(world);
         interrupt(world);
         fault(world);
+        inject_ask_without_memory(world);
         ask_for_pages(world);
         take_apart(world);
         inject_world_unmake(world);

@@ -94,6 +94,10 @@ struct ciommu_page_interface_config inject_interface_config(void);
 struct ciommu_device_tlb_config inject_tlb_config(struct inject_world *world, uint32_t source);
 struct ciommu_device_config inject_slice_config(uint64_t id, uint32_t first, uint32_t last);
 
+/* Calls that only ask, convert or copy; none needs memory. After a batch and its devices' answers.
+ */
+void inject_ask_without_memory(struct inject_world *world);
+
 /* A call that needs memory. */
 struct inject_operation {
     const char *name;

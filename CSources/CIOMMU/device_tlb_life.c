@@ -372,8 +372,9 @@ enum ciommu_status ciommu_device_tlb_reset(struct ciommu_device_tlb *tlb,
         return status;
     }
     struct device_tlbs *tlbs = &tlb->unit->tlbs;
-    /* What is open now was asked before the device lost everything; what is asked while this
-     * drains may concern what it got since. */
+    /* The device holds nothing of what was asked for until now: it lost everything, and stands
+     * still (ciommu_invalidation.h). What is asked while this drains may concern what it got
+     * since. */
     uint64_t blocks = times_blocked(tlb);
     pthread_mutex_lock(&tlbs->lock);
     close_open(tlb, tlbs->last_id, TLB_ITEM_DONE);

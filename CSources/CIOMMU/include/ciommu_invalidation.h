@@ -260,8 +260,9 @@ CIOMMU_API bool ciommu_device_tlb_is_blocked(const struct ciommu_device_tlb *tlb
 CIOMMU_API enum ciommu_status ciommu_device_tlb_retry(struct ciommu_device_tlb *tlb,
                                                       struct ciommu_port *port);
 
-/* The device was reset by other means and holds nothing: no longer blocked, requests that are open
- * at the call count as answered. CIOMMU_TIMED_OUT: a section is late, or another call blocked it
+/* The device was reset by other means, holds nothing, and stores nothing before this returns, not
+ * even what an open section was answered: no longer blocked, requests that are open at the call
+ * count as answered. CIOMMU_TIMED_OUT: a section is late, or another call blocked it
  * meanwhile; it stays blocked. */
 CIOMMU_API enum ciommu_status ciommu_device_tlb_reset(struct ciommu_device_tlb *tlb,
                                                       struct ciommu_port *port);

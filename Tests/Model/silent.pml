@@ -45,8 +45,8 @@
  * model alone: TIMEOUT_BELIEVED (no answer is taken for one), REFUSAL_BELIEVED (as is a refusal),
  * BLOCK_UNSETTLED (a round that blocked returns before older sections have ended),
  * BLOCKING_SKIPPED (one that meets another's block does), UNBLOCKED_ANYWAY (retry and reset unblock
- * a device that was blocked anew meanwhile), RESET_RUNNING (a device that is reset goes on meanwhile,
- * and holds what a section of before gave it when its requests count as answered).
+ * a device that was blocked anew meanwhile), RESET_RUNNING (a device that is reset goes on
+ * meanwhile, and holds what a section of before gave it when its requests count as answered).
  *
  * Properties, by the names of the comments beside their assertions
  *   poisoned   nobody uses a page after the change that took it away completed

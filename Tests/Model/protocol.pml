@@ -330,7 +330,7 @@ inline ranges() {
 #ifndef KEEP_WALKGEN
 	if
 	:: tables -> bump(WALK_GENERATION, walk_generation)
-	:: else
+	:: !tables /* not `else`, which would be judged beside whole() where this is a choice */
 	fi;
 #endif
 #ifndef BUMP_AFTER_SCAN

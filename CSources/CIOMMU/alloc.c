@@ -17,6 +17,7 @@
 #ifdef CIOMMU_INTERNAL_CHECKS
 int ciommu_allocations_left = -1;
 bool ciommu_allocations_fail_once = false;
+int64_t ciommu_blocks = 0;
 
 bool ciommu_is_denied(void) {
     int left = load_relaxed(&ciommu_allocations_left);
@@ -24,6 +25,17 @@ bool ciommu_is_denied(void) {
         store_relaxed(&ciommu_allocations_left, left - 1);
     }
     return left == 0;
+}
+
+static void count_block(const void *memory, int64_t change) {
+    if (memory != NULL) {
+        (void)add_relaxed(&ciommu_blocks, change);
+    }
+}
+#else
+static void count_block(const void *memory, int64_t change) {
+    (void)memory;
+    (void)change;
 }
 #endif
 
@@ -42,6 +54,7 @@ void *ciommu_allocate(size_t alignment, size_t bytes) {
     if (memory != NULL) {
         memset(memory, 0, rounded);
     }
+    count_block(memory, 1);
     return memory;
 }
 
@@ -59,6 +72,7 @@ void *ciommu_reserve(size_t bytes) {
     if (memory != NULL && madvise(memory, rounded, MADV_DONTNEED) != 0) {
         memset(memory, 0, rounded);
     }
+    count_block(memory, 1);
     return memory;
 }
 #else
@@ -68,5 +82,6 @@ void *ciommu_reserve(size_t bytes) {
 #endif
 
 void ciommu_free(void *memory) {
+    count_block(memory, -1);
     free(memory);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CACHE_LINE 64u
 #define HUGE_PAGE                                                                                  \
@@ -27,6 +28,8 @@ void ciommu_free(void *memory);
 extern int ciommu_allocations_left;
 /* Those after it succeed again. */
 extern bool ciommu_allocations_fail_once;
+/* Blocks that were taken and are not freed; only counted. */
+extern int64_t ciommu_blocks;
 
 /* Counts as a request for memory: asked before the system is asked for a thread or a descriptor. */
 bool ciommu_is_denied(void);

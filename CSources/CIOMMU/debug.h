@@ -118,6 +118,7 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_REPORT_LATE,       /* a report of writes begins after its section has ended */
     CIOMMU_MUTANT_QUIESCE_SKIPPED,   /* a drain of the memory map waits for no report */
     CIOMMU_MUTANT_ENTRY_READ_TWICE,  /* an entry is judged by one load and used by another */
+    CIOMMU_MUTANT_REFUSAL_LEAKS,     /* a call that is refused its second block keeps the first */
     CIOMMU_MUTANT_COUNT
 };
 

@@ -28,6 +28,13 @@ static struct memory_map *map_allocate(uint32_t count) {
     return map;
 }
 
+static void free_logs(struct memory_dirty_log *log) {
+    for (struct memory_dirty_log *older; log != NULL; log = older) {
+        older = log->older;
+        ciommu_free(log);
+    }
+}
+
 enum ciommu_status ciommu_memory_create(struct ciommu_memory **out) {
     if (out == NULL) {
         return CIOMMU_INVALID_ARGUMENT;
@@ -57,10 +64,7 @@ enum ciommu_status ciommu_memory_destroy(struct ciommu_memory *memory) {
     }
     ciommu_rcu_wait(&memory->deferrals);
     pthread_mutex_destroy(&memory->lock);
-    for (struct memory_dirty_log *log = memory->dirty_log, *older; log != NULL; log = older) {
-        older = log->older;
-        ciommu_free(log);
-    }
+    free_logs(memory->dirty_log);
     ciommu_free(memory->map);
     ciommu_free(memory);
     return CIOMMU_OK;
@@ -372,6 +376,10 @@ enum ciommu_status ciommu_memory_set_dirty_log(struct ciommu_memory *memory, cio
     for (struct memory_user *user = memory->users; user != NULL; user = user->next) {
         enum ciommu_status answer = user->quiesce(user);
         status = status == CIOMMU_OK ? answer : status;
+    }
+    if (status == CIOMMU_OK) { /* every report that runs now began after the store */
+        free_logs(fresh->older);
+        fresh->older = NULL;
     }
     pthread_mutex_unlock(&memory->lock);
     return status;

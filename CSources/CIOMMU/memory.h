@@ -40,8 +40,7 @@ struct memory_map {
     struct memory_range ranges[];
 };
 
-/* A dirty-log hook, immutable once published; kept until the memory map is destroyed, so that a
- * slow report never dangles. */
+/* A dirty-log hook, immutable once published; kept until no report runs that may have loaded it. */
 struct memory_dirty_log {
     struct memory_dirty_log *older; /* memory->lock */
     ciommu_dirty_log log;           /* NULL = none */

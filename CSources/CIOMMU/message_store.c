@@ -5,6 +5,7 @@
  */
 #include "message_store.h"
 #include "alloc.h"
+#include "debug.h"
 
 #include <assert.h>
 #include <string.h>
@@ -28,7 +29,9 @@ enum ciommu_status ciommu_message_store_create(struct ciommu_device *device,
     store->entries = ciommu_allocate(CACHE_LINE, config->entries * sizeof *store->entries);
     if (store->entries == NULL) {
         pthread_mutex_destroy(&store->lock);
-        ciommu_free(store);
+        if (!MUTANT(REFUSAL_LEAKS)) {
+            ciommu_free(store);
+        }
         return CIOMMU_NO_MEMORY;
     }
     store->count = config->entries;

@@ -32,9 +32,16 @@ static bool grant_all(bool once) {
     return once ? left < 0 : left == 0;
 }
 
+/* What must be the same after a refused call. */
+struct before {
+    uint64_t digest;
+    struct inject_holdings held;
+    bool keeps; /* objects keep a thread, or a page of a table, that the first call was granted */
+};
+
 /* One attempt that meets a refusal, if it asks for more than `granted`. True: it succeeded. */
 static bool attempt(struct inject_world *world, const struct inject_operation *operation,
-                    int granted, bool once, uint64_t before) {
+                    int granted, bool once, const struct before *before) {
     refuse_after(granted, once);
     enum ciommu_status status = operation->attempt(world);
     bool refused = grant_all(once);
@@ -44,7 +51,10 @@ static bool attempt(struct inject_world *world, const struct inject_operation *o
     }
     EXPECT(world, status == CIOMMU_NO_MEMORY);
     EXPECT(world, refused);
-    EXPECT(world, inject_digest(world) == before);
+    EXPECT(world, inject_digest(world) == before->digest);
+    if (!before->keeps) {
+        EXPECT_HELD(world, &before->held);
+    }
     ciommu_audit(ciommu_audit_unit(world->unit));
     ciommu_audit(ciommu_audit_paging(&world->mapped->paging));
     world->result->refusals++;
@@ -55,12 +65,16 @@ static void run(struct inject_world *world, const struct inject_operation *opera
     if (operation->prepare != NULL) {
         operation->prepare(world);
     }
-    uint64_t before = inject_digest(world);
+    struct before before = {.digest = inject_digest(world)};
     for (uint32_t round = 0; round < ROUNDS; round++) {
         bool once = round % 2 != 0;
+        before.keeps = round == 0;
+        if (round < 2) { /* from then on nothing is kept that was not */
+            before.held = inject_holdings(world->held.alone);
+        }
         int granted = 0;
         while (granted < MOST && world->result->failures == 0 &&
-               !attempt(world, operation, granted, once, before)) {
+               !attempt(world, operation, granted, once, &before)) {
             granted++;
         }
         EXPECT(world, granted < MOST);
@@ -69,7 +83,10 @@ static void run(struct inject_world *world, const struct inject_operation *opera
         }
         EXPECT(world, operation->undo(world) == CIOMMU_OK);
         probe_wait_for_reclamation();
-        EXPECT(world, inject_digest(world) == before);
+        EXPECT(world, inject_digest(world) == before.digest);
+        if (!before.keeps) {
+            EXPECT_HELD(world, &before.held);
+        }
     }
 }
 

@@ -174,6 +174,9 @@ bool inject_world_make(struct inject_world *world, struct probe_inject_result *r
     memset(world, 0, sizeof *world);
     memset(result, 0, sizeof *result);
     world->result = result;
+    bool alone = inject_is_alone();
+    inject_prepare_holdings();
+    world->held = inject_holdings(alone);
     world->ram = aligned_alloc(INJECT_PAGE, INJECT_PAGES * INJECT_PAGE);
     world->spare = aligned_alloc(INJECT_PAGE, INJECT_PAGES * INJECT_PAGE);
     memset(world->ram, 0, INJECT_PAGES * INJECT_PAGE);
@@ -202,6 +205,7 @@ void inject_world_unmake(struct inject_world *world) {
     EXPECT(world, ciommu_port_destroy(world->port) == CIOMMU_OK);
     EXPECT(world, ciommu_unit_destroy(world->unit) == CIOMMU_OK);
     EXPECT(world, ciommu_memory_destroy(world->memory) == CIOMMU_OK);
+    EXPECT_HELD(world, &world->held);
     free(world->ram);
     free(world->spare);
 }

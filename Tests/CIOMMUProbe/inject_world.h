@@ -22,10 +22,20 @@
 #define INJECT_RAM UINT64_C(0x100000000)
 #define INJECT_IOVA UINT64_C(0x40000000)
 
+/* What the engine has taken and not given back. Threads and descriptors are the process's: counted
+ * only where it has no thread of its own beside the caller's. */
+struct inject_holdings {
+    bool alone;
+    int64_t blocks; /* of memory; 0 in release builds */
+    uint32_t descriptors;
+    uint32_t threads;
+};
+
 struct inject_world {
     struct probe_inject_result *result;
-    unsigned char *ram;   /* INJECT_PAGES, registered at INJECT_RAM */
-    unsigned char *spare; /* as many, registered nowhere */
+    struct inject_holdings held; /* before the world was made */
+    unsigned char *ram;          /* INJECT_PAGES, registered at INJECT_RAM */
+    unsigned char *spare;        /* as many, registered nowhere */
     struct ciommu_memory *memory;
     struct ciommu_unit *unit;
     struct ciommu_port *port;
@@ -68,6 +78,15 @@ void inject_world_unmake(struct inject_world *world);
 
 /* Of all that calls can tell about the objects, but for counters of what happened. */
 uint64_t inject_digest(struct inject_world *world);
+
+/* Now, and whether it is still the same: what goes after a grace period is waited for. */
+bool inject_is_alone(void);
+void inject_prepare_holdings(void);
+struct inject_holdings inject_holdings(bool alone);
+#define EXPECT_HELD(world, expected)                                                               \
+    inject_expect_holdings((world)->result, (expected), __FILE__, __LINE__)
+void inject_expect_holdings(struct probe_inject_result *result,
+                            const struct inject_holdings *expected, const char *file, int line);
 
 struct ciommu_fault_queue_config inject_fault_config(void);
 struct ciommu_page_queue_config inject_page_config(void);

@@ -148,6 +148,9 @@ static const struct probe_mutant_row rows[] = {
     CASE(MESSAGE_FREED_EARLY, "messages: an entry changes after sections"),
     CASE(MESSAGE_NOTE_UNCHECKED, "messages: an unmask beside a raise loses nothing"),
 
+    /* What is refused. */
+    CASE(REFUSAL_LEAKS, "failures: message store"),
+
     /* Histories, and guests beside one another. */
     TRIAL(NO_DRAIN, "history: mappings"),
     TRIAL(ONE_BUMP, "history: mappings"),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * isolation.c - device threads that read, fault, ask for pages and raise interrupts, beside a
- * thread for each guest that changes its attachments (isolation_world.h says how it is judged).
+ * isolation.c - device threads that read, write, fault, ask for pages and raise interrupts, beside
+ * a thread for each guest that changes its attachments (isolation_world.h says how it is judged).
  */
 #define _GNU_SOURCE
 #include "harness.h"
@@ -16,7 +16,8 @@
 
 #define READERS_MOST 12u
 #define CHANGERS (2 * ISO_GUESTS) /* a guest's own, then one of half of its tenants */
-#define WORDS 16u                 /* of a page that are read in a section */
+#define PAGE_WORDS 512u
+#define WORDS 16u /* of a page that are mostly read in a section; else all */
 
 struct run {
     struct iso_world world; /* first: complain() finds the run by it */
@@ -26,6 +27,7 @@ struct run {
     uint64_t violations;
     uint64_t reads; /* that found a page */
     uint64_t misses;
+    uint64_t writes;
     uint64_t changes;
     pthread_mutex_t lock;
     char first[400];
@@ -36,6 +38,7 @@ struct worker {
     uint32_t number;
     uint64_t random;
     uint64_t counts[2]; /* misses and reads */
+    uint64_t writes;
     pthread_t thread;
 };
 
@@ -72,81 +75,126 @@ static bool was_state(const struct iso_point *point, uint64_t done, uint64_t sta
     return false;
 }
 
-/* The domain of guest `guest` that all words belong to; ISO_NOTHING and a complaint if none. */
-static uint32_t whose(struct run *run, const struct iso_device *device, uint32_t page,
-                      const volatile uint64_t *host, uint32_t start) {
-    uint64_t seen = host[start];
+/* What a device wants of its guest. */
+struct wish {
+    struct iso_device *device;
+    const struct iso_point *point; /* NULL: a tenant's */
+    uint64_t done;                 /* changes of the point, before the section */
+    uint32_t pasid;
+    uint32_t page;
+    uint32_t start; /* words of the page */
+    uint32_t count;
+    bool writes;
+};
+
+static void wish_words(struct wish *wish, uint64_t random) {
+    wish->page = (uint32_t)random % ISO_PAGES;
+    wish->writes = (random >> 8) % 4 == 0;
+    if ((random >> 10) % 16 == 0) {
+        wish->start = 0;
+        wish->count = PAGE_WORDS;
+    } else {
+        wish->start = (uint32_t)(random >> 16) % (PAGE_WORDS - WORDS + 1);
+        wish->count = WORDS;
+    }
+}
+
+/* Before the section. */
+static struct wish wish_point(struct iso_device *device, uint64_t random) {
+    const struct iso_point *point = &device->points[random % ISO_POINTS];
+    struct wish wish = {.device = device,
+                        .point = point,
+                        .done = __atomic_load_n(&point->finished, __ATOMIC_SEQ_CST),
+                        .pasid = point->pasid};
+    wish_words(&wish, random >> 8);
+    return wish;
+}
+
+static struct ciommu_request request_of(const struct wish *wish) {
+    return (struct ciommu_request){.source = wish->device->source,
+                                   .pasid = wish->pasid,
+                                   .iova = ISO_IOVA + wish->page * ISO_PAGE,
+                                   .access = wish->writes ? CIOMMU_WRITE : CIOMMU_READ,
+                                   .flags = CIOMMU_NO_FAULT};
+}
+
+/* The domain of the guest that all words belong to; ISO_NOTHING and a complaint if none. Then the
+ * device writes, if it wants to: to the end of the section the page is its own. */
+static uint32_t use_page(struct worker *worker, const struct wish *wish, uint64_t *host) {
+    uint64_t seen = __atomic_load_n(&host[wish->start], __ATOMIC_RELAXED);
     uint32_t domain = (uint32_t)(seen >> 40 & 0xff);
-    for (uint32_t word = start; word < start + WORDS; word++) {
-        uint64_t found = host[word];
-        if (domain >= ISO_DOMAINS || found != iso_stamp(device->guest, domain, page, word)) {
-            complain(&run->world, "a foreign word (device, wanted page, found)", device->id, page,
-                     found);
+    for (uint32_t word = wish->start; word < wish->start + wish->count; word++) {
+        uint64_t found = __atomic_load_n(&host[word], __ATOMIC_RELAXED);
+        if (domain >= ISO_DOMAINS ||
+            !iso_may_hold(wish->device->guest, domain, wish->page, word, found)) {
+            complain(&worker->run->world, "a foreign word (device, wanted page, found)",
+                     wish->device->id, wish->page, found);
             return ISO_NOTHING;
         }
+    }
+    if (wish->writes) {
+        iso_write(wish->device, host, ++worker->writes);
     }
     return domain;
 }
 
-static enum ciommu_status look(struct ciommu_port *port, const struct iso_device *device,
-                               uint32_t pasid, uint64_t iova, struct ciommu_result *result) {
-    *result = (struct ciommu_result){.size = sizeof *result};
-    return ciommu_translate(device->world->guests[device->guest].unit, port, device->source, pasid,
-                            iova, CIOMMU_READ, CIOMMU_NO_FAULT, result);
+static bool is_found(enum ciommu_status status, const struct ciommu_result *result) {
+    return status == CIOMMU_OK && result->outcome == CIOMMU_TRANSLATED_OK;
 }
 
-/* One read through a point, judged by its history. Inside a section. */
-static void read_point(struct worker *worker, struct ciommu_port *port,
-                       const struct iso_device *device, uint64_t random, uint64_t done) {
+/* One answer for a point, judged by its history. Inside the section. */
+static void judge(struct worker *worker, const struct wish *wish, enum ciommu_status status,
+                  const struct ciommu_result *result) {
     struct run *run = worker->run;
-    const struct iso_point *point = &device->points[random % ISO_POINTS];
-    uint32_t page = (uint32_t)(random >> 8) % ISO_PAGES;
-    uint32_t start = (uint32_t)(random >> 16) % (512 - WORDS);
-    struct ciommu_result result;
-    enum ciommu_status status =
-        look(port, device, point->pasid, ISO_IOVA + page * ISO_PAGE, &result);
-    uint64_t started = __atomic_load_n(&point->started, __ATOMIC_SEQ_CST);
-    bool found = status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK;
+    uint64_t device = wish->device->id;
+    uint64_t started = __atomic_load_n(&wish->point->started, __ATOMIC_SEQ_CST);
+    bool found = is_found(status, result);
     worker->counts[found]++;
-    if (status != CIOMMU_OK || (found && result.host == NULL)) {
-        complain(&run->world, "no answer (device, status)", device->id, status, 0);
-    } else if (!found && !was_state(point, done, started, ISO_NOTHING)) {
-        complain(&run->world, "a fault while something was attached (device, pasid, code)",
-                 device->id, point->pasid, result.fault.code);
+    if (status != CIOMMU_OK || (found && result->host == NULL)) {
+        complain(&run->world, "no answer (device, status)", device, status, 0);
+    } else if (!found && !was_state(wish->point, wish->done, started, ISO_NOTHING)) {
+        complain(&run->world, "a fault while something was attached (device, pasid, code)", device,
+                 wish->pasid, result->fault.code);
     } else if (found) {
-        uint32_t domain =
-            whose(run, device, page, (const volatile uint64_t *)(void *)result.host, start);
-        if (domain != ISO_NOTHING && !was_state(point, done, started, domain)) {
-            complain(&run->world, "not attached to it (device, pasid, domain)", device->id,
-                     point->pasid, domain);
+        uint32_t domain = use_page(worker, wish, (uint64_t *)(void *)result->host);
+        if (domain != ISO_NOTHING && !was_state(wish->point, wish->done, started, domain)) {
+            complain(&run->world, "not attached to it (device, pasid, domain)", device, wish->pasid,
+                     domain);
         }
     }
 }
 
+static enum ciommu_status look(struct ciommu_port *port, const struct wish *wish,
+                               struct ciommu_result *result) {
+    const struct ciommu_request request = request_of(wish);
+    const struct iso_device *device = wish->device;
+    *result = (struct ciommu_result){.size = sizeof *result};
+    return ciommu_translate(device->world->guests[device->guest].unit, port, request.source,
+                            request.pasid, request.iova, request.access, request.flags, result);
+}
+
 /* A tenant's work: its guest PASID is looked up and used in one section. */
-static void read_tenant(struct worker *worker, struct ciommu_port *port,
-                        const struct iso_guest *guest, uint64_t random) {
-    const struct iso_device *device = &guest->devices[ISO_TENANT_DEVICE];
+static void read_tenant(struct worker *worker, struct ciommu_port *port, struct iso_guest *guest,
+                        uint64_t random) {
     uint32_t tenant = (uint32_t)(random % ISO_TENANT_COUNT);
-    uint32_t page = (uint32_t)(random >> 8) % ISO_PAGES;
-    uint32_t host = ciommu_namespace_host(guest->space, tenant);
+    struct wish wish = {.device = &guest->devices[ISO_TENANT_DEVICE],
+                        .pasid = ciommu_namespace_host(guest->space, tenant)};
     struct ciommu_result result;
-    if (host == CIOMMU_NO_PASID) {
+    if (wish.pasid == CIOMMU_NO_PASID) {
         return;
     }
-    if ((random >> 16) % (worker->run->settings->widen ? 4 : 64) == 0) {
+    if ((random >> 4) % (worker->run->settings->widen ? 4 : 64) == 0) {
         probe_nap(20000); /* the host PASID must stay the tenant's all the time */
     }
-    enum ciommu_status status = look(port, device, host, ISO_IOVA + page * ISO_PAGE, &result);
-    bool found =
-        status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK && result.host != NULL;
+    wish_words(&wish, random >> 10);
+    enum ciommu_status status = look(port, &wish, &result);
+    bool found = is_found(status, &result) && result.host != NULL;
     worker->counts[found]++;
     if (found) {
-        uint32_t domain =
-            whose(worker->run, device, page, (const volatile uint64_t *)(void *)result.host, 0);
+        uint32_t domain = use_page(worker, &wish, (uint64_t *)(void *)result.host);
         if (domain != ISO_NOTHING && domain != ISO_TENANTS + tenant) {
             complain(&worker->run->world, "another tenant's (tenant, host pasid, domain)", tenant,
-                     host, domain);
+                     wish.pasid, domain);
         }
     }
 }
@@ -216,9 +264,7 @@ static void work_once(struct worker *worker, struct ciommu_port *port, struct is
         ask_for_page(run, device, random >> 16);
         return;
     }
-    /* The point that read_point will choose. */
-    uint64_t done =
-        __atomic_load_n(&device->points[(random >> 16) % ISO_POINTS].finished, __ATOMIC_SEQ_CST);
+    const struct wish wish = wish_point(device, random >> 16);
     ciommu_port_enter(port);
     if (kind == 1) {
         make_fault(run, port, device, random >> 16);
@@ -227,7 +273,9 @@ static void work_once(struct worker *worker, struct ciommu_port *port, struct is
     } else if (kind < 14) {
         read_tenant(worker, port, guest, random >> 16);
     } else {
-        read_point(worker, port, device, random >> 16, done);
+        struct ciommu_result result;
+        enum ciommu_status status = look(port, &wish, &result);
+        judge(worker, &wish, status, &result);
     }
     ciommu_port_leave(port);
 }
@@ -255,6 +303,7 @@ static void *work(void *argument) {
     }
     (void)__atomic_fetch_add(&run->misses, worker->counts[0], __ATOMIC_RELAXED);
     (void)__atomic_fetch_add(&run->reads, worker->counts[1], __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&run->writes, worker->writes, __ATOMIC_RELAXED);
     return NULL;
 }
 
@@ -329,7 +378,8 @@ static int run_pass(const void *settings, const struct probe_trial_options *opti
     pass->violations = run->violations;
     pass->operations = run->reads + run->misses;
     pass->changes = run->changes;
-    pass->sights = trial_sees(SEES_OPERATIONS, run->reads) | trial_sees(SEES_CHANGES, run->changes);
+    pass->sights = trial_sees(SEES_OPERATIONS, run->reads) |
+                   trial_sees(SEES_CHANGES, run->changes) | trial_sees(SEES_WRITES, run->writes);
     memcpy(pass->first, run->first, sizeof pass->first);
     pthread_mutex_destroy(&run->lock);
     free(run);
@@ -339,6 +389,7 @@ static int run_pass(const void *settings, const struct probe_trial_options *opti
 int probe_isolation_trial(const struct probe_trial *trial,
                           const struct probe_trial_options *options,
                           struct probe_trial_result *result) {
-    static const struct trial_world world = {run_pass, SEES_OPERATIONS | SEES_CHANGES};
+    static const struct trial_world world = {run_pass,
+                                             SEES_OPERATIONS | SEES_CHANGES | SEES_WRITES};
     return trial_run(&world, trial, options, result);
 }

@@ -90,6 +90,7 @@ static enum ciommu_status make_domains(struct iso_guest *guest) {
             iso_host(guest, domain, 0)[word] =
                 iso_stamp(guest->number, domain, word / 512, word % 512);
         }
+        iso_rest(guest, domain);
         if (domain == ISO_NESTED || domain == ISO_BOUND) {
             continue;
         }
@@ -199,6 +200,7 @@ static enum ciommu_status make_unit(struct iso_world *world, uint32_t number,
     config.iotlb_entries = settings->iotlb_entries;
     config.first_level_entries = settings->first_level_entries;
     config.walk_cache_entries = settings->walk_cache_entries;
+    config.flags = settings->portable ? CIOMMU_UNIT_NO_WIDE_LOADS : 0;
     config.drain_timeout = UINT64_C(60000000000);
     config.ports = 32;
     config.bindings = 128;

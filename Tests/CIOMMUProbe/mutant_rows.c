@@ -200,6 +200,8 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(NO_REVALIDATE, "ports made and destroyed"),
     TRIAL(DETACH_NO_TABLEGEN, "4,096 domains"),
     TRIAL(IGNORE_TABLEGEN, "4,096 domains"),
+    TRIAL(BATCH_MIXES_REQUESTERS, "4,096 domains"),
+    TRIAL(NO_DRAIN, "4,096 domains, no walk cache"),
 
     /* Every order of two threads, the same each time. */
     EXPLORED(ONE_BUMP, "page remapped, known to the IOTLB"),

@@ -17,6 +17,7 @@
 #define READERS_MOST 12u
 #define CHANGERS (2 * ISO_GUESTS) /* a guest's own, then one of half of its tenants */
 #define PAGE_WORDS 512u
+#define TOGETHER 8u
 #define WORDS 16u /* of a page that are mostly read in a section; else all */
 
 struct run {
@@ -28,6 +29,7 @@ struct run {
     uint64_t reads; /* that found a page */
     uint64_t misses;
     uint64_t writes;
+    uint64_t tenants;
     uint64_t changes;
     pthread_mutex_t lock;
     char first[400];
@@ -39,6 +41,7 @@ struct worker {
     uint64_t random;
     uint64_t counts[2]; /* misses and reads */
     uint64_t writes;
+    uint64_t tenants; /* that found their page */
     pthread_t thread;
 };
 
@@ -190,6 +193,7 @@ static void read_tenant(struct worker *worker, struct ciommu_port *port, struct 
     enum ciommu_status status = look(port, &wish, &result);
     bool found = is_found(status, &result) && result.host != NULL;
     worker->counts[found]++;
+    worker->tenants += found;
     if (found) {
         uint32_t domain = use_page(worker, &wish, (uint64_t *)(void *)result.host);
         if (domain != ISO_NOTHING && domain != ISO_TENANTS + tenant) {
@@ -199,77 +203,50 @@ static void read_tenant(struct worker *worker, struct ciommu_port *port, struct 
     }
 }
 
-/* ---- Faults, pages, interrupts ---- */
+/* ---- Work ---- */
 
-static void make_fault(struct run *run, struct ciommu_port *port, struct iso_device *device,
-                       uint64_t random) {
-    struct ciommu_result result = {.size = sizeof result};
-    enum ciommu_status status =
-        ciommu_translate(run->world.guests[device->guest].unit, port, device->source,
-                         device->points[random % ISO_POINTS].pasid,
-                         iso_tag(device) + (random >> 8) % ISO_PAGE, CIOMMU_READ, 0, &result);
-    if (status != CIOMMU_OK || result.outcome != CIOMMU_FAULT) {
-        complain(&run->world, "no fault (device, status, outcome)", device->id, status,
-                 result.outcome);
+/* Requests of several devices, also of the other guest if the unit is the same: each gets its own
+ * answer. */
+static void read_together(struct worker *worker, struct ciommu_port *port,
+                          struct iso_guest *guest) {
+    struct iso_world *world = guest->world;
+    struct wish wishes[TOGETHER];
+    struct ciommu_request requests[TOGETHER];
+    struct ciommu_result results[TOGETHER];
+    for (uint32_t index = 0; index < TOGETHER; index++) {
+        uint64_t random = probe_random(&worker->random) >> 8;
+        struct iso_guest *asked = world->split ? guest : &world->guests[random % ISO_GUESTS];
+        struct iso_device *device = &asked->devices[(random >> 8) % ISO_TENANT_DEVICE];
+        wishes[index] = wish_point(device, random >> 16);
+        requests[index] = request_of(&wishes[index]);
+        results[index] = (struct ciommu_result){.size = sizeof results[index]};
     }
-    (void)__atomic_fetch_add(&device->faulted, 1, __ATOMIC_RELAXED);
-}
-
-static void ask_for_page(struct run *run, struct iso_device *device, uint64_t random) {
-    const struct ciommu_page page = {.address = iso_tag(device), .access = CIOMMU_READ};
-    const struct ciommu_page_request request = {
-        .size = sizeof request,
-        .pasid = device->points[random % ISO_POINTS].pasid,
-        .address = page.address,
-        .access = CIOMMU_READ,
-        .group = (uint32_t)(random >> 8) % 512,
-        .flags = CIOMMU_PAGE_LAST,
-    };
-    enum ciommu_status status = ciommu_page_request(device->pages, NULL, &request);
-    if (status == CIOMMU_OK) {
-        (void)__atomic_fetch_add(&device->asked, 1, __ATOMIC_RELAXED);
-    } else if (status != CIOMMU_NO_SPACE) {
-        complain(&run->world, "page request (device, status)", device->id, status, 0);
+    ciommu_port_enter(port);
+    enum ciommu_status status = ciommu_translate_batch(port, requests, results, TOGETHER, NULL);
+    for (uint32_t index = 0; index < TOGETHER; index++) {
+        judge(worker, &wishes[index], status, &results[index]);
     }
-}
-
-/* With its own PASID a slice may raise its message, with a sibling's it may not. */
-static void raise_message(struct run *run, struct ciommu_port *port, struct iso_device *device,
-                          uint64_t random) {
-    bool own = random % 2 == 0;
-    uint32_t pasid = own ? device->first : ISO_SLICE * (1 + (uint32_t)(random >> 8) % 4);
-    own = pasid == device->first;
-    struct ciommu_delivery delivery = {.size = sizeof delivery};
-    enum ciommu_status status = ciommu_message_deliver(port, device->messages, 0, pasid, &delivery);
-    bool mine = delivery.interrupt.data == (uint32_t)device->id &&
-                delivery.interrupt.address == (UINT64_C(0xfee00000) | device->id << 12);
-    bool fine = own ? (delivery.outcome == CIOMMU_MESSAGE_DELIVER && mine) ||
-                          delivery.outcome == CIOMMU_MESSAGE_IS_MASKED
-                    : delivery.outcome == CIOMMU_MESSAGE_WRONG_PASID;
-    if (status != CIOMMU_OK || !fine) {
-        complain(&run->world, "a message (device, pasid, outcome)", device->id, pasid,
-                 delivery.outcome);
-    }
-    if (!own) {
-        (void)__atomic_fetch_add(&device->foreign_raises, 1, __ATOMIC_RELAXED);
-    }
+    ciommu_port_leave(port);
 }
 
 static void work_once(struct worker *worker, struct ciommu_port *port, struct iso_guest *guest) {
-    struct run *run = worker->run;
     uint64_t random = probe_random(&worker->random) >> 8;
     struct iso_device *device = &guest->devices[(random >> 8) % ISO_TENANT_DEVICE];
     uint32_t kind = (uint32_t)(random % 32);
     if (kind == 0 && device->sliced) {
-        ask_for_page(run, device, random >> 16);
+        iso_ask_for_page(device, random >> 16);
+        return;
+    }
+    if (kind > 29) {
+        read_together(worker, port, guest);
         return;
     }
     const struct wish wish = wish_point(device, random >> 16);
     ciommu_port_enter(port);
     if (kind == 1) {
-        make_fault(run, port, device, random >> 16);
+        iso_make_fault(port, device, random >> 16);
     } else if (kind < 4 && device->sliced) {
-        raise_message(run, port, device, random >> 16);
+        iso_raise_message(port, device, random >> 16);
     } else if (kind < 14) {
         read_tenant(worker, port, guest, random >> 16);
     } else {
@@ -304,6 +281,7 @@ static void *work(void *argument) {
     (void)__atomic_fetch_add(&run->misses, worker->counts[0], __ATOMIC_RELAXED);
     (void)__atomic_fetch_add(&run->reads, worker->counts[1], __ATOMIC_RELAXED);
     (void)__atomic_fetch_add(&run->writes, worker->writes, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&run->tenants, worker->tenants, __ATOMIC_RELAXED);
     return NULL;
 }
 
@@ -326,6 +304,9 @@ static void *change(void *argument) {
         }
         if (!tenants && (random >> 40) % 8 == 0) {
             iso_answer_pages(guest);
+            for (uint32_t device = 0; device < ISO_DEVICES; device++) {
+                iso_read_faults(&guest->devices[device]);
+            }
         }
         if ((random >> 44) % 8 == 0) {
             probe_nap(20000);
@@ -354,6 +335,25 @@ static void run_threads(struct run *run) {
     probe_widen(false);
 }
 
+/* What there must have been for a run to show anything. */
+#define NEEDS                                                                                      \
+    (SEES_OPERATIONS | SEES_CHANGES | SEES_WRITES | SEES_RECEIVED | SEES_RESPONSES | SEES_RAISES | \
+     SEES_TENANTS)
+
+static uint32_t sights(const struct run *run) {
+    uint32_t seen = trial_sees(SEES_OPERATIONS, run->reads) |
+                    trial_sees(SEES_CHANGES, run->changes) | trial_sees(SEES_WRITES, run->writes) |
+                    trial_sees(SEES_TENANTS, run->tenants);
+    for (uint32_t number = 0; number < ISO_GUESTS * ISO_DEVICES; number++) {
+        const struct iso_device *device =
+            &run->world.guests[number / ISO_DEVICES].devices[number % ISO_DEVICES];
+        seen |= trial_sees(SEES_RECEIVED, device->told) |
+                trial_sees(SEES_RESPONSES, device->served) |
+                trial_sees(SEES_RAISES, device->raised);
+    }
+    return seen;
+}
+
 static int run_pass(const void *settings, const struct probe_trial_options *options,
                     struct trial_pass *pass) {
     struct run *run = calloc(1, sizeof *run);
@@ -378,8 +378,7 @@ static int run_pass(const void *settings, const struct probe_trial_options *opti
     pass->violations = run->violations;
     pass->operations = run->reads + run->misses;
     pass->changes = run->changes;
-    pass->sights = trial_sees(SEES_OPERATIONS, run->reads) |
-                   trial_sees(SEES_CHANGES, run->changes) | trial_sees(SEES_WRITES, run->writes);
+    pass->sights = sights(run);
     memcpy(pass->first, run->first, sizeof pass->first);
     pthread_mutex_destroy(&run->lock);
     free(run);
@@ -389,7 +388,6 @@ static int run_pass(const void *settings, const struct probe_trial_options *opti
 int probe_isolation_trial(const struct probe_trial *trial,
                           const struct probe_trial_options *options,
                           struct probe_trial_result *result) {
-    static const struct trial_world world = {run_pass,
-                                             SEES_OPERATIONS | SEES_CHANGES | SEES_WRITES};
+    static const struct trial_world world = {run_pass, NEEDS};
     return trial_run(&world, trial, options, result);
 }

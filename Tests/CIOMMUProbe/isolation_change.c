@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * isolation_change.c - what a guest's thread does to its attachments, and what its host reads from
- * its queues; see isolation_world.h.
+ * isolation_change.c - what a guest's thread does to its attachments; see isolation_world.h.
  */
 #include "harness.h"
 #include "isolation_world.h"
@@ -145,85 +144,4 @@ enum ciommu_status iso_change(struct iso_guest *guest, uint64_t random) {
         }
     }
     return status;
-}
-
-/* ---- Queues ---- */
-
-void iso_read_faults(struct iso_device *device, uint64_t *seen) {
-    struct ciommu_fault_record records[16];
-    uint32_t count;
-    do {
-        for (uint32_t index = 0; index < 16; index++) {
-            records[index].size = sizeof records[index];
-        }
-        count = ciommu_fault_read(device->faults, records, 16);
-        for (uint32_t index = 0; index < count; index++) {
-            const struct ciommu_fault *fault = &records[index].fault;
-            *seen += records[index].count;
-            if (records[index].kind == CIOMMU_RECORD_FAULT &&
-                (fault->device != device->id || fault->source != device->source ||
-                 fault->address - iso_tag(device) >= ISO_PAGE)) {
-                device->world->complain(device->world, "another device's fault (mine, its, where)",
-                                        device->id, fault->device, fault->address);
-            }
-        }
-    } while (count == 16);
-}
-
-/* The device that asked named itself in the address; it must be this guest's. */
-void iso_answer_pages(struct iso_guest *guest) {
-    for (uint32_t domain = 0; domain < ISO_NESTED; domain++) {
-        struct ciommu_page pages[4];
-        struct ciommu_page_group group = {.size = sizeof group, .capacity = 4, .pages = pages};
-        while (ciommu_page_read(guest->queues[domain], &group) == CIOMMU_OK) {
-            uint64_t first = 1 + guest->number * ISO_DEVICES;
-            uint64_t number = group.device - first;
-            if (number >= ISO_DEVICES || group.count != 1 ||
-                pages[0].address != iso_tag(&guest->devices[number])) {
-                guest->world->complain(guest->world, "another guest's page request", guest->number,
-                                       group.device, pages[0].address);
-            }
-            (void)ciommu_page_respond(guest->queues[domain], group.cookie, CIOMMU_PAGE_SUCCESS);
-        }
-    }
-}
-
-static void check_device(struct iso_device *device) {
-    struct iso_world *world = device->world;
-    uint64_t seen = 0;
-    iso_read_faults(device, &seen);
-    if (seen != device->faulted) {
-        world->complain(world, "faults (device, told, made)", device->id, seen, device->faulted);
-    }
-    if (!device->sliced) {
-        return;
-    }
-    struct ciommu_message_statistics counts = {.size = sizeof counts};
-    ciommu_message_read_statistics(device->messages, &counts);
-    if (counts.wrong_pasid != device->foreign_raises) {
-        world->complain(world, "raises with foreign PASIDs (device, told, made)", device->id,
-                        counts.wrong_pasid, device->foreign_raises);
-    }
-    if (device->answered != device->asked) {
-        world->complain(world, "groups (device, answered, asked)", device->id, device->answered,
-                        device->asked);
-    }
-}
-
-void iso_world_check(struct iso_world *world) {
-    for (uint32_t number = 0; number < ISO_GUESTS; number++) {
-        struct iso_guest *guest = &world->guests[number];
-        iso_answer_pages(guest);
-        for (uint32_t device = 0; device < ISO_DEVICES; device++) {
-            check_device(&guest->devices[device]);
-        }
-        for (uint32_t word = 0; word < ISO_DOMAINS * ISO_PAGES * 512; word++) {
-            uint32_t domain = word / 512 / ISO_PAGES;
-            uint64_t found = iso_host(guest, 0, 0)[word];
-            if (!iso_may_hold(number, domain, word / 512 % ISO_PAGES, word % 512, found)) {
-                world->complain(world, "a page was written by others (guest, word, found)", number,
-                                word, found);
-            }
-        }
-    }
 }

@@ -119,15 +119,6 @@ static enum ciommu_status make_domains(struct iso_guest *guest) {
 
 /* ---- Devices ---- */
 
-static void hear(void *context, const struct ciommu_page_answer *answer) {
-    struct iso_device *device = context;
-    (void)__atomic_fetch_add(&device->answered, 1, __ATOMIC_RELAXED);
-    if (answer->device != device->id || answer->source != device->source) {
-        device->world->complain(device->world, "another device's answer (mine, its, pasid)",
-                                device->id, answer->device, answer->pasid);
-    }
-}
-
 static enum ciommu_status make_slice_parts(struct iso_guest *guest, struct iso_device *device) {
     const struct ciommu_page_interface_config pages = {
         .size = sizeof pages,
@@ -137,7 +128,7 @@ static enum ciommu_status make_slice_parts(struct iso_guest *guest, struct iso_d
         .groups = 16,
         .pages = 32,
         .device = device->id,
-        .handler = hear,
+        .handler = iso_hear,
         .context = device,
     };
     struct ciommu_message_store_config messages;

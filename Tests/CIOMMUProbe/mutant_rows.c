@@ -171,6 +171,8 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(DETACH_NO_TABLEGEN, "isolation, one unit"),
     TRIAL(PASID_REUSED_EARLY, "isolation, one unit"),
     TRIAL(NO_DRAIN, "isolation, a unit each"),
+    TRIAL(BATCH_MIXES_REQUESTERS, "isolation, one unit"),
+    TRIAL(PAGE_CANCEL_FIRST, "isolation, one unit, wide races"),
     TRIAL(TORN_ENTRY, "isolation, no walk cache, tiny IOTLB"),
     TRIAL(SEQUENCE_UNCHECKED, "isolation, no walk cache, tiny portable IOTLB"),
     TRIAL(SEQUENCE_UNCHECKED, "poison, legacy, 4 levels, pages of 4 KiB, portable IOTLB"),

@@ -345,7 +345,7 @@ enum ciommu_revision {
 
 /* The layout of struct ciommu_port_head that the caller was compiled with; checked when a unit is
  * made. */
-#define CIOMMU_LAYOUT 2u
+#define CIOMMU_LAYOUT 3u
 
 /* use the portable IOTLB (sequence counters) even where 16-byte loads are atomic */
 #define CIOMMU_UNIT_NO_WIDE_LOADS 1u

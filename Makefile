@@ -140,6 +140,7 @@ mutants: $(PROOF)-debug/proof
 	@$(MAKE) --no-print-directory broken-rules
 
 broken-rules: deps need-swift
+	$(call ensure,,pkill=procps)
 	$(SWIFT) build --build-tests --scratch-path $(SCRATCH)
 	@set -f; .ci/broken-rules '$(SWIFT)' '$(SCRATCH)' $(RULES)
 

@@ -106,9 +106,13 @@ static bool decode_stage1(struct batch_run *run, const uint64_t words[4],
 
 static void fail(struct batch_run *run, const struct ciommu_batch_failure *failure) {
     struct ciommu_batch_result *result = run->result;
+    bool first_timeout = failure->error == CIOMMU_BATCH_TIMEOUT && !run->told_timeout;
     if (result->failed < result->capacity) {
         result->failures[result->failed] = *failure;
+    } else if (first_timeout && result->capacity != 0) {
+        result->failures[result->capacity - 1] = *failure; /* it is why later waits are aborted */
     }
+    run->told_timeout = run->told_timeout || first_timeout;
     result->failed++;
     if (result->error == CIOMMU_BATCH_FINE) {
         result->error = failure->error;

@@ -19,6 +19,7 @@ struct batch_run {
     uint32_t segment_first; /* index of the open segment's first entry */
     uint32_t native;        /* length of the format's entries */
     bool refused;
+    bool told_timeout;    /* one is among the failures that are kept, if any can be */
     uint32_t entries[16]; /* taken, by descriptor type; 0: stage-1 entries */
 };
 

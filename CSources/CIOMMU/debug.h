@@ -112,13 +112,14 @@ enum ciommu_mutant {
     CIOMMU_MUTANT_BINDING_REUSED_EARLY, /* and a binding's */
     CIOMMU_MUTANT_EARLY_UGEN,           /* ugen moves before the generations do */
     CIOMMU_MUTANT_TABLEGEN_LATE,        /* tablegen is loaded after the guest's tables were read */
-    CIOMMU_MUTANT_TLB_TAKEN_UNASKED, /* a device is made, and keeps what the guest's tables gave it
-                                      */
-    CIOMMU_MUTANT_RESET_BELIEVED,    /* a reset ends a block that is not settled yet */
-    CIOMMU_MUTANT_REPORT_LATE,       /* a report of writes begins after its section has ended */
-    CIOMMU_MUTANT_QUIESCE_SKIPPED,   /* a drain of the memory map waits for no report */
-    CIOMMU_MUTANT_ENTRY_READ_TWICE,  /* an entry is judged by one load and used by another */
-    CIOMMU_MUTANT_REFUSAL_LEAKS,     /* a call that is refused its second block keeps the first */
+    CIOMMU_MUTANT_TLB_TAKEN_UNASKED,  /* a device is made, and keeps what the guest's tables gave it
+                                       */
+    CIOMMU_MUTANT_RESET_BELIEVED,     /* a reset ends a block that is not settled yet */
+    CIOMMU_MUTANT_REPORT_LATE,        /* a report of writes begins after its section has ended */
+    CIOMMU_MUTANT_QUIESCE_SKIPPED,    /* a drain of the memory map waits for no report */
+    CIOMMU_MUTANT_ENTRY_READ_TWICE,   /* an entry is judged by one load and used by another */
+    CIOMMU_MUTANT_REFUSAL_LEAKS,      /* a call that is refused its second block keeps the first */
+    CIOMMU_MUTANT_SEQUENCE_UNCHECKED, /* portable: an IOTLB entry that changes while it is loaded */
     CIOMMU_MUTANT_COUNT
 };
 

@@ -92,12 +92,14 @@ uint64_t ciommu_iotlb_find_halves(const struct iotlb *iotlb, uint32_t tag, uint6
     uint64_t key = iotlb_high_key(tag, page_lg2);
     bool bracketed = !iotlb->wide; /* a mutant is not */
     uint32_t before = bracketed ? load_acquire(&iotlb->sequences[set]) : 0;
-    for (unsigned way = 0; way < IOTLB_WAYS && (before & 1) == 0; way++) {
+    for (unsigned way = 0; way < IOTLB_WAYS && ((before & 1) == 0 || MUTANT(SEQUENCE_UNCHECKED));
+         way++) {
         struct wide_word entry = load_halves(&ways[way]);
         if (matches(entry, low, key)) {
             fence_acquire(); /* pairs with store_entry */
             happens_after(ways);
-            bool whole = !bracketed || load_relaxed(&iotlb->sequences[set]) == before;
+            bool whole = !bracketed || load_relaxed(&iotlb->sequences[set]) == before ||
+                         MUTANT(SEQUENCE_UNCHECKED);
             return whole ? entry.high : 0;
         }
     }

@@ -276,6 +276,9 @@ static enum ciommu_status set_registers(struct ciommu_unit *unit, const uint64_t
     struct departures departures = {0};
     const struct tlb_target target = {.kind = reset ? TLB_OF_UNIT : TLB_OF_NOTHING};
     struct page_target pages = {.nothing = !reset, .everybody = true, .everywhere = true};
+    if (ports_wait_for_caller(&unit->ports, NULL)) {
+        return CIOMMU_IN_SECTION;
+    }
     pthread_mutex_lock(&unit->table_lock);
     ciommu_unit_begin_table_change(unit);
     if (reset) {

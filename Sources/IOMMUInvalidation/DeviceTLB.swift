@@ -158,6 +158,8 @@ public final class DeviceTLB: @unchecked Sendable {
 
     /// The device was reset by other means and holds nothing: it is no longer blocked, and its open requests are void.
     ///
+    /// Until this returns the device must store no answer, not even one that an open section was given.
+    ///
     /// - Parameter port: The caller's own port, if it has one.
     /// - Throws: ``IOMMUError/timedOut``: a section from before it was blocked had not ended, or it was blocked again; it
     ///   stays blocked, and is to be reset once more. ``IOMMUError/notFound`` when closed; ``IOMMUError/inSection``;

@@ -46,7 +46,8 @@ extension VirtualVTd {
     /// A group of page requests whose last one has not come yet is its device's: elsewhere it asks for all of it again.
     public func snapshot() -> Snapshot {
         finishWorks()
-        if !broken(.snapshotForgetsFaults) { collectFaults() }
+        // A full queue has a record of what it lost besides: that is the second part.
+        if !broken(.snapshotForgetsFaults), collectPart() { collectPart() }
         let pageGroups = pages?.states ?? []
         return state.withLock { state in
             Snapshot(

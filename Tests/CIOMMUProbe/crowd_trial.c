@@ -17,13 +17,14 @@
 #define DEVICES 64u
 #define PASIDS 64u
 #define PLACES (DEVICES * PASIDS)
-#define HISTORY 16u
+#define HISTORY 256u
 #define PAGE UINT64_C(4096)
 #define IOVA (UINT64_C(1) << 30)
 #define OUTPUT (UINT64_C(4) << 30)
 #define SOURCE 0x100u
 #define POISON UINT64_C(0xdeadbeefdeadbeef)
 #define LOOKS 3u
+#define TOGETHER 8u /* requests of different devices in a batch */
 
 struct place {
     uint64_t started;
@@ -41,6 +42,7 @@ struct world {
     uint32_t attachments[DOMAINS];
     struct place places[PLACES];
     uint32_t latest; /* the place that changed last */
+    uint64_t unjudged;
 };
 
 static uint64_t stamp(uint32_t domain) {
@@ -173,11 +175,9 @@ static bool explains(uint32_t state, const struct ciommu_result *result, uint64_
     return state != 0 && result->address == OUTPUT + (state - 1) * PAGE && seen == stamp(state - 1);
 }
 
+/* Does some state between the two changes explain what was seen? */
 static bool is_right(const struct place *place, uint64_t done, uint64_t started,
                      const struct ciommu_result *result, uint64_t seen) {
-    if (started - done >= HISTORY / 2) {
-        return true; /* the history has moved on; a reader was asleep for very long */
-    }
     for (uint64_t at = done; at <= started; at++) {
         if (explains(__atomic_load_n(&place->states[at % HISTORY], __ATOMIC_RELAXED), result,
                      seen)) {
@@ -187,37 +187,89 @@ static bool is_right(const struct place *place, uint64_t done, uint64_t started,
     return false;
 }
 
-static void read_once(struct crowd_member *member, struct ciommu_port *port) {
-    struct world *world = member->context;
-    uint64_t choice = probe_random(&member->random) >> 8;
+/* A reader that slept between its look at `finished` and its section may have missed more changes
+ * than the history holds. Then what it read must at least belong to where it was led. */
+static bool judge(struct world *world, const struct place *place, uint64_t done, uint64_t started,
+                  const struct ciommu_result *result, uint64_t seen) {
+    if (started - done < HISTORY / 2) {
+        return is_right(place, done, started, result, seen);
+    }
+    (void)__atomic_fetch_add(&world->unjudged, 1, __ATOMIC_RELAXED);
+    uint64_t domain = (result->address - OUTPUT) / PAGE;
+    return result->outcome != CIOMMU_TRANSLATED_OK ||
+           (domain < DOMAINS && explains((uint32_t)domain + 1, result, seen));
+}
+
+struct look {
+    uint32_t number; /* of the place */
+    uint64_t done;
+};
+
+/* Before the section. */
+static struct look look_at(struct world *world, uint64_t choice) {
     uint32_t number = choice % 2 == 0 ? __atomic_load_n(&world->latest, __ATOMIC_RELAXED)
                                       : (uint32_t)(choice >> 8) % PLACES;
-    struct place *place = &world->places[number];
-    struct ciommu_result result = {.size = sizeof result, .outcome = CIOMMU_FAULT};
-    uint64_t seen[LOOKS] = {0};
-    uint64_t done = __atomic_load_n(&place->finished, __ATOMIC_SEQ_CST);
-    ciommu_port_enter(port);
-    (void)ciommu_translate(world->unit, port, SOURCE + number / PASIDS, number % PASIDS, IOVA,
-                           CIOMMU_READ, CIOMMU_NO_FAULT, &result);
-    for (uint32_t look = 0; look < LOOKS; look++) {
-        if (result.outcome == CIOMMU_TRANSLATED_OK && result.host != NULL) {
-            seen[look] = *(volatile uint64_t *)(void *)result.host;
+    return (struct look){number,
+                         __atomic_load_n(&world->places[number].finished, __ATOMIC_SEQ_CST)};
+}
+
+/* In the section: a change that begins meanwhile does not finish, so the history stands still. */
+static void check(struct crowd_member *member, const struct look *look,
+                  const struct ciommu_result *result) {
+    struct world *world = member->context;
+    struct place *place = &world->places[look->number];
+    for (uint32_t number = 0; number < LOOKS; number++) {
+        uint64_t seen = 0;
+        if (result->outcome == CIOMMU_TRANSLATED_OK && result->host != NULL) {
+            seen = *(volatile uint64_t *)(void *)result->host;
         }
-        cpu_relax();
-    }
-    ciommu_port_leave(port);
-    uint64_t started = __atomic_load_n(&place->started, __ATOMIC_SEQ_CST);
-    for (uint32_t look = 0; look < LOOKS; look++) {
-        if (!is_right(place, done, started, &result, seen[look])) {
+        uint64_t started = __atomic_load_n(&place->started, __ATOMIC_SEQ_CST);
+        if (!judge(world, place, look->done, started, result, seen)) {
             crowd_report(member->run,
                          "place %u, outcome %u fault %x address %llx read %llx, changes finished "
                          "%llu, begun %llu",
-                         number, result.outcome, result.fault.code,
-                         (unsigned long long)result.address, (unsigned long long)seen[look],
-                         (unsigned long long)done, (unsigned long long)started);
+                         look->number, result->outcome, result->fault.code,
+                         (unsigned long long)result->address, (unsigned long long)seen,
+                         (unsigned long long)look->done, (unsigned long long)started);
             return;
         }
+        cpu_relax();
     }
+}
+
+static void read_once(struct crowd_member *member, struct ciommu_port *port) {
+    struct world *world = member->context;
+    const struct look look = look_at(world, probe_random(&member->random) >> 8);
+    struct ciommu_result result = {.size = sizeof result, .outcome = CIOMMU_FAULT};
+    ciommu_port_enter(port);
+    (void)ciommu_translate(world->unit, port, SOURCE + look.number / PASIDS, look.number % PASIDS,
+                           IOVA, CIOMMU_READ, CIOMMU_NO_FAULT, &result);
+    check(member, &look, &result);
+    ciommu_port_leave(port);
+}
+
+/* Requests of different devices side by side: each gets its own answer. */
+static void read_together(struct crowd_member *member, struct ciommu_port *port) {
+    struct world *world = member->context;
+    struct look looks[TOGETHER];
+    struct ciommu_request requests[TOGETHER];
+    struct ciommu_result results[TOGETHER];
+    for (uint32_t index = 0; index < TOGETHER; index++) {
+        looks[index] = look_at(world, probe_random(&member->random) >> 8);
+        results[index] =
+            (struct ciommu_result){.size = sizeof results[index], .outcome = CIOMMU_FAULT};
+        requests[index] = (struct ciommu_request){.source = SOURCE + looks[index].number / PASIDS,
+                                                  .pasid = looks[index].number % PASIDS,
+                                                  .iova = IOVA,
+                                                  .access = CIOMMU_READ,
+                                                  .flags = CIOMMU_NO_FAULT};
+    }
+    ciommu_port_enter(port);
+    (void)ciommu_translate_batch(port, requests, results, TOGETHER, NULL);
+    for (uint32_t index = 0; index < TOGETHER; index++) {
+        check(member, &looks[index], &results[index]);
+    }
+    ciommu_port_leave(port);
 }
 
 static void read_places(struct crowd_member *member) {
@@ -228,8 +280,13 @@ static void read_places(struct crowd_member *member) {
         return;
     }
     do {
-        read_once(member, port);
-        member->operations++;
+        if ((probe_random(&member->random) >> 8) % 4 == 0) {
+            read_together(member, port);
+            member->operations += TOGETHER;
+        } else {
+            read_once(member, port);
+            member->operations++;
+        }
     } while (crowd_goes_on(member->run));
     (void)ciommu_port_destroy(port);
 }
@@ -246,6 +303,11 @@ int probe_crowd_trial(const struct probe_trial *trial, const struct probe_trial_
         status = create(world);
         if (status == CIOMMU_OK) {
             changes = crowd_race(&run, crowd_size(&run), read_places, change_places, world);
+        }
+        if (world->unjudged > run.operations * LOOKS / 2) {
+            crowd_report(&run, "%llu of %llu looks could not be judged",
+                         (unsigned long long)world->unjudged,
+                         (unsigned long long)run.operations * LOOKS);
         }
         destroy(world);
     }

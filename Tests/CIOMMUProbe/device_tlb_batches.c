@@ -103,6 +103,30 @@ static void siblings(struct tlb_bench *bench) {
     EXPECT(bench, status_word(bench, 2) == 7);
 }
 
+/* More failures than are kept: the time-out, which aborts the wait, is among those that are. */
+static void the_time_out_is_told(struct tlb_bench *bench) {
+    struct queue queue = {.count = 0};
+    bench->devices[0].manner = ANSWERS_FALSE;
+    bench->devices[1].manner = ANSWERS_NEVER;
+    add_page(&queue, PASID, 0x5000);
+    add_page(&queue, SIBLING, 0x1000);
+    add_wait(&queue, 0);
+    struct ciommu_batch batch = {
+        .size = sizeof batch,
+        .format = CIOMMU_BATCH_VTD_256,
+        .entry_length = 32,
+        .count = queue.count,
+        .entries = queue.words,
+    };
+    struct ciommu_batch_result result = {
+        .size = sizeof result, .capacity = 1, .failures = queue.failures};
+    EXPECT(bench,
+           ciommu_batch_apply(bench->unit, bench->port, &batch, NULL, &result) == CIOMMU_TIMED_OUT);
+    EXPECT(bench, result.failed == 2 && result.error == CIOMMU_BATCH_COMPLETION);
+    EXPECT(bench, queue.failures[0].index == 1);
+    EXPECT(bench, queue.failures[0].error == CIOMMU_BATCH_TIMEOUT);
+}
+
 static void coarse(struct tlb_bench *bench) {
     struct queue queue = {.count = 0};
     bench->devices[0].manner = ANSWERS_NEVER;
@@ -369,6 +393,7 @@ const struct tlb_case tlb_batch_cases[] = {
     {"coarse reports of several waves", coarse_waves, 0, 0, 0, true},
     {"waits after a late section", waits_after_a_late_section, 0, 0, 1, false},
     {"waits after a late device", waits_after_a_late_device, 0, 0, 1, true},
+    {"the time-out among many failures", the_time_out_is_told, 0, 0, 0, true},
     {"a refusal in a batch", refused, 0, 0, 0, false},
     {"neighbours become one request", merging, 0, 0, 0, true},
     {"a queue of one", queue_depth, 1, 0, 0, false},

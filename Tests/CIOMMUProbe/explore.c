@@ -35,6 +35,8 @@ struct exploration {
 
 const struct explore_scenario *explore_scenario(uint32_t number) {
     static const struct explore_scenario *const tables[] = {
+        explore_guest_scenarios,
+        explore_reuse_scenarios,
         explore_structure_scenarios,
         explore_host_scenarios,
     };

@@ -101,6 +101,20 @@ static const struct expected_case piled_up = {
             {"the first again, too early", 5, 5, false, 1, RW, 0, HISTORY_STALE},
         },
 };
+/* One call takes it away from 2 to 9, and another's puts it back meanwhile. */
+static const struct expected_case put_back = {
+    .records = {WRITE(1, 0, 0, 1, RW), WRITE(1, 2, 9, 0, 0), WRITE(1, 4, 5, 2, RW),
+                COVER(1, 1, 5, 5, HISTORY_CACHES), COVER(1, 1, 9, 9, HISTORY_BOTH)},
+    .questions =
+        {
+            {"the old one, begun before it was back", 4, 6, false, 1, RW, 0, HISTORY_RIGHT},
+            {"the old one, begun when it was back", 5, 6, false, 1, RW, 0, HISTORY_STALE},
+            {"refused, begun when it was back", 5, 6, false, 0, 0, RW, HISTORY_STALE},
+            {"the new one", 5, 6, false, 2, RW, 0, HISTORY_RIGHT},
+            {"a device while the first call runs", 5, 6, true, 1, RW, 0, HISTORY_RIGHT},
+            {"a device after both calls", 9, 9, true, 1, RW, 0, HISTORY_STALE},
+        },
+};
 /* Mapped from 2 on; read-only from 5 on, absent from 8 on. */
 static const struct expected_case rights = {
     .records = {WRITE(1, 0, 0, 0, 0), WRITE(1, 2, 3, 1, RW), COVER(1, 1, 3, 3, HISTORY_BOTH),
@@ -141,8 +155,9 @@ static const struct expected_case device_first = {
                   {"from caches", 9, 9, false, 1, RW, 0, HISTORY_STALE}},
 };
 
-static const struct expected_case *const cases[] = {
-    &moved, &asked_early, &neighbours, &overlapping, &piled_up, &rights, &devices, &device_first};
+static const struct expected_case *const cases[] = {&moved,       &asked_early, &neighbours,
+                                                    &overlapping, &piled_up,    &put_back,
+                                                    &rights,      &devices,     &device_first};
 
 static uint32_t length_of(const struct expected_case *expected) {
     uint32_t count = 0;

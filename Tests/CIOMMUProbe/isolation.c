@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * isolation.c - device threads that read, fault, ask for pages and raise interrupts, beside a
- * thread for each guest that changes its attachments (isolation_world.h says how it is judged).
+ * isolation.c - device threads that read, write, fault, ask for pages and raise interrupts, beside
+ * a thread for each guest that changes its attachments (isolation_world.h says how it is judged).
  */
 #define _GNU_SOURCE
 #include "harness.h"
@@ -16,7 +16,9 @@
 
 #define READERS_MOST 12u
 #define CHANGERS (2 * ISO_GUESTS) /* a guest's own, then one of half of its tenants */
-#define WORDS 16u                 /* of a page that are read in a section */
+#define PAGE_WORDS 512u
+#define TOGETHER 8u
+#define WORDS 16u /* of a page that are mostly read in a section; else all */
 
 struct run {
     struct iso_world world; /* first: complain() finds the run by it */
@@ -26,6 +28,8 @@ struct run {
     uint64_t violations;
     uint64_t reads; /* that found a page */
     uint64_t misses;
+    uint64_t writes;
+    uint64_t tenants;
     uint64_t changes;
     pthread_mutex_t lock;
     char first[400];
@@ -36,6 +40,8 @@ struct worker {
     uint32_t number;
     uint64_t random;
     uint64_t counts[2]; /* misses and reads */
+    uint64_t writes;
+    uint64_t tenants; /* that found their page */
     pthread_t thread;
 };
 
@@ -72,162 +78,181 @@ static bool was_state(const struct iso_point *point, uint64_t done, uint64_t sta
     return false;
 }
 
-/* The domain of guest `guest` that all words belong to; ISO_NOTHING and a complaint if none. */
-static uint32_t whose(struct run *run, const struct iso_device *device, uint32_t page,
-                      const volatile uint64_t *host, uint32_t start) {
-    uint64_t seen = host[start];
+/* What a device wants of its guest. */
+struct wish {
+    struct iso_device *device;
+    const struct iso_point *point; /* NULL: a tenant's */
+    uint64_t done;                 /* changes of the point, before the section */
+    uint32_t pasid;
+    uint32_t page;
+    uint32_t start; /* words of the page */
+    uint32_t count;
+    bool writes;
+};
+
+static void wish_words(struct wish *wish, uint64_t random) {
+    wish->page = (uint32_t)random % ISO_PAGES;
+    wish->writes = (random >> 8) % 4 == 0;
+    if ((random >> 10) % 16 == 0) {
+        wish->start = 0;
+        wish->count = PAGE_WORDS;
+    } else {
+        wish->start = (uint32_t)(random >> 16) % (PAGE_WORDS - WORDS + 1);
+        wish->count = WORDS;
+    }
+}
+
+/* Before the section. */
+static struct wish wish_point(struct iso_device *device, uint64_t random) {
+    const struct iso_point *point = &device->points[random % ISO_POINTS];
+    struct wish wish = {.device = device,
+                        .point = point,
+                        .done = __atomic_load_n(&point->finished, __ATOMIC_SEQ_CST),
+                        .pasid = point->pasid};
+    wish_words(&wish, random >> 8);
+    return wish;
+}
+
+static struct ciommu_request request_of(const struct wish *wish) {
+    return (struct ciommu_request){.source = wish->device->source,
+                                   .pasid = wish->pasid,
+                                   .iova = ISO_IOVA + wish->page * ISO_PAGE,
+                                   .access = wish->writes ? CIOMMU_WRITE : CIOMMU_READ,
+                                   .flags = CIOMMU_NO_FAULT};
+}
+
+/* The domain of the guest that all words belong to; ISO_NOTHING and a complaint if none. Then the
+ * device writes, if it wants to: to the end of the section the page is its own. */
+static uint32_t use_page(struct worker *worker, const struct wish *wish, uint64_t *host) {
+    uint64_t seen = __atomic_load_n(&host[wish->start], __ATOMIC_RELAXED);
     uint32_t domain = (uint32_t)(seen >> 40 & 0xff);
-    for (uint32_t word = start; word < start + WORDS; word++) {
-        uint64_t found = host[word];
-        if (domain >= ISO_DOMAINS || found != iso_stamp(device->guest, domain, page, word)) {
-            complain(&run->world, "a foreign word (device, wanted page, found)", device->id, page,
-                     found);
+    for (uint32_t word = wish->start; word < wish->start + wish->count; word++) {
+        uint64_t found = __atomic_load_n(&host[word], __ATOMIC_RELAXED);
+        if (domain >= ISO_DOMAINS ||
+            !iso_may_hold(wish->device->guest, domain, wish->page, word, found)) {
+            complain(&worker->run->world, "a foreign word (device, wanted page, found)",
+                     wish->device->id, wish->page, found);
             return ISO_NOTHING;
         }
+    }
+    if (wish->writes) {
+        iso_write(wish->device, host, ++worker->writes);
     }
     return domain;
 }
 
-static enum ciommu_status look(struct ciommu_port *port, const struct iso_device *device,
-                               uint32_t pasid, uint64_t iova, struct ciommu_result *result) {
-    *result = (struct ciommu_result){.size = sizeof *result};
-    return ciommu_translate(device->world->guests[device->guest].unit, port, device->source, pasid,
-                            iova, CIOMMU_READ, CIOMMU_NO_FAULT, result);
+static bool is_found(enum ciommu_status status, const struct ciommu_result *result) {
+    return status == CIOMMU_OK && result->outcome == CIOMMU_TRANSLATED_OK;
 }
 
-/* One read through a point, judged by its history. Inside a section. */
-static void read_point(struct worker *worker, struct ciommu_port *port,
-                       const struct iso_device *device, uint64_t random, uint64_t done) {
+/* One answer for a point, judged by its history. Inside the section. */
+static void judge(struct worker *worker, const struct wish *wish, enum ciommu_status status,
+                  const struct ciommu_result *result) {
     struct run *run = worker->run;
-    const struct iso_point *point = &device->points[random % ISO_POINTS];
-    uint32_t page = (uint32_t)(random >> 8) % ISO_PAGES;
-    uint32_t start = (uint32_t)(random >> 16) % (512 - WORDS);
-    struct ciommu_result result;
-    enum ciommu_status status =
-        look(port, device, point->pasid, ISO_IOVA + page * ISO_PAGE, &result);
-    uint64_t started = __atomic_load_n(&point->started, __ATOMIC_SEQ_CST);
-    bool found = status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK;
+    uint64_t device = wish->device->id;
+    uint64_t started = __atomic_load_n(&wish->point->started, __ATOMIC_SEQ_CST);
+    bool found = is_found(status, result);
     worker->counts[found]++;
-    if (status != CIOMMU_OK || (found && result.host == NULL)) {
-        complain(&run->world, "no answer (device, status)", device->id, status, 0);
-    } else if (!found && !was_state(point, done, started, ISO_NOTHING)) {
-        complain(&run->world, "a fault while something was attached (device, pasid, code)",
-                 device->id, point->pasid, result.fault.code);
+    if (status != CIOMMU_OK || (found && result->host == NULL)) {
+        complain(&run->world, "no answer (device, status)", device, status, 0);
+    } else if (!found && !was_state(wish->point, wish->done, started, ISO_NOTHING)) {
+        complain(&run->world, "a fault while something was attached (device, pasid, code)", device,
+                 wish->pasid, result->fault.code);
     } else if (found) {
-        uint32_t domain =
-            whose(run, device, page, (const volatile uint64_t *)(void *)result.host, start);
-        if (domain != ISO_NOTHING && !was_state(point, done, started, domain)) {
-            complain(&run->world, "not attached to it (device, pasid, domain)", device->id,
-                     point->pasid, domain);
+        uint32_t domain = use_page(worker, wish, (uint64_t *)(void *)result->host);
+        if (domain != ISO_NOTHING && !was_state(wish->point, wish->done, started, domain)) {
+            complain(&run->world, "not attached to it (device, pasid, domain)", device, wish->pasid,
+                     domain);
         }
     }
+}
+
+static enum ciommu_status look(struct ciommu_port *port, const struct wish *wish,
+                               struct ciommu_result *result) {
+    const struct ciommu_request request = request_of(wish);
+    const struct iso_device *device = wish->device;
+    *result = (struct ciommu_result){.size = sizeof *result};
+    return ciommu_translate(device->world->guests[device->guest].unit, port, request.source,
+                            request.pasid, request.iova, request.access, request.flags, result);
 }
 
 /* A tenant's work: its guest PASID is looked up and used in one section. */
-static void read_tenant(struct worker *worker, struct ciommu_port *port,
-                        const struct iso_guest *guest, uint64_t random) {
-    const struct iso_device *device = &guest->devices[ISO_TENANT_DEVICE];
+static void read_tenant(struct worker *worker, struct ciommu_port *port, struct iso_guest *guest,
+                        uint64_t random) {
     uint32_t tenant = (uint32_t)(random % ISO_TENANT_COUNT);
-    uint32_t page = (uint32_t)(random >> 8) % ISO_PAGES;
-    uint32_t host = ciommu_namespace_host(guest->space, tenant);
+    struct wish wish = {.device = &guest->devices[ISO_TENANT_DEVICE],
+                        .pasid = ciommu_namespace_host(guest->space, tenant)};
     struct ciommu_result result;
-    if (host == CIOMMU_NO_PASID) {
+    if (wish.pasid == CIOMMU_NO_PASID) {
         return;
     }
-    if ((random >> 16) % (worker->run->settings->widen ? 4 : 64) == 0) {
+    if ((random >> 4) % (worker->run->settings->widen ? 4 : 64) == 0) {
         probe_nap(20000); /* the host PASID must stay the tenant's all the time */
     }
-    enum ciommu_status status = look(port, device, host, ISO_IOVA + page * ISO_PAGE, &result);
-    bool found =
-        status == CIOMMU_OK && result.outcome == CIOMMU_TRANSLATED_OK && result.host != NULL;
+    wish_words(&wish, random >> 10);
+    enum ciommu_status status = look(port, &wish, &result);
+    bool found = is_found(status, &result) && result.host != NULL;
     worker->counts[found]++;
+    worker->tenants += found;
     if (found) {
-        uint32_t domain =
-            whose(worker->run, device, page, (const volatile uint64_t *)(void *)result.host, 0);
+        uint32_t domain = use_page(worker, &wish, (uint64_t *)(void *)result.host);
         if (domain != ISO_NOTHING && domain != ISO_TENANTS + tenant) {
             complain(&worker->run->world, "another tenant's (tenant, host pasid, domain)", tenant,
-                     host, domain);
+                     wish.pasid, domain);
         }
     }
 }
 
-/* ---- Faults, pages, interrupts ---- */
+/* ---- Work ---- */
 
-static void make_fault(struct run *run, struct ciommu_port *port, struct iso_device *device,
-                       uint64_t random) {
-    struct ciommu_result result = {.size = sizeof result};
-    enum ciommu_status status =
-        ciommu_translate(run->world.guests[device->guest].unit, port, device->source,
-                         device->points[random % ISO_POINTS].pasid,
-                         iso_tag(device) + (random >> 8) % ISO_PAGE, CIOMMU_READ, 0, &result);
-    if (status != CIOMMU_OK || result.outcome != CIOMMU_FAULT) {
-        complain(&run->world, "no fault (device, status, outcome)", device->id, status,
-                 result.outcome);
+/* Requests of several devices, also of the other guest if the unit is the same: each gets its own
+ * answer. */
+static void read_together(struct worker *worker, struct ciommu_port *port,
+                          struct iso_guest *guest) {
+    struct iso_world *world = guest->world;
+    struct wish wishes[TOGETHER];
+    struct ciommu_request requests[TOGETHER];
+    struct ciommu_result results[TOGETHER];
+    for (uint32_t index = 0; index < TOGETHER; index++) {
+        uint64_t random = probe_random(&worker->random) >> 8;
+        struct iso_guest *asked = world->split ? guest : &world->guests[random % ISO_GUESTS];
+        struct iso_device *device = &asked->devices[(random >> 8) % ISO_TENANT_DEVICE];
+        wishes[index] = wish_point(device, random >> 16);
+        requests[index] = request_of(&wishes[index]);
+        results[index] = (struct ciommu_result){.size = sizeof results[index]};
     }
-    (void)__atomic_fetch_add(&device->faulted, 1, __ATOMIC_RELAXED);
-}
-
-static void ask_for_page(struct run *run, struct iso_device *device, uint64_t random) {
-    const struct ciommu_page page = {.address = iso_tag(device), .access = CIOMMU_READ};
-    const struct ciommu_page_request request = {
-        .size = sizeof request,
-        .pasid = device->points[random % ISO_POINTS].pasid,
-        .address = page.address,
-        .access = CIOMMU_READ,
-        .group = (uint32_t)(random >> 8) % 512,
-        .flags = CIOMMU_PAGE_LAST,
-    };
-    enum ciommu_status status = ciommu_page_request(device->pages, NULL, &request);
-    if (status == CIOMMU_OK) {
-        (void)__atomic_fetch_add(&device->asked, 1, __ATOMIC_RELAXED);
-    } else if (status != CIOMMU_NO_SPACE) {
-        complain(&run->world, "page request (device, status)", device->id, status, 0);
+    ciommu_port_enter(port);
+    enum ciommu_status status = ciommu_translate_batch(port, requests, results, TOGETHER, NULL);
+    for (uint32_t index = 0; index < TOGETHER; index++) {
+        judge(worker, &wishes[index], status, &results[index]);
     }
-}
-
-/* With its own PASID a slice may raise its message, with a sibling's it may not. */
-static void raise_message(struct run *run, struct ciommu_port *port, struct iso_device *device,
-                          uint64_t random) {
-    bool own = random % 2 == 0;
-    uint32_t pasid = own ? device->first : ISO_SLICE * (1 + (uint32_t)(random >> 8) % 4);
-    own = pasid == device->first;
-    struct ciommu_delivery delivery = {.size = sizeof delivery};
-    enum ciommu_status status = ciommu_message_deliver(port, device->messages, 0, pasid, &delivery);
-    bool mine = delivery.interrupt.data == (uint32_t)device->id &&
-                delivery.interrupt.address == (UINT64_C(0xfee00000) | device->id << 12);
-    bool fine = own ? (delivery.outcome == CIOMMU_MESSAGE_DELIVER && mine) ||
-                          delivery.outcome == CIOMMU_MESSAGE_IS_MASKED
-                    : delivery.outcome == CIOMMU_MESSAGE_WRONG_PASID;
-    if (status != CIOMMU_OK || !fine) {
-        complain(&run->world, "a message (device, pasid, outcome)", device->id, pasid,
-                 delivery.outcome);
-    }
-    if (!own) {
-        (void)__atomic_fetch_add(&device->foreign_raises, 1, __ATOMIC_RELAXED);
-    }
+    ciommu_port_leave(port);
 }
 
 static void work_once(struct worker *worker, struct ciommu_port *port, struct iso_guest *guest) {
-    struct run *run = worker->run;
     uint64_t random = probe_random(&worker->random) >> 8;
     struct iso_device *device = &guest->devices[(random >> 8) % ISO_TENANT_DEVICE];
     uint32_t kind = (uint32_t)(random % 32);
     if (kind == 0 && device->sliced) {
-        ask_for_page(run, device, random >> 16);
+        iso_ask_for_page(device, random >> 16);
         return;
     }
-    /* The point that read_point will choose. */
-    uint64_t done =
-        __atomic_load_n(&device->points[(random >> 16) % ISO_POINTS].finished, __ATOMIC_SEQ_CST);
+    if (kind > 29) {
+        read_together(worker, port, guest);
+        return;
+    }
+    const struct wish wish = wish_point(device, random >> 16);
     ciommu_port_enter(port);
     if (kind == 1) {
-        make_fault(run, port, device, random >> 16);
+        iso_make_fault(port, device, random >> 16);
     } else if (kind < 4 && device->sliced) {
-        raise_message(run, port, device, random >> 16);
+        iso_raise_message(port, device, random >> 16);
     } else if (kind < 14) {
         read_tenant(worker, port, guest, random >> 16);
     } else {
-        read_point(worker, port, device, random >> 16, done);
+        struct ciommu_result result;
+        enum ciommu_status status = look(port, &wish, &result);
+        judge(worker, &wish, status, &result);
     }
     ciommu_port_leave(port);
 }
@@ -255,6 +280,8 @@ static void *work(void *argument) {
     }
     (void)__atomic_fetch_add(&run->misses, worker->counts[0], __ATOMIC_RELAXED);
     (void)__atomic_fetch_add(&run->reads, worker->counts[1], __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&run->writes, worker->writes, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&run->tenants, worker->tenants, __ATOMIC_RELAXED);
     return NULL;
 }
 
@@ -277,6 +304,9 @@ static void *change(void *argument) {
         }
         if (!tenants && (random >> 40) % 8 == 0) {
             iso_answer_pages(guest);
+            for (uint32_t device = 0; device < ISO_DEVICES; device++) {
+                iso_read_faults(&guest->devices[device]);
+            }
         }
         if ((random >> 44) % 8 == 0) {
             probe_nap(20000);
@@ -305,6 +335,25 @@ static void run_threads(struct run *run) {
     probe_widen(false);
 }
 
+/* What there must have been for a run to show anything. */
+#define NEEDS                                                                                      \
+    (SEES_OPERATIONS | SEES_CHANGES | SEES_WRITES | SEES_RECEIVED | SEES_RESPONSES | SEES_RAISES | \
+     SEES_TENANTS)
+
+static uint32_t sights(const struct run *run) {
+    uint32_t seen = trial_sees(SEES_OPERATIONS, run->reads) |
+                    trial_sees(SEES_CHANGES, run->changes) | trial_sees(SEES_WRITES, run->writes) |
+                    trial_sees(SEES_TENANTS, run->tenants);
+    for (uint32_t number = 0; number < ISO_GUESTS * ISO_DEVICES; number++) {
+        const struct iso_device *device =
+            &run->world.guests[number / ISO_DEVICES].devices[number % ISO_DEVICES];
+        seen |= trial_sees(SEES_RECEIVED, device->told) |
+                trial_sees(SEES_RESPONSES, device->served) |
+                trial_sees(SEES_RAISES, device->raised);
+    }
+    return seen;
+}
+
 static int run_pass(const void *settings, const struct probe_trial_options *options,
                     struct trial_pass *pass) {
     struct run *run = calloc(1, sizeof *run);
@@ -329,7 +378,7 @@ static int run_pass(const void *settings, const struct probe_trial_options *opti
     pass->violations = run->violations;
     pass->operations = run->reads + run->misses;
     pass->changes = run->changes;
-    pass->sights = trial_sees(SEES_OPERATIONS, run->reads) | trial_sees(SEES_CHANGES, run->changes);
+    pass->sights = sights(run);
     memcpy(pass->first, run->first, sizeof pass->first);
     pthread_mutex_destroy(&run->lock);
     free(run);
@@ -339,6 +388,6 @@ static int run_pass(const void *settings, const struct probe_trial_options *opti
 int probe_isolation_trial(const struct probe_trial *trial,
                           const struct probe_trial_options *options,
                           struct probe_trial_result *result) {
-    static const struct trial_world world = {run_pass, SEES_OPERATIONS | SEES_CHANGES};
+    static const struct trial_world world = {run_pass, NEEDS};
     return trial_run(&world, trial, options, result);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * isolation_change.c - what a guest's thread does to its attachments, and what its host reads from
- * its queues; see isolation_world.h.
+ * isolation_change.c - what a guest's thread does to its attachments; see isolation_world.h.
  */
 #include "harness.h"
 #include "isolation_world.h"
@@ -88,11 +87,13 @@ enum ciommu_status iso_change_tenant(struct iso_guest *guest, uint32_t half, uin
     uint32_t host = ciommu_namespace_host(guest->space, tenant);
     if (host != CIOMMU_NO_PASID) {
         enum ciommu_status status = ciommu_device_detach(device, NULL, host);
+        iso_rest(guest, ISO_TENANTS + tenant);
         if ((random >> 8) % 4 == 0) {
             probe_nap(20000); /* sections begin that find the host PASID, with nothing behind it */
         }
         return status != CIOMMU_OK ? status : ciommu_namespace_unbind(guest->space, NULL, tenant);
     }
+    iso_check_rest(guest, ISO_TENANTS + tenant);
     enum ciommu_status status = ciommu_namespace_bind(guest->space, tenant, &host);
     if (status == CIOMMU_NO_SPACE) {
         return CIOMMU_OK;
@@ -125,89 +126,22 @@ enum ciommu_status iso_change(struct iso_guest *guest, uint64_t random) {
     if (kind == 5) {
         return invalidate(guest, random >> 16);
     }
-    if (kind < 8 || device->bound) {
-        return change_device(guest, device, random >> 16);
-    }
-    return change_point(guest, device, &device->points[(random >> 12) % ISO_POINTS], random >> 16);
-}
-
-/* ---- Queues ---- */
-
-void iso_read_faults(struct iso_device *device, uint64_t *seen) {
-    struct ciommu_fault_record records[16];
-    uint32_t count;
-    do {
-        for (uint32_t index = 0; index < 16; index++) {
-            records[index].size = sizeof records[index];
-        }
-        count = ciommu_fault_read(device->faults, records, 16);
-        for (uint32_t index = 0; index < count; index++) {
-            const struct ciommu_fault *fault = &records[index].fault;
-            *seen += records[index].count;
-            if (records[index].kind == CIOMMU_RECORD_FAULT &&
-                (fault->device != device->id || fault->source != device->source ||
-                 fault->address - iso_tag(device) >= ISO_PAGE)) {
-                device->world->complain(device->world, "another device's fault (mine, its, where)",
-                                        device->id, fault->device, fault->address);
-            }
-        }
-    } while (count == 16);
-}
-
-/* The device that asked named itself in the address; it must be this guest's. */
-void iso_answer_pages(struct iso_guest *guest) {
-    for (uint32_t domain = 0; domain < ISO_NESTED; domain++) {
-        struct ciommu_page pages[4];
-        struct ciommu_page_group group = {.size = sizeof group, .capacity = 4, .pages = pages};
-        while (ciommu_page_read(guest->queues[domain], &group) == CIOMMU_OK) {
-            uint64_t first = 1 + guest->number * ISO_DEVICES;
-            uint64_t number = group.device - first;
-            if (number >= ISO_DEVICES || group.count != 1 ||
-                pages[0].address != iso_tag(&guest->devices[number])) {
-                guest->world->complain(guest->world, "another guest's page request", guest->number,
-                                       group.device, pages[0].address);
-            }
-            (void)ciommu_page_respond(guest->queues[domain], group.cookie, CIOMMU_PAGE_SUCCESS);
+    uint32_t used = iso_used(guest);
+    for (uint32_t domain = 0; domain < ISO_TENANTS; domain++) {
+        if ((used >> domain & 1) == 0) {
+            iso_check_rest(guest, domain);
         }
     }
-}
-
-static void check_device(struct iso_device *device) {
-    struct iso_world *world = device->world;
-    uint64_t seen = 0;
-    iso_read_faults(device, &seen);
-    if (seen != device->faulted) {
-        world->complain(world, "faults (device, told, made)", device->id, seen, device->faulted);
-    }
-    if (!device->sliced) {
-        return;
-    }
-    struct ciommu_message_statistics counts = {.size = sizeof counts};
-    ciommu_message_read_statistics(device->messages, &counts);
-    if (counts.wrong_pasid != device->foreign_raises) {
-        world->complain(world, "raises with foreign PASIDs (device, told, made)", device->id,
-                        counts.wrong_pasid, device->foreign_raises);
-    }
-    if (device->answered != device->asked) {
-        world->complain(world, "groups (device, answered, asked)", device->id, device->answered,
-                        device->asked);
-    }
-}
-
-void iso_world_check(struct iso_world *world) {
-    for (uint32_t number = 0; number < ISO_GUESTS; number++) {
-        struct iso_guest *guest = &world->guests[number];
-        iso_answer_pages(guest);
-        for (uint32_t device = 0; device < ISO_DEVICES; device++) {
-            check_device(&guest->devices[device]);
-        }
-        for (uint32_t word = 0; word < ISO_DOMAINS * ISO_PAGES * 512; word++) {
-            uint32_t domain = word / 512 / ISO_PAGES;
-            uint64_t found = iso_host(guest, 0, 0)[word];
-            if (found != iso_stamp(number, domain, word / 512 % ISO_PAGES, word % 512)) {
-                world->complain(world, "a page was written (guest, word, found)", number, word,
-                                found);
-            }
+    enum ciommu_status status =
+        kind < 8 || device->bound
+            ? change_device(guest, device, random >> 16)
+            : change_point(guest, device, &device->points[(random >> 12) % ISO_POINTS],
+                           random >> 16);
+    uint32_t left = used & ~iso_used(guest);
+    for (uint32_t domain = 0; domain < ISO_TENANTS; domain++) {
+        if ((left >> domain & 1) != 0) {
+            iso_rest(guest, domain);
         }
     }
+    return status;
 }

@@ -90,6 +90,7 @@ static enum ciommu_status make_domains(struct iso_guest *guest) {
             iso_host(guest, domain, 0)[word] =
                 iso_stamp(guest->number, domain, word / 512, word % 512);
         }
+        iso_rest(guest, domain);
         if (domain == ISO_NESTED || domain == ISO_BOUND) {
             continue;
         }
@@ -118,15 +119,6 @@ static enum ciommu_status make_domains(struct iso_guest *guest) {
 
 /* ---- Devices ---- */
 
-static void hear(void *context, const struct ciommu_page_answer *answer) {
-    struct iso_device *device = context;
-    (void)__atomic_fetch_add(&device->answered, 1, __ATOMIC_RELAXED);
-    if (answer->device != device->id || answer->source != device->source) {
-        device->world->complain(device->world, "another device's answer (mine, its, pasid)",
-                                device->id, answer->device, answer->pasid);
-    }
-}
-
 static enum ciommu_status make_slice_parts(struct iso_guest *guest, struct iso_device *device) {
     const struct ciommu_page_interface_config pages = {
         .size = sizeof pages,
@@ -136,7 +128,7 @@ static enum ciommu_status make_slice_parts(struct iso_guest *guest, struct iso_d
         .groups = 16,
         .pages = 32,
         .device = device->id,
-        .handler = hear,
+        .handler = iso_hear,
         .context = device,
     };
     struct ciommu_message_store_config messages;
@@ -199,6 +191,7 @@ static enum ciommu_status make_unit(struct iso_world *world, uint32_t number,
     config.iotlb_entries = settings->iotlb_entries;
     config.first_level_entries = settings->first_level_entries;
     config.walk_cache_entries = settings->walk_cache_entries;
+    config.flags = settings->portable ? CIOMMU_UNIT_NO_WIDE_LOADS : 0;
     config.drain_timeout = UINT64_C(60000000000);
     config.ports = 32;
     config.bindings = 128;

@@ -34,6 +34,8 @@
 #define ISO_POINTS 2u    /* of a device */
 #define ISO_SLICED 0x42u /* the source id of all slices of a unit */
 #define ISO_SLICE 16u
+#define ISO_SLOTS 496u /* word of a page: after it, one for each device of the world to write */
+#define ISO_GROUPS 512u
 #define ISO_HISTORY 4096u
 #define ISO_HOST_PASIDS 2u /* of a guest's tenants: they are used again and again */
 
@@ -60,9 +62,13 @@ struct iso_device {
     struct ciommu_page_interface *pages;   /* of slices, and so is */
     struct ciommu_message_store *messages; /* entry 0, armed with `first` */
     uint64_t faulted;                      /* recorded ones, as readers count them */
+    uint64_t told;                         /* of those; the guest's thread */
+    uint64_t raised;                       /* messages, with its own PASID */
     uint64_t foreign_raises;               /* with a sibling's PASID */
     uint64_t asked;                        /* groups of pages */
     uint64_t answered;
+    uint64_t served;                         /* groups that the host read; the guest's thread */
+    uint32_t groups[ISO_POINTS][ISO_GROUPS]; /* how often each is outstanding */
     struct iso_point points[ISO_POINTS];
 };
 
@@ -78,6 +84,7 @@ struct iso_guest {
     struct ciommu_namespace *space;
     struct ciommu_pasid_table table;
     struct iso_device devices[ISO_DEVICES];
+    uint64_t written[ISO_DOMAINS]; /* iso_written, as each domain was left */
 };
 
 struct iso_world {
@@ -98,11 +105,30 @@ void iso_world_destroy(struct iso_world *world);
 /* The word at `word` of page `page` of a domain. */
 uint64_t iso_stamp(uint32_t guest, uint32_t domain, uint32_t page, uint32_t word);
 uint64_t *iso_host(const struct iso_guest *guest, uint32_t domain, uint32_t page);
+/* May the word hold that: its stamp, or what one of the guest's devices writes there? */
+bool iso_may_hold(uint32_t guest, uint32_t domain, uint32_t page, uint32_t word, uint64_t found);
+/* The device writes its word of a page, for the `count`-th time. */
+void iso_write(const struct iso_device *device, uint64_t *host, uint64_t count);
+/* A sum of what devices wrote to a domain. */
+uint64_t iso_written(const struct iso_guest *guest, uint32_t domain);
+/* The domain is attached nowhere from now on, and: it was until now, so nobody wrote it. By the
+ * thread that attaches it. */
+void iso_rest(struct iso_guest *guest, uint32_t domain);
+void iso_check_rest(struct iso_guest *guest, uint32_t domain);
+/* Which domains are attached, a bit for each; but those of tenants. */
+uint32_t iso_used(const struct iso_guest *guest);
 /* Input addresses where nothing is mapped name the device that asks. */
 uint64_t iso_tag(const struct iso_device *device);
-/* Reads a device's fault records: each must be its own. */
-void iso_read_faults(struct iso_device *device, uint64_t *seen);
-/* Reads and answers what waits in a guest's queues. */
+/* A device's deeds (isolation_events.c): a fault, in a section; a group of one page; a message with
+ * its own PASID, or with a sibling's. */
+void iso_make_fault(struct ciommu_port *port, struct iso_device *device, uint64_t random);
+void iso_ask_for_page(struct iso_device *device, uint64_t random);
+void iso_raise_message(struct ciommu_port *port, struct iso_device *device, uint64_t random);
+/* The handler of slices: each answer is one that was asked for. */
+void iso_hear(void *context, const struct ciommu_page_answer *answer);
+/* Reads a device's fault records: each must be its own. The guest's thread, as is */
+void iso_read_faults(struct iso_device *device);
+/* what reads and answers a guest's queues: each group must be in that of its point's domain. */
 void iso_answer_pages(struct iso_guest *guest);
 
 /* One random change of a guest's attachments (isolation_change.c). */

@@ -167,6 +167,8 @@ static const struct {
     [CIOMMU_MUTANT_QUIESCE_SKIPPED] = {"QUIESCE_SKIPPED", "a drain that waits for no report"},
     [CIOMMU_MUTANT_ENTRY_READ_TWICE] = {"ENTRY_READ_TWICE", "an entry judged and loaded again"},
     [CIOMMU_MUTANT_REFUSAL_LEAKS] = {"REFUSAL_LEAKS", "a refused call that keeps its first block"},
+    [CIOMMU_MUTANT_SEQUENCE_UNCHECKED] = {"SEQUENCE_UNCHECKED",
+                                          "a portable IOTLB entry believed while it changes"},
 };
 
 uint32_t probe_mutant_count(void) {

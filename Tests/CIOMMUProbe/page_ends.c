@@ -220,6 +220,7 @@ static void a_handler_asks_again(struct page_bench *bench) {
 /* ---- Calls in other threads ---- */
 
 static uint32_t slow_stage; /* 1: inside the handler; 2: it has ended */
+static bool slow_may_end;
 
 static void be_slow(struct page_device *device, const struct ciommu_page_answer *answer) {
     (void)answer;
@@ -228,6 +229,10 @@ static void be_slow(struct page_device *device, const struct ciommu_page_answer 
     }
     __atomic_store_n(&slow_stage, 1, __ATOMIC_RELEASE);
     struct timespec nap = {0, 20000000};
+    for (uint32_t naps = 0; naps < 3000 && !__atomic_load_n(&slow_may_end, __ATOMIC_ACQUIRE);
+         naps++) {
+        nanosleep(&nap, NULL);
+    }
     nanosleep(&nap, NULL);
     __atomic_store_n(&slow_stage, 2, __ATOMIC_RELEASE);
 }
@@ -243,6 +248,7 @@ static void a_detach_waits_for_handlers(struct page_bench *bench) {
     pthread_t thread;
     DEVICE(0)->hook = be_slow;
     slow_stage = 0;
+    slow_may_end = false;
     pthread_create(&thread, NULL, respond_first, bench);
     while (__atomic_load_n(&slow_stage, __ATOMIC_ACQUIRE) == 0) {
         sched_yield();
@@ -250,6 +256,7 @@ static void a_detach_waits_for_handlers(struct page_bench *bench) {
     DEVICE(0)->hook = NULL;
     EXPECT(bench, ciommu_device_detach(DEVICE(1)->device, bench->port, 32) == CIOMMU_OK);
     EXPECT(bench, __atomic_load_n(&slow_stage, __ATOMIC_ACQUIRE) == 1); /* not for another's */
+    __atomic_store_n(&slow_may_end, true, __ATOMIC_RELEASE);
     EXPECT(bench, ciommu_device_detach(DEVICE(0)->device, bench->port, 16) == CIOMMU_OK);
     EXPECT(bench, __atomic_load_n(&slow_stage, __ATOMIC_ACQUIRE) == 2);
     pthread_join(thread, NULL);

@@ -59,6 +59,8 @@ static const char *text_of(uint32_t missing) {
         "fewer than 1,000 rounds",
         "nothing was translated",
         "nothing faulted",
+        "nothing was raised",
+        "no tenant was served",
     };
     return texts[__builtin_ctz(missing)];
 }

@@ -28,6 +28,8 @@ enum trial_sight {
     SEES_MANY_CHANGES = 1 << 15, /* 1,000 rounds */
     SEES_MAPPED = 1 << 16,
     SEES_FAULTS = 1 << 17,
+    SEES_RAISES = 1 << 18,
+    SEES_TENANTS = 1 << 19,
 };
 
 /* One pass of a world. */

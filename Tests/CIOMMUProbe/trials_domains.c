@@ -69,6 +69,11 @@ static int run_domain(const struct probe_trial *trial, const struct probe_trial_
         }                                                                                          \
     }
 #define BOTH(name, world) DOMAIN(name, world, USUAL), DOMAIN(name ", portable", world, PORTABLE)
+/* With a walk cache the leaf tables that it knows are read instead of the IOTLB. */
+#define NO_WALKS SIZES(3, 256, 4, 0)
+#define IOTLB_ALONE(name, world)                                                                   \
+    DOMAIN(name ", no walk cache", world, NO_WALKS),                                               \
+        DOMAIN(name ", no walk cache, portable", world, NO_WALKS, .portable = true)
 
 static const struct probe_trial rows[] = {
     BOTH("host flips", PROBE_DOMAIN_FLIPS),
@@ -83,6 +88,13 @@ static const struct probe_trial rows[] = {
     BOTH("host dirty bits, split", PROBE_DOMAIN_DIRTY_SPLIT),
     BOTH("host dirty bits, nested", PROBE_DOMAIN_DIRTY_NESTED),
     DOMAIN("host flips, tiny caches, many readers", PROBE_DOMAIN_FLIPS, SIZES(6, 4, 4, 64)),
+    IOTLB_ALONE("host replaces", PROBE_DOMAIN_REPLACE),
+    IOTLB_ALONE("host attaches", PROBE_DOMAIN_ATTACH),
+    IOTLB_ALONE("host splits", PROBE_DOMAIN_SPLITS),
+    IOTLB_ALONE("host parents", PROBE_DOMAIN_CHILDREN),
+    IOTLB_ALONE("host mappers", PROBE_DOMAIN_MAPPERS),
+    IOTLB_ALONE("host dirty bits", PROBE_DOMAIN_DIRTY),
+    IOTLB_ALONE("host dirty bits, split", PROBE_DOMAIN_DIRTY_SPLIT),
     DOMAIN("host splits, no caches", PROBE_DOMAIN_SPLITS, SIZES(3, 0, 0, 0)),
     DOMAIN("host splits, tiny caches", PROBE_DOMAIN_SPLITS, SIZES(3, 4, 4, 4)),
     DOMAIN("host dirty bits, tiny caches", PROBE_DOMAIN_DIRTY, SIZES(3, 4, 4, 64)),

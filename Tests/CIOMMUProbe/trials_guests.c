@@ -15,7 +15,12 @@
 
 #define ISOLATION(split, wide)                                                                     \
     probe_isolation_trial, &(const struct probe_isolation_settings) {                              \
-        split, 4, 1024, 64, 64, wide                                                               \
+        split, 4, 1024, 64, 64, wide, false                                                        \
+    }
+/* All translations that the first level does not know are the IOTLB's. */
+#define ISOLATION_IOTLB(iotlb, portable)                                                           \
+    probe_isolation_trial, &(const struct probe_isolation_settings) {                              \
+        false, 4, iotlb, 4, 0, true, portable                                                      \
     }
 
 static const struct probe_trial rows[] = {
@@ -28,6 +33,10 @@ static const struct probe_trial rows[] = {
     {"isolation, one unit", ISOLATION(false, false)},
     {"isolation, a unit each", ISOLATION(true, false)},
     {"isolation, one unit, wide races", ISOLATION(false, true)},
+    {"isolation, no walk cache", ISOLATION_IOTLB(256, false)},
+    {"isolation, no walk cache, tiny IOTLB", ISOLATION_IOTLB(4, false)},
+    {"isolation, no walk cache, portable IOTLB", ISOLATION_IOTLB(256, true)},
+    {"isolation, no walk cache, tiny portable IOTLB", ISOLATION_IOTLB(4, true)},
 };
 
 const struct trial_table trials_of_guests = {rows, sizeof rows / sizeof *rows};

@@ -105,7 +105,8 @@ import Testing
                 tables.first?.map(Self.input, to: moved, level: levels[0], flags: 0x67)
                 try bench.invalidate(
                     .pasidIOTLBPages(
-                        ModeTables.domain, pasid: ModeTables.pasid, at: Self.input + 5 * part, mask: 0, isLeafOnly: true))
+                        ModeTables.domain, pasid: ModeTables.pasid, at: Self.input + 5 * part, mask: 0, isLeafOnly: true
+                    ))
             }
             for offset in (0..<8).map({ $0 * part }) {
                 let request = tables.request(Self.input + offset, [.read])

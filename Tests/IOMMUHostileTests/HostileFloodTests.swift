@@ -59,16 +59,21 @@ import Testing
         log.expectNone("\(mode)")
     }
 
+    /// Where a guest should not want a status, and in the end a place of its own.
+    private static func statusTargets(_ image: GuestImage, _ page: UInt64) -> [UInt64] {
+        [
+            GuestImage.rom, GuestImage.hole, 0, 0xfee0_0000, .max & ~3, 1 << 63, 1 << 52, 0xf_ffff_ffff_fffc,
+            GuestImage.ram - 4, image.regions[0].end, page + 4,
+        ]
+    }
+
     /// Batches of waits whose status goes to places that a guest should not name.
     @Test func waitsWithHostileAddressesWriteWhereMemoryIsAndNowhereElse() throws {
         let tables = ModeTables(.first(4))
         let bench = try tables.bench()
         let page = bench.image.allocatePage()
         let before = bench.image.copy()
-        let targets: [UInt64] = [
-            GuestImage.rom, GuestImage.hole, 0, 0xfee0_0000, .max & ~3, 1 << 63, 1 << 52, 0xf_ffff_ffff_fffc,
-            GuestImage.ram - 4, bench.image.regions[0].end, page + 4,
-        ]
+        let targets = Self.statusTargets(bench.image, page)
         for target in targets {
             let wait = InvalidationDescriptor.wait(status: (OutputAddress(target), 0xdead_beef), interrupt: true)
             var batch = try InvalidationBatch(.vtdQueue256)
@@ -78,6 +83,35 @@ import Testing
             #expect(result.isComplete == (result.handled == 256 && result.failures.isEmpty), "\(hex(target))")
         }
         #expect(bench.image[page] == 0xdead_beef_0000_0000)
+        bench.image[page] = 0
+        #expect(bench.image.differences(from: before) == [])
+    }
+
+    /// The largest batch there is, of such waits; and one that is larger.
+    @Test func theLargestBatchIsTakenWholeAndALargerOneNotAtAll() throws {
+        let bench = try ModeTables(.first(4)).bench()
+        let page = bench.image.allocatePage()
+        let before = bench.image.copy()
+        let targets = Self.statusTargets(bench.image, page)
+        let count = InvalidationBatch.maximumCount
+        var words = [UInt64](repeating: 0, count: 4 * (count + 1))
+        for index in 0...count {
+            let target = targets[index % targets.count]
+            let wait = InvalidationDescriptor.wait(status: (OutputAddress(target), UInt32(index)))
+            (words[4 * index], words[4 * index + 1]) = (wait.q0, wait.q1)
+        }
+        #expect(throws: IOMMUError.invalidArgument) {
+            try bench.unit.apply(rawEntries: words.span.bytes, format: .vtdQueue256)
+        }
+        #expect(bench.image.differences(from: before) == [])
+        words.removeLast(4)
+        let result = try bench.unit.apply(rawEntries: words.span.bytes, format: .vtdQueue256)
+        let refused = result.refusedIndex
+        #expect(result.count == count && result.handled == (refused ?? count) && (refused ?? 0) < targets.count)
+        if refused == nil {
+            let last = (0..<count).last { $0 % targets.count == targets.count - 1 } ?? 0
+            #expect(bench.image[page] == UInt64(last) << 32)
+        }
         bench.image[page] = 0
         #expect(bench.image.differences(from: before) == [])
     }

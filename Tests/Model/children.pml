@@ -30,7 +30,8 @@
  *     its tag and its generation are not needed.
  *   - A new child begins with an empty IOTLB, a tag of its own, and nothing known.
  *   - A resolver that finds the table lock taken answers without keeping anything.
- * Left out: a second child, the child's retirement (tables.pml), tags that run out.
+ * Left out: a second child, the child's retirement (tables.pml), tags that run out
+ * (renewal.pml).
  *
  * Rules that a definition breaks. As in debug.h: NO_CHILDREN, CHILD_FIRST, CHILD_KEEPS_WALKGEN,
  * CHILD_KEEPS_TAG, KEEP_WALKGEN (of the parent). Of the model alone: PARENT_EARLY (the parent's

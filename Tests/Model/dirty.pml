@@ -37,7 +37,7 @@
  *
  * Made simpler
  *   - What stands in protocol.pml: an insertion into the IOTLB, with its check, is one step, as is
- *     clearing (both hold the stripe); there are no tags and no sizes; whole spaces go as ranges do.
+ *     clearing (both hold the stripe); there are no tags and no sizes; whole spaces go as ranges.
  *   - ugen moves once for an edit. The engine moves it again before it drains.
  *   - Splitting comes alone. What is split for, in another part of the page, is invalidated too,
  *     which here would only make caches forget.

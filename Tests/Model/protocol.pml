@@ -36,12 +36,11 @@
  *     translation that finds a known table may leave the IOTLB unfilled (tables_first).
  *   - The table lock orders invalidators; there is one here. It is not counted as a barrier.
  *   - A bump without a locked instruction knows the value (only the lock's holder writes it).
- *   - One way, one page size: its bit in `sizes`. Tags do not run out, so that the second look at
- *     the tag after a hit is not needed.
+ *   - One way, one page size: its bit in `sizes`. Tags do not run out (renewal.pml), so that the
+ *     second look at the tag after a hit is not needed.
  *   - LIVENESS leaves translations out: a stripe's lock is not fair, so inserters that met it again
  *     and again could in theory keep an invalidator from it.
- * Left out: what the other models have; A and D bits, faults, the horizon, the renewal of tags, and
- * processors weaker than TSO.
+ * Left out: what the other models have; faults, the horizon, and processors weaker than TSO.
  *
  * Rules that a definition breaks (Tests/Model/run knows what each must lead to). As in debug.h:
  * PLAIN_ENTER, NO_DRAIN, NEW_PORT_MISSED, ONE_BUMP, LATE_GENERATION, FILL_STAMPED_LATE,
@@ -331,7 +330,7 @@ inline ranges() {
 #ifndef KEEP_WALKGEN
 	if
 	:: tables -> bump(WALK_GENERATION, walk_generation)
-	:: else
+	:: !tables /* not `else`, which would be judged beside whole() where this is a choice */
 	fi;
 #endif
 #ifndef BUMP_AFTER_SCAN

@@ -34,8 +34,8 @@
  * (the IOTLB is not cleared), RENEW_CLEARS_FIRST (it is cleared before the tags are taken away),
  * RENEW_DEALS_FIRST (it is cleared after new tags are out), RENEW_NO_BUMP (generations do not move
  * when the tags are taken away), CLEAR_UNLOCKED (it is cleared without the stripe), TAG_ALONE
- * (after a hit the IOTLB's half of the tag is compared, not how often it was renewed), TAG_FIRST (the tag is loaded
- * before the generation).
+ * (after a hit the IOTLB's half of the tag is compared, not how often it was renewed), TAG_FIRST
+ * (the tag is loaded before the generation).
  *
  * Properties, by the names of the comments beside their assertions
  *   foreign    nobody gets a page of the other space
@@ -230,7 +230,12 @@ proctype Reader(byte me) {
 /* add_seq_cst */
 #define add(counter) d_step { ALONE(CHANGER) -> memory[counter]++ }
 /* The lock's holder knows the value. */
-#define bump(counter) d_step { load(CHANGER, counter, value); store(CHANGER, counter, value + 1); value = 0 }
+#define bump(counter)                                                                              \
+	d_step {                                                                                       \
+		load(CHANGER, counter, value);                                                             \
+		store(CHANGER, counter, value + 1);                                                        \
+		value = 0                                                                                  \
+	}
 
 inline clear() {
 #ifndef CLEAR_UNLOCKED

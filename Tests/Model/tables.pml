@@ -55,7 +55,7 @@
  * (a section loads ugen after tablegen and mapgen), MAPGEN_EARLY (mapgen moves before the map),
  * BORN_LATE (a space is listed where invalidations find it only after its first walk), NO_GRACE (a
  * slot comes back at once), RETIRED_QUIETLY (retirement leaves the generation), BIRTH_KEPT (it
- * leaves the birth).
+ * leaves the birth), ONE_KIND (a section that finds the tables changed does not look at the map).
  *
  * Properties, by the names of the comments beside their assertions
  *   stale      a section that began after a change completed gets no older page
@@ -65,7 +65,9 @@
  *   (end)      all processes come to their ends
  *
  * Bounds, by -D: READERS (1, 2), SECTIONS of the first, SECOND_SECTIONS of the second, CHANGES, one
- * after the other, each of a kind that the search chooses, EVICTIONS.
+ * after the other, each of a kind that the search chooses, EVICTIONS. MEETING: the memory map is
+ * changed by a second thread, once, beside changes of the other kinds; output address n lies at
+ * page 2n, or 2n + 1 after that.
  */
 
 #ifndef READERS
@@ -106,7 +108,15 @@
 
 #define CHANGER READERS
 #define WORKER (READERS + 1)
+#ifdef MEETING
+#define MEMORY_CHANGER (READERS + 2)
+#define PROCESSES (READERS + 3)
+#define DRAINS 2
+#define MAPPED(output) (2 * (output))
+#else
 #define PROCESSES (READERS + 2)
+#define MAPPED(output) (output)
+#endif
 
 #define FOREIGN 99 /* another's root */
 #define ABSENT 98  /* no page: blocked */
@@ -121,7 +131,14 @@ bool detached; /* ATTACHED: there was, or may be, a moment without an attachment
 
 bool reading[READERS]; /* in a read section of liburcu */
 
-#define USED(page) assert(page >= completed) /* poisoned */
+#ifdef MEETING
+#define IS_GOOD(page, completed, moved) ((page) / 2 >= completed && (page) != moved)
+byte moved = 255; /* the page that the memory's change took away when it completed */
+#else
+#define IS_GOOD(page, completed, moved) ((page) >= completed)
+#endif
+
+#define USED(page) assert(IS_GOOD(page, completed, moved)) /* poisoned */
 
 #include "memory.pml"
 
@@ -142,6 +159,9 @@ inline enter() {
 	d_step {
 		ALONE(me) -> /* exchange_seq_cst */
 		born = completed;
+#ifdef MEETING
+		born_moved = moved;
+#endif
 		odd[me] = 1;
 		moves(me)
 	};
@@ -159,6 +179,9 @@ inline resynchronise() {
 	load(me, TABLEGEN, value);
 	d_step {
 		checked = false;
+#ifdef ONE_KIND
+		one_kind = value != seen_tablegen;
+#endif
 #ifndef IGNORE_TABLEGEN
 		if
 		:: value != seen_tablegen -> known_slot = NONE; known_birth = 0; drop()
@@ -172,7 +195,11 @@ inline resynchronise() {
 	d_step {
 #ifndef IGNORE_MAPGEN
 		if
+#ifdef ONE_KIND
+		:: value != seen_mapgen && !one_kind ->
+#else
 		:: value != seen_mapgen ->
+#endif
 #ifndef WINDOWS_KEPT
 			window = NONE;
 			window_page = 0;
@@ -413,6 +440,9 @@ inline translate() {
 proctype Reader(byte me) {
 	byte sections;
 	byte born; /* changes that completed before the section began */
+#ifdef MEETING
+	byte born_moved = NONE;
+#endif
 	byte seen_ugen = NONE, seen_tablegen, seen_mapgen;
 	byte page = NONE, output, root, slot = NONE, birth, generation, tablegen, value;
 	bool alive;
@@ -420,6 +450,9 @@ proctype Reader(byte me) {
 	byte kept_page = NONE, kept_generation, kept_slot; /* the first level */
 	bool checked;
 	byte window = NONE, window_page;
+#ifdef ONE_KIND
+	bool one_kind;
+#endif
 
 	do
 	:: sections < (me == 0 -> SECTIONS : SECOND_SECTIONS) ->
@@ -427,7 +460,7 @@ proctype Reader(byte me) {
 		translate();
 		d_step {
 			assert(page != ABSENT || detached);     /* gap */
-			assert(page == ABSENT || page >= born); /* stale */
+			assert(page == ABSENT || IS_GOOD(page, born, born_moved)); /* stale */
 			store(me, LEAVE, page);
 			page = NONE;
 			born = 0;
@@ -444,8 +477,12 @@ inline bump_ugen(me) {
 }
 
 inline settle() {
-	bump_ugen(CHANGER);
-	drain(0)
+	settle_beside(CHANGER, 0)
+}
+
+inline settle_beside(me, drainer) {
+	bump_ugen(me);
+	drain(drainer)
 }
 
 inline begin_table_change(me) {
@@ -627,11 +664,29 @@ proctype Changer() {
 		if
 		:: change_binding()
 		:: change_leaf()
+#ifndef MEETING
 		:: change_memory()
+#endif
 		fi
 	:: else -> break
 	od
 }
+
+#ifdef MEETING
+/* Another thread changes the memory map: its own lock, not the table lock. */
+proctype MemoryChanger() {
+	byte output, port;
+
+	if
+	:: output = 0
+	:: output = 1
+	fi;
+	store(MEMORY_CHANGER, MAP + output, 2 * output + 1);
+	move(MEMORY_CHANGER, MAPGEN);
+	settle_beside(MEMORY_CHANGER, 1);
+	moved = 2 * output
+}
+#endif
 
 /* liburcu's thread: makes room, and takes slots back after a grace period. */
 proctype Worker() {
@@ -665,7 +720,7 @@ init {
 	atomic {
 		byte index = 0;
 		do
-		:: index <= CHANGES -> memory[MAP + index] = index; index++
+		:: index <= CHANGES -> memory[MAP + index] = MAPPED(index); index++
 		:: else -> break
 		od;
 #ifdef ATTACHED
@@ -687,6 +742,10 @@ init {
 		index = 0;
 		run Changer();
 		run Buffer(CHANGER);
+#ifdef MEETING
+		run MemoryChanger();
+		run Buffer(MEMORY_CHANGER);
+#endif
 #ifndef ATTACHED
 		run Worker();
 		run Buffer(WORKER)

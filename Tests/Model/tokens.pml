@@ -23,7 +23,7 @@
  *
  * Made simpler
  *   - The device stores, and drops, at one moment, under a lock of its own.
- *   - The device answers. One that does not is blocked: tables.pml.
+ *   - The device answers. One that does not is blocked: silent.pml.
  *   - The space stays: retirement moves its generation like an invalidation, and slots do not
  *     repeat generations (tables.pml).
  *   - There is one changer, so that the table lock is not needed.

@@ -348,7 +348,7 @@ enum ciommu_revision {
 
 /* The layout of struct ciommu_port_head that the caller was compiled with; checked when a unit is
  * made. */
-#define CIOMMU_LAYOUT 2u
+#define CIOMMU_LAYOUT 3u
 
 /* use the portable IOTLB (sequence counters) even where 16-byte loads are atomic */
 #define CIOMMU_UNIT_NO_WIDE_LOADS 1u
@@ -404,7 +404,8 @@ CIOMMU_API const char *ciommu_capabilities_check(uint64_t cap, uint64_t ecap, ui
 /* Latches RTADDR (root-table address and TTM), as GCMD.SRTP does, and drops everything that was
  * cached. What is in the register is not checked here: an illegal TTM is a fault of each request.
  * CIOMMU_OK: nothing from the old tables is in use. CIOMMU_TIMED_OUT: latched and dropped, but an
- * older section still runs. */
+ * older section still runs. In debug builds CIOMMU_IN_SECTION: the calling thread is inside a
+ * section of the unit, which this would wait for; nothing was changed. */
 CIOMMU_API enum ciommu_status ciommu_unit_set_root(struct ciommu_unit *unit, uint64_t rtaddr);
 
 /* Switches translation (GCMD.TE). Disabled, a request passes unchanged: 4 KiB pages, read and
@@ -413,7 +414,8 @@ CIOMMU_API enum ciommu_status ciommu_unit_set_translation(struct ciommu_unit *un
 
 /* A reset of the unit: translation and interrupt remapping disabled, root zero, every cache empty,
  * and nothing attached or bound to any device, so that their traffic is blocked. Devices, domains
- * with their mappings, namespaces and faults in rings stay. Status as above. */
+ * with their mappings, namespaces and faults in rings stay. Status as above; CIOMMU_TIMED_OUT also
+ * when a device-TLB did not answer. */
 CIOMMU_API enum ciommu_status ciommu_unit_reset(struct ciommu_unit *unit);
 
 /* Waits until every section that began before the call has ended. On CIOMMU_TIMED_OUT `*port_id`

@@ -90,7 +90,8 @@ struct ciommu_batch_result {
     uint32_t handled;  /* entries consumed: those before a refused one, or all of them */
     uint32_t lowest;   /* index of the lowest and the highest entry that may have caused it; */
     uint32_t highest;  /* UINT32_MAX when nothing failed */
-    uint32_t failed;   /* failures found; at most `capacity` are in `failures` */
+    uint32_t failed;   /* failures found; at most `capacity` are in `failures`: the first ones, and
+                          in the last place the first time-out, if it would not be there */
     uint32_t capacity; /* in */
     struct ciommu_batch_failure *failures; /* in; may be NULL if capacity is 0 */
     const char *text;  /* the rule that a refused entry broke, static; else NULL */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * isolation_probe.h - two guests, many devices, attachments that change all the time: no device
- * reads a word of a domain that it was not attached to, and vdevs that share a source id never see
- * one another's translations, faults, page requests or interrupts.
+ * reads or writes a word of a domain that it was not attached to, and vdevs that share a source id
+ * never see one another's translations, faults, page requests or interrupts.
  */
 #ifndef CIOMMU_ISOLATION_PROBE_H
 #define CIOMMU_ISOLATION_PROBE_H
@@ -16,6 +16,7 @@ struct probe_isolation_settings {
     uint32_t first_level_entries;
     uint32_t walk_cache_entries;
     bool widen;
+    bool portable; /* the IOTLB without wide loads */
 };
 
 /* `settings` of the trial: struct probe_isolation_settings. */

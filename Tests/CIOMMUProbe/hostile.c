@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define THREADS_MOST 16u
+#define TOGETHER 8u
 
 struct run {
     const struct probe_hostile_settings *settings;
@@ -36,6 +37,7 @@ struct worker {
     struct run *run;
     uint32_t number;
     uint64_t random;
+    uint64_t counts[2]; /* of walkers: mapped and faulted */
     pthread_t thread;
 };
 
@@ -98,7 +100,7 @@ static void check(struct run *run, uint32_t page, bool write, const struct ciomm
     const struct hostile_answers *answers = world->answers[page][write];
     bool mapped = result->outcome == CIOMMU_TRANSLATED_OK;
     uint32_t needs = write ? CIOMMU_WRITE : CIOMMU_READ;
-    if (!hostile_is_possible(answers, hostile_input(page), result)) {
+    if (!hostile_is_possible(answers, hostile_input(world, page), result)) {
         report(run, "an impossible answer (outcome or page, address or code, rights)",
                mapped ? result->page_lg2 : 0x1000u + result->outcome,
                mapped ? result->address : result->fault.code, result->rights);
@@ -126,37 +128,109 @@ static void check(struct run *run, uint32_t page, bool write, const struct ciomm
     }
 }
 
+/* One question of a walker. */
+struct question {
+    uint32_t page;
+    bool write;
+    struct ciommu_request request;
+};
+
+static struct question question_of(struct worker *worker) {
+    const struct hostile_world *world = &worker->run->world;
+    uint64_t random = probe_random(&worker->random) >> 16;
+    uint32_t page = (uint32_t)(random % HOSTILE_INPUTS);
+    bool write = (random >> 8) % 2 != 0;
+    return (struct question){
+        page,
+        write,
+        {.source = HOSTILE_SOURCE,
+         .pasid = world->kind == PROBE_HOSTILE_LEGACY ? CIOMMU_NO_PASID : HOSTILE_PASID,
+         .iova = hostile_input(world, page),
+         .access = write ? CIOMMU_WRITE : CIOMMU_READ,
+         .flags = (random >> 16) % 4 == 0 ? CIOMMU_NO_CACHE : 0}};
+}
+
+static void judge(struct worker *worker, const struct question *question, enum ciommu_status status,
+                  const struct ciommu_result *result) {
+    if (status == CIOMMU_OK) {
+        check(worker->run, question->page, question->write, result);
+    } else {
+        report(worker->run, ciommu_status_text(status), 0, 0, 0);
+    }
+    worker->counts[result->outcome == CIOMMU_TRANSLATED_OK ? 0 : 1]++;
+}
+
+static void walk_once(struct worker *worker, struct ciommu_port *port) {
+    const struct question question = question_of(worker);
+    const struct ciommu_request *request = &question.request;
+    struct ciommu_result result = {.size = sizeof result};
+    ciommu_port_enter(port);
+    enum ciommu_status status =
+        ciommu_translate(worker->run->world.unit, port, request->source, request->pasid,
+                         request->iova, request->access, request->flags, &result);
+    judge(worker, &question, status, &result);
+    ciommu_port_leave(port);
+}
+
+static void walk_together(struct worker *worker, struct ciommu_port *port) {
+    struct question questions[TOGETHER];
+    struct ciommu_request requests[TOGETHER];
+    struct ciommu_result results[TOGETHER];
+    for (uint32_t index = 0; index < TOGETHER; index++) {
+        questions[index] = question_of(worker);
+        requests[index] = questions[index].request;
+        results[index] = (struct ciommu_result){.size = sizeof results[index]};
+    }
+    ciommu_port_enter(port);
+    enum ciommu_status status = ciommu_translate_batch(port, requests, results, TOGETHER, NULL);
+    for (uint32_t index = 0; index < TOGETHER; index++) {
+        judge(worker, &questions[index], status, &results[index]);
+    }
+    ciommu_port_leave(port);
+}
+
+/* Copies a page's first word: what it holds must be there to be read. */
+static void copy_once(struct worker *worker, struct ciommu_port *port) {
+    const struct question question = question_of(worker);
+    const struct hostile_answers *answers = worker->run->world.answers[question.page][0];
+    struct ciommu_request request = question.request;
+    struct ciommu_progress progress = {.size = sizeof progress};
+    uint64_t found = 0;
+    request.access = CIOMMU_READ;
+    request.length = sizeof found;
+    enum ciommu_status status = ciommu_read(port, &request, &found, &progress);
+    if (status == CIOMMU_FAULTED) {
+        const struct ciommu_result result = {.outcome = progress.outcome, .fault = progress.fault};
+        check(worker->run, question.page, false, &result);
+    } else if (status == CIOMMU_OK && !hostile_may_hold(answers, found)) {
+        report(worker->run, "copied from elsewhere (page, found)", question.page, found, 0);
+    } else if (status != CIOMMU_OK && status != CIOMMU_NO_HOST_MEMORY) {
+        report(worker->run, ciommu_status_text(status), question.page, 0, 0);
+    }
+    worker->counts[status == CIOMMU_OK ? 0 : 1]++;
+}
+
 static void *walk_tables(void *argument) {
     struct worker *worker = argument;
     struct run *run = worker->run;
     struct ciommu_port *port = NULL;
-    uint64_t counts[2] = {0, 0};
     if (ciommu_port_create(run->world.unit, &port) != CIOMMU_OK) {
         report(run, "no port", 0, 0, 0);
         return NULL;
     }
     while (!is_over(run)) {
-        uint64_t random = probe_random(&worker->random) >> 16;
-        uint32_t page = (uint32_t)(random % HOSTILE_INPUTS);
-        bool write = (random >> 8) % 2 != 0;
-        uint32_t pasid = run->world.kind == PROBE_HOSTILE_LEGACY ? CIOMMU_NO_PASID : HOSTILE_PASID;
-        uint32_t flags = (random >> 16) % 4 == 0 ? CIOMMU_NO_CACHE : 0;
-        struct ciommu_result result = {.size = sizeof result};
-        ciommu_port_enter(port);
-        enum ciommu_status status =
-            ciommu_translate(run->world.unit, port, HOSTILE_SOURCE, pasid, hostile_input(page),
-                             write ? CIOMMU_WRITE : CIOMMU_READ, flags, &result);
-        if (status == CIOMMU_OK) {
-            check(run, page, write, &result);
+        uint64_t manner = (probe_random(&worker->random) >> 16) % 8;
+        if (manner == 0) {
+            walk_together(worker, port);
+        } else if (manner == 1) {
+            copy_once(worker, port);
         } else {
-            report(run, ciommu_status_text(status), 0, 0, 0);
+            walk_once(worker, port);
         }
-        ciommu_port_leave(port);
-        counts[result.outcome == CIOMMU_TRANSLATED_OK ? 0 : 1]++;
     }
     (void)ciommu_port_destroy(port);
-    (void)__atomic_fetch_add(&run->mapped, counts[0], __ATOMIC_RELAXED);
-    (void)__atomic_fetch_add(&run->faulted, counts[1], __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&run->mapped, worker->counts[0], __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&run->faulted, worker->counts[1], __ATOMIC_RELAXED);
     return NULL;
 }
 
@@ -222,7 +296,8 @@ static void invalidate(struct run *run, uint64_t random) {
                     : (uint64_t)HOSTILE_DOMAIN << 16;
     words[0] |= (words[0] & 0xf) == 6 ? (uint64_t)HOSTILE_PASID << 32 : 0;
     words[1] = (words[0] & 0x30) == 0x30 && (words[0] & 0xf) != 7
-                   ? hostile_input((uint32_t)(random >> 8) % HOSTILE_INPUTS) | (random >> 12) % 48
+                   ? hostile_input(&run->world, (uint32_t)(random >> 8) % HOSTILE_INPUTS) |
+                         (random >> 12) % 48
                    : 0;
     bool garbage = (random >> 20) % 4 == 0;
     for (uint32_t word = 0; word < 4 && garbage; word++) {

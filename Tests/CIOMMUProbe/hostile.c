@@ -9,42 +9,22 @@
  */
 #define _GNU_SOURCE
 #include "harness.h"
-#include "hostile_world.h"
+#include "hostile_run.h"
 #include "probe.h"
 #include "trials.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define THREADS_MOST 16u
 
-struct run {
-    const struct probe_hostile_settings *settings;
-    struct hostile_world world;
-    uint32_t stop;
-    uint64_t violations;
-    uint64_t mapped;
-    uint64_t faulted;
-    uint64_t flips;
-    pthread_mutex_t lock;
-    char first[400];
-};
-
-struct worker {
-    struct run *run;
-    uint32_t number;
-    uint64_t random;
-    pthread_t thread;
-};
-
-static bool is_over(const struct run *run) {
+bool hostile_is_over(const struct hostile_run *run) {
     return __atomic_load_n(&run->stop, __ATOMIC_RELAXED) != 0;
 }
 
-static void report(struct run *run, const char *what, uint64_t one, uint64_t other,
-                   uint64_t third) {
+void hostile_report(struct hostile_run *run, const char *what, uint64_t one, uint64_t other,
+                    uint64_t third) {
     (void)__atomic_fetch_add(&run->violations, 1, __ATOMIC_RELAXED);
     pthread_mutex_lock(&run->lock);
     if (run->first[0] == 0) {
@@ -62,23 +42,23 @@ static uint64_t marks_of(const struct hostile_world *world, const struct hostile
     return what->paging ? hostile_marks(world, what->last) : 0;
 }
 
-static void flip(struct run *run, struct hostile_switch *what, uint64_t random) {
+static void flip(struct hostile_run *run, struct hostile_switch *what, uint64_t random) {
     uint64_t value = what->values[random % 2 == 0 ? 0 : (random >> 8) % what->count];
     uint64_t found =
         __atomic_exchange_n(hostile_word(&run->world, what->address), value, __ATOMIC_ACQ_REL);
     if ((found & ~marks_of(&run->world, what)) != what->last) {
-        report(run, "a switch lost its value (address, found, written)", what->address, found,
-               what->last);
+        hostile_report(run, "a switch lost its value (address, found, written)", what->address,
+                       found, what->last);
     }
     what->last = value;
 }
 
 static void *flip_switches(void *argument) {
-    struct worker *worker = argument;
-    struct run *run = worker->run;
+    struct hostile_worker *worker = argument;
+    struct hostile_run *run = worker->run;
     uint64_t flips = 0;
     uint32_t step = run->settings->flippers;
-    while (!is_over(run)) {
+    while (!hostile_is_over(run)) {
         for (uint32_t index = worker->number; index < run->world.switch_count; index += step) {
             uint64_t random = probe_random(&worker->random) >> 16;
             if (random % 4 == 0) {
@@ -91,79 +71,10 @@ static void *flip_switches(void *argument) {
     return NULL;
 }
 
-/* ---- Walkers ---- */
-
-static void check(struct run *run, uint32_t page, bool write, const struct ciommu_result *result) {
-    const struct hostile_world *world = &run->world;
-    const struct hostile_answers *answers = world->answers[page][write];
-    bool mapped = result->outcome == CIOMMU_TRANSLATED_OK;
-    uint32_t needs = write ? CIOMMU_WRITE : CIOMMU_READ;
-    if (!hostile_is_possible(answers, hostile_input(page), result)) {
-        report(run, "an impossible answer (outcome or page, address or code, rights)",
-               mapped ? result->page_lg2 : 0x1000u + result->outcome,
-               mapped ? result->address : result->fault.code, result->rights);
-    }
-    if (!mapped) {
-        return;
-    }
-    if ((result->rights & needs) != needs) {
-        report(run, "granted without the right (address, rights)", result->address, result->rights,
-               needs);
-    }
-    if (result->host == NULL) {
-        return;
-    }
-    const uint64_t *word = hostile_word(world, result->address);
-    if (word == NULL || (const unsigned char *)word != result->host) {
-        report(run, "a host pointer to elsewhere (address)", result->address, 0, 0);
-        return;
-    }
-    uint64_t data = result->address - world->data;
-    uint64_t lent = result->address - (HOSTILE_LENT + HOSTILE_PAGE);
-    if ((data < HOSTILE_INPUTS * HOSTILE_PAGE || lent < HOSTILE_INPUTS * HOSTILE_PAGE) &&
-        *(const volatile uint64_t *)word != hostile_stamp(result->address)) {
-        report(run, "not what the page holds (address, found)", result->address, *word, 0);
-    }
-}
-
-static void *walk_tables(void *argument) {
-    struct worker *worker = argument;
-    struct run *run = worker->run;
-    struct ciommu_port *port = NULL;
-    uint64_t counts[2] = {0, 0};
-    if (ciommu_port_create(run->world.unit, &port) != CIOMMU_OK) {
-        report(run, "no port", 0, 0, 0);
-        return NULL;
-    }
-    while (!is_over(run)) {
-        uint64_t random = probe_random(&worker->random) >> 16;
-        uint32_t page = (uint32_t)(random % HOSTILE_INPUTS);
-        bool write = (random >> 8) % 2 != 0;
-        uint32_t pasid = run->world.kind == PROBE_HOSTILE_LEGACY ? CIOMMU_NO_PASID : HOSTILE_PASID;
-        uint32_t flags = (random >> 16) % 4 == 0 ? CIOMMU_NO_CACHE : 0;
-        struct ciommu_result result = {.size = sizeof result};
-        ciommu_port_enter(port);
-        enum ciommu_status status =
-            ciommu_translate(run->world.unit, port, HOSTILE_SOURCE, pasid, hostile_input(page),
-                             write ? CIOMMU_WRITE : CIOMMU_READ, flags, &result);
-        if (status == CIOMMU_OK) {
-            check(run, page, write, &result);
-        } else {
-            report(run, ciommu_status_text(status), 0, 0, 0);
-        }
-        ciommu_port_leave(port);
-        counts[result.outcome == CIOMMU_TRANSLATED_OK ? 0 : 1]++;
-    }
-    (void)ciommu_port_destroy(port);
-    (void)__atomic_fetch_add(&run->mapped, counts[0], __ATOMIC_RELAXED);
-    (void)__atomic_fetch_add(&run->faulted, counts[1], __ATOMIC_RELAXED);
-    return NULL;
-}
-
 /* ---- The keeper ---- */
 
 /* The lent memory is taken back: from then on it is the host's, which nobody else writes. */
-static void take_back(struct run *run) {
+static void take_back(struct hostile_run *run) {
     struct hostile_world *world = &run->world;
     const size_t bytes = HOSTILE_LENT_PAGES * HOSTILE_PAGE;
     const size_t words = bytes / 8;
@@ -181,20 +92,21 @@ static void take_back(struct run *run) {
         probe_nap(20000);
         for (size_t word = 0; word < words; word++) {
             if (host[word] != HOSTILE_CANARY + word * HOSTILE_PAGE) {
-                report(run, "written after it was removed (word, found)", word, host[word], 0);
+                hostile_report(run, "written after it was removed (word, found)", word, host[word],
+                               0);
             }
         }
         memcpy(host, content, bytes);
         status = hostile_lend(world);
     }
     if (status != CIOMMU_OK) {
-        report(run, ciommu_status_text(status), 0, 0, 0);
+        hostile_report(run, ciommu_status_text(status), 0, 0, 0);
     }
     free(content);
 }
 
 /* A leaf table becomes data and a table again, without a word to anybody. */
-static void turn(struct run *run, bool data) {
+static void turn(struct hostile_run *run, bool data) {
     struct hostile_world *world = &run->world;
     uint64_t *words = hostile_word(world, world->changeling);
     for (uint32_t word = 0; word < HOSTILE_PAGE / 8; word++) {
@@ -205,14 +117,14 @@ static void turn(struct run *run, bool data) {
         uint64_t found =
             __atomic_exchange_n(&words[word], data ? HOSTILE_CANARY : entry, __ATOMIC_ACQ_REL);
         if ((found & ~marks) != before) {
-            report(run, "a table that turned was written (word, found, before)", word, found,
-                   before);
+            hostile_report(run, "a table that turned was written (word, found, before)", word,
+                           found, before);
         }
     }
 }
 
 /* One descriptor: of a kind that covers what changes, or of any bits at all. */
-static void invalidate(struct run *run, uint64_t random) {
+static void invalidate(struct hostile_run *run, uint64_t random) {
     static const uint64_t types[] = {0x12, 0x32, 0x22, 0x11, 0x37, 0x26, 0x36};
     struct ciommu_descriptor_result result = {.size = sizeof result};
     bool wide = run->world.kind != PROBE_HOSTILE_LEGACY;
@@ -222,7 +134,8 @@ static void invalidate(struct run *run, uint64_t random) {
                     : (uint64_t)HOSTILE_DOMAIN << 16;
     words[0] |= (words[0] & 0xf) == 6 ? (uint64_t)HOSTILE_PASID << 32 : 0;
     words[1] = (words[0] & 0x30) == 0x30 && (words[0] & 0xf) != 7
-                   ? hostile_input((uint32_t)(random >> 8) % HOSTILE_INPUTS) | (random >> 12) % 48
+                   ? hostile_input(&run->world, (uint32_t)(random >> 8) % HOSTILE_INPUTS) |
+                         (random >> 12) % 48
                    : 0;
     bool garbage = (random >> 20) % 4 == 0;
     for (uint32_t word = 0; word < 4 && garbage; word++) {
@@ -231,15 +144,15 @@ static void invalidate(struct run *run, uint64_t random) {
     enum ciommu_status status =
         ciommu_invalidate_descriptor(run->world.unit, NULL, words, wide, &result);
     if (status != CIOMMU_OK && !(garbage && status == CIOMMU_BAD_DESCRIPTOR)) {
-        report(run, ciommu_status_text(status), words[0], words[1], result.iqei);
+        hostile_report(run, ciommu_status_text(status), words[0], words[1], result.iqei);
     }
 }
 
-static void keep(struct run *run, const struct probe_trial_options *options) {
+static void keep(struct hostile_run *run, const struct probe_trial_options *options) {
     uint64_t random = options->seed * 2 + 1;
     uint64_t end = probe_now() + options->milliseconds;
     bool data = false;
-    while (!is_over(run) && probe_now() < end) {
+    while (!hostile_is_over(run) && probe_now() < end) {
         uint64_t choice = probe_random(&random) >> 16;
         if (choice % 8 == 0) {
             take_back(run);
@@ -267,7 +180,7 @@ static uint64_t initial_marks(const struct hostile_world *world, uint64_t addres
 }
 
 /* Every word holds what was written last, and marks where they belong. */
-static void check_memory(struct run *run) {
+static void check_memory(struct hostile_run *run) {
     struct hostile_world *world = &run->world;
     const uint64_t ram = HOSTILE_RAM_PAGES * HOSTILE_PAGE;
     const uint64_t all = ram + HOSTILE_ROM_PAGES * HOSTILE_PAGE;
@@ -282,23 +195,24 @@ static void check_memory(struct run *run) {
             marks = marks_of(world, what);
         }
         if ((found & ~marks) != (wanted & ~marks) || (found & wanted) != wanted) {
-            report(run, "memory at the end (address, found, wanted)", address, found, wanted);
+            hostile_report(run, "memory at the end (address, found, wanted)", address, found,
+                           wanted);
         }
     }
 }
 
-static void run_threads(struct run *run, const struct probe_trial_options *options) {
-    struct worker workers[THREADS_MOST];
+static void run_threads(struct hostile_run *run, const struct probe_trial_options *options) {
+    struct hostile_worker workers[THREADS_MOST];
     uint32_t flippers = run->settings->flippers;
     uint32_t count = flippers + run->settings->walkers;
     probe_widen(run->settings->widen);
     probe_set_mutant(options->mutant);
     for (uint32_t index = 0; index < count; index++) {
         bool flips = index < flippers;
-        workers[index] = (struct worker){.run = run,
-                                         .number = flips ? index : index - flippers,
-                                         .random = (options->seed + index * 77) * 2 + 1};
-        pthread_create(&workers[index].thread, NULL, flips ? flip_switches : walk_tables,
+        workers[index] = (struct hostile_worker){.run = run,
+                                                 .number = flips ? index : index - flippers,
+                                                 .random = (options->seed + index * 77) * 2 + 1};
+        pthread_create(&workers[index].thread, NULL, flips ? flip_switches : hostile_walk,
                        &workers[index]);
     }
     keep(run, options);
@@ -312,7 +226,7 @@ static void run_threads(struct run *run, const struct probe_trial_options *optio
 
 static int run_pass(const void *settings, const struct probe_trial_options *options,
                     struct trial_pass *pass) {
-    struct run *run = calloc(1, sizeof *run);
+    struct hostile_run *run = calloc(1, sizeof *run);
     if (run == NULL) {
         return CIOMMU_NO_MEMORY;
     }
@@ -321,7 +235,7 @@ static int run_pass(const void *settings, const struct probe_trial_options *opti
     int status = hostile_world_create(&run->world, run->settings);
     for (uint32_t number = 0; number < HOSTILE_INPUTS * 2 && status == CIOMMU_OK; number++) {
         if (run->world.answers[number / 2][number % 2]->overflowed) {
-            report(run, "more answers than there is room for", number, 0, 0);
+            hostile_report(run, "more answers than there is room for", number, 0, 0);
         }
     }
     if (status == CIOMMU_OK && run->violations == 0) {

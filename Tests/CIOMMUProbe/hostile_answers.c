@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define LEVELS 4u
+#define PARENT_LEVELS 4u
 #define STATES 512u
 #define HOST_WIDTH 46u
 #define ADDRESS UINT64_C(0x000ffffffffff000)
@@ -148,7 +148,8 @@ static void walk_second(const struct hostile_world *world, const struct request 
     struct states lists[2];
     struct states *now = &lists[0];
     struct states *next = &lists[1];
-    if (request->input >> 48 != 0) {
+    uint32_t levels = world->kind == PROBE_HOSTILE_NESTED ? PARENT_LEVELS : world->levels;
+    if (request->input >> shift_of(levels) != 0) {
         add_fault(out, second_code(world, 0x04, 0x84));
         return;
     }
@@ -158,7 +159,7 @@ static void walk_second(const struct hostile_world *world, const struct request 
     if (world->kind != PROBE_HOSTILE_LEGACY) {
         add_fault(out, 0x7d); /* changed under the walk, again and again; or read-only */
     }
-    for (uint32_t level = LEVELS; level-- > 0;) {
+    for (uint32_t level = levels; level-- > 0;) {
         next->count = 0;
         for (uint32_t index = 0; index < now->count; index++) {
             uint64_t values[HOSTILE_VALUES];
@@ -167,7 +168,7 @@ static void walk_second(const struct hostile_world *world, const struct request 
             uint32_t count =
                 values_at(world, now->items[index].table + entry * 8, values, &missing);
             if (missing) {
-                add_fault(out, level == LEVELS - 1 ? second_code(world, 0x03, 0x7b)
+                add_fault(out, level == levels - 1 ? second_code(world, 0x03, 0x7b)
                                                    : second_code(world, 0x07, 0x78));
             }
             for (uint32_t value = 0; value < count; value++) {
@@ -205,7 +206,7 @@ static void locate(const struct hostile_world *world, uint64_t slot, uint32_t le
     for (uint32_t index = 0; index < places->count; index++) {
         uint32_t code = places->items[index].code;
         if (code != 0) {
-            add_fault(out, code != 0x86 ? code : level == LEVELS - 1 ? 0x75 : 0x76);
+            add_fault(out, code != 0x86 ? code : level == world->levels - 1 ? 0x75 : 0x76);
         }
     }
 }
@@ -271,7 +272,7 @@ static void walk_first(const struct hostile_world *world, const struct request *
     add_state(out, now, world->first[0], RW);
     add_state(out, now, world->first[1], RW);
     add_fault(out, 0x91); /* changed under the walk, again and again; or read-only */
-    for (uint32_t level = LEVELS; level-- > 0;) {
+    for (uint32_t level = world->levels; level-- > 0;) {
         next->count = 0;
         for (uint32_t index = 0; index < now->count; index++) {
             uint64_t slot = now->items[index].table + (request->input >> shift_of(level) & 511) * 8;
@@ -283,7 +284,7 @@ static void walk_first(const struct hostile_world *world, const struct request *
                 uint32_t count =
                     places.items[place].code != 0 ? 0 : values_at(world, address, values, &missing);
                 if (places.items[place].code == 0 && missing) {
-                    add_fault(out, level == LEVELS - 1 ? 0x73 : 0x70);
+                    add_fault(out, level == world->levels - 1 ? 0x73 : 0x70);
                 }
                 for (uint32_t value = 0; value < count; value++) {
                     first_entry(world, request, values[value], level, now->items[index].rights,
@@ -311,7 +312,11 @@ void hostile_enumerate(const struct hostile_world *world, uint64_t input, uint32
     for (size_t index = 0; index < bytes / sizeof codes[0]; index++) {
         add_fault(answers, codes[index]);
     }
-    add(answers, &(struct hostile_answer){input, 0, 12, RW}); /* pass-through */
+    if (input >> HOST_WIDTH == 0) { /* pass-through */
+        add(answers, &(struct hostile_answer){input, 0, 12, RW});
+    } else {
+        add_fault(answers, legacy ? 0x04 : 0x83);
+    }
     if (legacy || world->kind == PROBE_HOSTILE_SECOND) {
         walk_second(world, &request, answers);
     } else {
@@ -334,6 +339,22 @@ bool hostile_is_possible(const struct hostile_answers *answers, uint64_t input,
         } else if (item->code == 0 && item->page_lg2 == result->page_lg2 &&
                    (item->address | (input & (HOSTILE_PAGE - 1))) == result->address &&
                    (result->rights & RW & ~item->rights) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hostile_may_hold(const struct hostile_answers *answers, uint64_t found) {
+    const uint64_t taken = found - HOSTILE_CANARY; /* what hosts write over memory taken back */
+    if (taken != 0 && taken < HOSTILE_LENT_PAGES * HOSTILE_PAGE / 8 * HOSTILE_PAGE &&
+        taken % HOSTILE_PAGE == 0) {
+        return false;
+    }
+    for (uint32_t index = 0; index < answers->count; index++) {
+        const struct hostile_answer *item = &answers->items[index];
+        if (item->code == 0 &&
+            (found >> 48 != hostile_stamp(0) >> 48 || found == hostile_stamp(item->address))) {
             return true;
         }
     }

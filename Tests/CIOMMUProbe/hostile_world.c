@@ -15,11 +15,13 @@
 #define BEYOND (UINT64_C(1) << 50) /* the host's address width */
 #define SECOND_RESERVED (UINT64_C(1) << 62)
 #define INTERRUPTS UINT64_C(0xfee00000)
+#define LEVELS_MOST 5u
 #define GIB UINT64_C(0x40000000) /* nothing is there */
 #define COUNT(list) ((uint32_t)(sizeof(list) / sizeof(list)[0]))
 
-uint64_t hostile_input(uint32_t page) {
-    const uint64_t upper = UINT64_C(1) << 39 | UINT64_C(1) << 30 | UINT64_C(1) << 21;
+uint64_t hostile_input(const struct hostile_world *world, uint32_t page) {
+    const uint64_t top = world->levels > 4 ? UINT64_C(1) << 48 : 0;
+    const uint64_t upper = top | UINT64_C(1) << 39 | UINT64_C(1) << 30 | UINT64_C(1) << 21;
     return upper | (uint64_t)(page + 1) << 12;
 }
 
@@ -121,13 +123,13 @@ static void switch_leaves(struct hostile_world *world, uint64_t table) {
 /* The tables that translate hostile_input, of the stage that devices' addresses meet first. */
 static void build_tree(struct hostile_world *world, uint64_t roots[2]) {
     uint64_t flags = flags_of(world);
-    uint64_t table[2][4]; /* [which][level] */
-    for (uint32_t level = 0; level < 4; level++) {
+    uint64_t table[2][LEVELS_MOST]; /* [which][level] */
+    for (uint32_t level = 0; level < world->levels; level++) {
         table[0][level] = new_page(world);
         table[1][level] = new_page(world);
     }
-    roots[0] = table[0][3];
-    roots[1] = table[1][3];
+    roots[0] = table[0][world->levels - 1];
+    roots[1] = table[1][world->levels - 1];
     const uint64_t top[] = {
         table[0][2] | flags,  table[1][2] | flags,         roots[0] | flags,         0,
         HOSTILE_HOLE | flags, table[0][2] | flags | LARGE, roots[0] | flags | BEYOND};
@@ -145,11 +147,22 @@ static void build_tree(struct hostile_world *world, uint64_t roots[2]) {
                                HOSTILE_HOLE | flags};
     const uint64_t other[] = {table[1][0] | flags, table[0][0] | flags, world->data | flags,
                               table[0][2] | flags};
-    add_switch(world, roots[0] + 8, true, top, COUNT(top));
+    add_switch(world, table[0][3] + 8, true, top, COUNT(top));
     add_switch(world, table[0][2] + 8, true, third, COUNT(third));
     add_switch(world, table[0][1] + 8, true, second, COUNT(second));
     add_switch(world, table[1][1] + 8, true, other, COUNT(other));
-    store(world, roots[1] + 8, table[1][2] | flags);
+    store(world, table[1][3] + 8, table[1][2] | flags);
+    if (world->levels > 4) {
+        const uint64_t fifth[] = {table[0][3] | flags,
+                                  table[1][3] | flags,
+                                  roots[0] | flags,
+                                  0,
+                                  HOSTILE_HOLE | flags,
+                                  table[0][3] | flags | LARGE,
+                                  table[0][3] | flags | BEYOND};
+        add_switch(world, roots[0] + 8, true, fifth, COUNT(fifth));
+        store(world, roots[1] + 8, table[1][3] | flags);
+    }
     store(world, table[1][2] + 8, table[1][1] | flags);
     switch_leaves(world, table[0][0]);
     fill_leaves(world, table[1][0]);
@@ -199,6 +212,11 @@ static void build_parent(struct hostile_world *world) {
     world->second[1] = top;
 }
 
+/* The address width of the second stage, as context and PASID entries have it. */
+static uint64_t width_of_second(const struct hostile_world *world) {
+    return world->kind >= PROBE_HOSTILE_FIRST ? 2 : world->levels - 2;
+}
+
 static uint64_t build_legacy(struct hostile_world *world) {
     uint64_t root_table = new_page(world);
     uint64_t contexts = new_page(world);
@@ -206,7 +224,8 @@ static uint64_t build_legacy(struct hostile_world *world) {
     const uint64_t values[] = {entry,          world->second[1] | 1, 0,
                                entry | 3 << 2, entry | 2 << 2,       entry | 1 << 4};
     store(world, root_table, contexts | 1);
-    store(world, contexts + HOSTILE_SOURCE * 16 + 8, 2 | (uint64_t)HOSTILE_DOMAIN << 8);
+    store(world, contexts + HOSTILE_SOURCE * 16 + 8,
+          width_of_second(world) | (uint64_t)HOSTILE_DOMAIN << 8);
     add_switch(world, contexts + HOSTILE_SOURCE * 16, false, values, COUNT(values));
     return root_table;
 }
@@ -222,7 +241,10 @@ static uint64_t build_scalable(struct hostile_world *world) {
                     : world->kind == PROBE_HOSTILE_SECOND ? 2
                                                           : 3;
     uint64_t marks = type == 1 ? 0 : UINT64_C(1) << 9; /* SSADE */
-    uint64_t low = 1 | 2 << 2 | type << 6 | marks;
+    uint64_t width = width_of_second(world) << 2;
+    uint64_t low = 1 | width | type << 6 | marks;
+    uint64_t five = world->levels > 4 ? 1 << 2 : 0; /* FSPM */
+    const uint64_t firsts[] = {world->first[0] | five, world->first[1] | five};
     const uint64_t contexts_values[] = {directories[0] | 9, directories[1] | 9, 0,
                                         directories[0] | 9 | 1 << 5};
     const uint64_t directory_values[] = {tables[0] | 1,      tables[1] | 1,    0,
@@ -230,8 +252,8 @@ static uint64_t build_scalable(struct hostile_world *world) {
     const uint64_t low_values[] = {world->second[0] | low,
                                    world->second[1] | low,
                                    0,
-                                   world->second[0] | 1 | 2 << 2 | 4 << 6,
-                                   world->second[0] | 1 | 2 << 2,
+                                   world->second[0] | 1 | width | 4 << 6,
+                                   world->second[0] | 1 | width,
                                    world->second[0] | low | 1 << 10};
     store(world, root_table, contexts | 1);
     store(world, directories[1] + slot, tables[0] | 1);
@@ -241,12 +263,12 @@ static uint64_t build_scalable(struct hostile_world *world) {
         uint64_t entry = tables[table] + (uint64_t)(HOSTILE_PASID & 63) * 64;
         store(world, entry, low_values[0]);
         store(world, entry + 8, HOSTILE_DOMAIN | UINT64_C(1) << 23); /* PWSNP */
-        store(world, entry + 16, world->first[0]);
+        store(world, entry + 16, firsts[0]);
     }
     uint64_t entry = tables[0] + (uint64_t)(HOSTILE_PASID & 63) * 64;
     add_switch(world, entry, false, low_values, COUNT(low_values));
     if (type != 2) {
-        add_switch(world, entry + 16, false, world->first, 2);
+        add_switch(world, entry + 16, false, firsts, COUNT(firsts));
     }
     return root_table | UINT64_C(1) << 10;
 }
@@ -325,6 +347,7 @@ int hostile_world_create(struct hostile_world *world,
                          const struct probe_hostile_settings *settings) {
     memset(world, 0, sizeof *world);
     world->kind = settings->kind;
+    world->levels = settings->levels;
     world->ram = zeroed(HOSTILE_RAM_PAGES);
     world->lent = zeroed(HOSTILE_LENT_PAGES);
     world->rom = zeroed(HOSTILE_ROM_PAGES);
@@ -343,8 +366,8 @@ int hostile_world_create(struct hostile_world *world,
     memcpy(world->initial, world->ram, bytes);
     memcpy(world->initial + bytes / 8, world->rom, HOSTILE_ROM_PAGES * HOSTILE_PAGE);
     for (uint32_t page = 0; page < HOSTILE_INPUTS; page++) {
-        hostile_enumerate(world, hostile_input(page), CIOMMU_READ, world->answers[page][0]);
-        hostile_enumerate(world, hostile_input(page), CIOMMU_WRITE, world->answers[page][1]);
+        hostile_enumerate(world, hostile_input(world, page), CIOMMU_READ, world->answers[page][0]);
+        hostile_enumerate(world, hostile_input(world, page), CIOMMU_WRITE, world->answers[page][1]);
     }
     return (int)make_unit(world, settings, rtaddr);
 }

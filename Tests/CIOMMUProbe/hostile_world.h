@@ -55,6 +55,7 @@ struct hostile_answers {
 
 struct hostile_world {
     uint32_t kind;
+    uint32_t levels; /* of `first`, or without it of `second`; a parent has 4 */
     struct ciommu_memory *memory;
     struct ciommu_unit *unit;
     unsigned char *ram;
@@ -77,7 +78,7 @@ int hostile_world_create(struct hostile_world *world,
 void hostile_world_destroy(struct hostile_world *world);
 
 /* The input address of a page. */
-uint64_t hostile_input(uint32_t page);
+uint64_t hostile_input(const struct hostile_world *world, uint32_t page);
 /* What every word of a data page holds. */
 uint64_t hostile_stamp(uint64_t address);
 /* The word at an output address, NULL where no memory is. */
@@ -94,5 +95,7 @@ void hostile_enumerate(const struct hostile_world *world, uint64_t input, uint32
                        struct hostile_answers *answers);
 bool hostile_is_possible(const struct hostile_answers *answers, uint64_t input,
                          const struct ciommu_result *result);
+/* May the first word of the page be that? Of stamps it is known whose they are. */
+bool hostile_may_hold(const struct hostile_answers *answers, uint64_t found);
 
 #endif

@@ -184,6 +184,8 @@ static const struct probe_mutant_row rows[] = {
     TRIAL(DETACH_NO_TABLEGEN, "host replaces, no walk cache"),
     TRIAL(DETACH_NO_TABLEGEN, "host attaches, no walk cache"),
     TRIAL(NO_DRAIN, "hostile guest, first stage"),
+    TRIAL(MARK_PLAIN, "hostile guest, first stage"),
+    TRIAL(MARK_PLAIN, "hostile guest, second stage, five levels"),
     TRIAL(NO_DRAIN, "poison, legacy, 4 levels, pages of 2 MiB"),
     TRIAL(ONE_BUMP, "poison, legacy, 4 levels, pages of 4 KiB, no walk cache"),
     TRIAL(NO_CHILDREN, "poison, nested over a host's domain, pages of 4 KiB"),

@@ -9,9 +9,10 @@
 #include "trials.h"
 
 #define HOSTILE(kind, entries, first_level, walks, wide)                                           \
-    probe_hostile_trial, &(const struct probe_hostile_settings) {                                  \
-        kind, 2, 2, entries, first_level, walks, wide                                              \
-    }
+    probe_hostile_trial,                                                                           \
+        &(const struct probe_hostile_settings){kind, 2, 2, entries, first_level, walks, wide, 4}
+#define HOSTILE_5(kind)                                                                            \
+    probe_hostile_trial, &(const struct probe_hostile_settings){kind, 2, 2, 1024, 64, 64, false, 5}
 
 #define ISOLATION(split, wide)                                                                     \
     probe_isolation_trial, &(const struct probe_isolation_settings) {                              \
@@ -30,6 +31,10 @@ static const struct probe_trial rows[] = {
     {"hostile guest, nested", HOSTILE(PROBE_HOSTILE_NESTED, 1024, 64, 64, false)},
     {"hostile guest, first stage, no caches", HOSTILE(PROBE_HOSTILE_FIRST, 0, 0, 0, true)},
     {"hostile guest, nested, no caches", HOSTILE(PROBE_HOSTILE_NESTED, 0, 0, 0, true)},
+    {"hostile guest, legacy, five levels", HOSTILE_5(PROBE_HOSTILE_LEGACY)},
+    {"hostile guest, second stage, five levels", HOSTILE_5(PROBE_HOSTILE_SECOND)},
+    {"hostile guest, first stage, five levels", HOSTILE_5(PROBE_HOSTILE_FIRST)},
+    {"hostile guest, nested, five levels", HOSTILE_5(PROBE_HOSTILE_NESTED)},
     {"isolation, one unit", ISOLATION(false, false)},
     {"isolation, a unit each", ISOLATION(true, false)},
     {"isolation, one unit, wide races", ISOLATION(false, true)},

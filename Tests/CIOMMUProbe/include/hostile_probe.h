@@ -24,6 +24,7 @@ struct probe_hostile_settings {
     uint32_t first_level_entries;
     uint32_t walk_cache_entries;
     bool widen;
+    uint32_t levels; /* of the tables that devices' addresses meet first: 4 or 5 */
 };
 
 /* `settings` of the trial: struct probe_hostile_settings. */

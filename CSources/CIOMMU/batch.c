@@ -268,6 +268,7 @@ void ciommu_batch_begin(struct batch_run *run) {
     run->segment_first = 0;
     run->native = native_length(run->batch->format);
     run->refused = false;
+    run->told_timeout = false;
     memset(run->entries, 0, sizeof run->entries);
     while (result->handled < run->batch->count && !run->refused) {
         run->refused = !take_entry(run, result->handled);

@@ -31,6 +31,8 @@ static const struct {
     {CIOMMU_YIELD_PAGE_ROUTED, 0, "pages: delivers whole groups"},
     {CIOMMU_YIELD_PAGES_CANCELLED, CIOMMU_MUTANT_PAGE_CANCEL_FIRST,
      "pages: no request slips through a detach"},
+    {CIOMMU_YIELD_BLOCK_SETTLED, 0, "device-TLBs: blocked anew meanwhile"},
+    {CIOMMU_YIELD_LEFT, 0, "late reports: a drain waits for what was written"},
 };
 
 #define PASSING (sizeof passing / sizeof *passing)

@@ -38,7 +38,7 @@ struct TrialTests {
     @Test(arguments: Trial.all)
     func nothingIsWrong(_ trial: Trial) {
         let seed = seed()
-        let result = trial.run(milliseconds: isLong ? 30_000 : 150, seed: seed)
+        let result = trial.run(milliseconds: isLong ? 30_000 : 100, seed: seed)
         #expect(result.violations == 0, "\(result.firstViolation); IOMMU_TEST_SEED=\(seed) replays")
         #expect(result.operations > 0)
     }

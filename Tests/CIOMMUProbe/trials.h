@@ -25,7 +25,7 @@ enum trial_sight {
     SEES_MERGES = 1 << 12,
     SEES_CANCELS = 1 << 13,
     SEES_RESPONSES = 1 << 14,
-    SEES_MANY_CHANGES = 1 << 15, /* 1,000 rounds */
+    SEES_MANY_CHANGES = 1 << 15, /* 200 rounds */
     SEES_MAPPED = 1 << 16,
     SEES_FAULTS = 1 << 17,
     SEES_RAISES = 1 << 18,

@@ -23,12 +23,13 @@ static bool is_dirty(const struct domain_settings *settings) {
 static int domain_pass(const void *opaque, const struct probe_trial_options *options,
                        struct trial_pass *pass) {
     const struct domain_settings *settings = opaque;
+    uint64_t least = options->milliseconds < 1000 ? 200 : 1000;
     const struct probe_domain_options world = {
         .world = settings->world,
         .mutant = options->mutant,
         .readers = settings->readers,
         .milliseconds = options->milliseconds,
-        .rounds = options->mutant != 0 ? 0 : 1000,
+        .rounds = options->mutant != 0 ? 0 : least,
         .seed = options->seed,
         .iotlb_entries = settings->iotlb_entries,
         .first_level_entries = settings->first_level_entries,

@@ -94,7 +94,9 @@ static enum ciommu_status copy_segment(struct ciommu_port *port,
         ciommu_rcu_lock();
         bool backed = ciommu_memory_host(port->unit->memory, &window, segment->address) != NULL;
         ciommu_rcu_unlock();
-        return backed ? CIOMMU_READ_ONLY : CIOMMU_NO_HOST_MEMORY;
+        /* Memory that has come since the answer was made is not there for it. */
+        bool read_only = backed && direction == TO_GUEST && (window.rights & CIOMMU_WRITE) == 0;
+        return read_only ? CIOMMU_READ_ONLY : CIOMMU_NO_HOST_MEMORY;
     }
     if (direction == FROM_GUEST) {
         memcpy(buffer, segment->host, segment->length);

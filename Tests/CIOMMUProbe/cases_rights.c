@@ -241,7 +241,62 @@ static void batches(struct probe_case_result *result) {
     case_bench_with_caches(result, check_batch);
 }
 
+/* ---- Memory that comes late ---- */
+
+#ifdef CIOMMU_INTERNAL_CHECKS
+#define LATE UINT64_C(0x10000000)
+#define SEARCHES 16u /* of the memory map by one copy at most, and a few */
+
+static struct case_bench *growing;
+static uint32_t searches;
+static uint32_t grows_at;
+
+static void grow_at_search(enum ciommu_yield_point point) {
+    struct ciommu_memory_range range = {sizeof range, CIOMMU_READ | CIOMMU_WRITE, LATE, BENCH_PAGE,
+                                        growing->other};
+    if (point == CIOMMU_YIELD_SEARCHING && ++searches == grows_at) {
+        (void)ciommu_memory_add(growing->memory, &range); /* it cannot wait for our section */
+    }
+}
+
+/* Before it came there was none; never is it called read-only. */
+static void late_memory(struct probe_case_result *result) {
+    struct ciommu_unit_config config;
+    struct case_bench bench;
+    ciommu_unit_config_init(&config);
+    config.drain_timeout = 0;
+    if (!case_bench_make(&bench, &config, result)) {
+        return;
+    }
+    growing = &bench;
+    uint32_t most = 0;
+    *case_bench_entry(&bench, BENCH_FIRST_0, 1) = LATE | BENCH_LEAF;
+    for (uint32_t round = 0; round < 2 * SEARCHES; round++) {
+        struct ciommu_request request = {
+            .pasid = CIOMMU_NO_PASID, .iova = BENCH_PAGE, .length = sizeof(uint64_t)};
+        struct ciommu_progress progress = {.size = sizeof progress};
+        uint64_t word = 0;
+        searches = 0;
+        grows_at = round / 2 + 1;
+        __atomic_store_n(&ciommu_yield_hook, grow_at_search, __ATOMIC_RELEASE);
+        enum ciommu_status status = grows_at % 2 != 0
+                                        ? ciommu_read(bench.port, &request, &word, &progress)
+                                        : ciommu_write(bench.port, &request, &word, &progress);
+        __atomic_store_n(&ciommu_yield_hook, NULL, __ATOMIC_RELEASE);
+        probe_expect(result, status == CIOMMU_OK || status == CIOMMU_NO_HOST_MEMORY,
+                     "memory that came meanwhile is refused as something else");
+        most = searches > most ? searches : most;
+        (void)ciommu_memory_remove(bench.memory, LATE, BENCH_PAGE);
+    }
+    probe_expect(result, most > 1 && most < SEARCHES, "not every search was tried");
+    case_bench_unmake(&bench);
+}
+#endif
+
 static const struct probe_case rows[] = {
+#ifdef CIOMMU_INTERNAL_CHECKS
+    {"memory that comes late is not read-only", late_memory},
+#endif
     {"a page that was read is not written", read_only},
     {"what an upper level denies is denied", upper_levels},
     {"a binding limits what entries grant", bindings},

@@ -48,7 +48,9 @@ static void count_wait(void *context, uint32_t index, bool interrupt) {
     queue->waited++;
 }
 
-static enum ciommu_status apply(struct tlb_bench *bench, struct queue *queue) {
+/* Keeps so many of the failures. */
+static enum ciommu_status apply_keeping(struct tlb_bench *bench, struct queue *queue,
+                                        uint32_t capacity) {
     struct ciommu_batch batch = {
         .size = sizeof batch,
         .format = CIOMMU_BATCH_VTD_256,
@@ -59,8 +61,12 @@ static enum ciommu_status apply(struct tlb_bench *bench, struct queue *queue) {
     struct ciommu_batch_host host = {.size = sizeof host, .context = queue, .waited = count_wait};
     queue->waited = 0;
     queue->result = (struct ciommu_batch_result){
-        .size = sizeof queue->result, .capacity = ENTRIES, .failures = queue->failures};
+        .size = sizeof queue->result, .capacity = capacity, .failures = queue->failures};
     return ciommu_batch_apply(bench->unit, bench->port, &batch, &host, &queue->result);
+}
+
+static enum ciommu_status apply(struct tlb_bench *bench, struct queue *queue) {
+    return apply_keeping(bench, queue, ENTRIES);
 }
 
 static uint32_t status_word(struct tlb_bench *bench, uint32_t word) {
@@ -111,18 +117,8 @@ static void the_time_out_is_told(struct tlb_bench *bench) {
     add_page(&queue, PASID, 0x5000);
     add_page(&queue, SIBLING, 0x1000);
     add_wait(&queue, 0);
-    struct ciommu_batch batch = {
-        .size = sizeof batch,
-        .format = CIOMMU_BATCH_VTD_256,
-        .entry_length = 32,
-        .count = queue.count,
-        .entries = queue.words,
-    };
-    struct ciommu_batch_result result = {
-        .size = sizeof result, .capacity = 1, .failures = queue.failures};
-    EXPECT(bench,
-           ciommu_batch_apply(bench->unit, bench->port, &batch, NULL, &result) == CIOMMU_TIMED_OUT);
-    EXPECT(bench, result.failed == 2 && result.error == CIOMMU_BATCH_COMPLETION);
+    EXPECT(bench, apply_keeping(bench, &queue, 1) == CIOMMU_TIMED_OUT && queue.waited == 0);
+    EXPECT(bench, queue.result.failed == 2 && queue.result.error == CIOMMU_BATCH_COMPLETION);
     EXPECT(bench, queue.failures[0].index == 1);
     EXPECT(bench, queue.failures[0].error == CIOMMU_BATCH_TIMEOUT);
 }

@@ -25,9 +25,8 @@ void history_complain(struct history_changer *changer, const char *what,
     }
 }
 
-static void note_write(struct history_changer *changer, uint64_t begin, uint64_t end,
-                       uint32_t element, uint32_t side, uint32_t rights) {
-    changer->world->now[element] = (struct history_state){.value = side, .rights = rights};
+static void record_write(struct history_changer *changer, uint64_t begin, uint64_t end,
+                         uint32_t element, uint32_t side, uint32_t rights) {
     record(changer, &(struct history_record){.kind = HISTORY_WRITE,
                                              .begin = begin,
                                              .end = end,
@@ -35,6 +34,12 @@ static void note_write(struct history_changer *changer, uint64_t begin, uint64_t
                                              .last = element,
                                              .value = side,
                                              .rights = rights});
+}
+
+static void note_write(struct history_changer *changer, uint64_t begin, uint64_t end,
+                       uint32_t element, uint32_t side, uint32_t rights) {
+    changer->world->now[element] = (struct history_state){.value = side, .rights = rights};
+    record_write(changer, begin, end, element, side, rights);
 }
 
 uint64_t history_call_begins(struct history_changer *changer) {
@@ -74,13 +79,7 @@ static void check(struct history_changer *changer, const char *what, enum ciommu
 void history_put_back(struct history_changer *changer, uint64_t begin, uint32_t element,
                       uint32_t side) {
     uint64_t end = history_tick(&changer->world->clock);
-    record(changer, &(struct history_record){.kind = HISTORY_WRITE,
-                                             .begin = begin,
-                                             .end = end,
-                                             .first = element,
-                                             .last = element,
-                                             .value = side,
-                                             .rights = HISTORY_RW});
+    record_write(changer, begin, end, element, side, HISTORY_RW);
     history_invalidated(changer, end, element, element, HISTORY_CACHES);
 }
 
